@@ -1,0 +1,196 @@
+"""Noisy pairs in the course's format, made from any folder of photographs.
+
+The course's noise is block sampling. A square crop of a photograph is divided into 32 x 32
+blocks of s x s pixels. The *clean* image is the mean of every block; a *noisy* image takes
+one pixel of every block at random, the same for the three channels. Two noisy versions are
+two independent draws, so the mean over draws is the clean image: all that Noise2Noise asks
+for (Lehtinen et al., 2018, https://arxiv.org/abs/1803.04189). The noise is zero in flat
+regions and large on edges and in texture.
+
+Pillow reads the photographs and is imported only where that happens.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+
+import torch
+
+from ..model import save_file, show
+
+IMAGE_SIZE = 32  # blocks along each side of a crop: the height and width of the course's images
+CROP_SHARE = (0.75, 1.0)  # of a photograph's short side; gives 21.0 dB, the course's set has 20.7
+PHOTO_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+def sample_blocks(crop, generator):
+    """Draw one noisy version of a crop: one pixel of each of its 32 x 32 blocks.
+
+    Args:
+        crop: uint8 tensor (3, 32 s, 32 s), values 0 to 255.
+        generator: the `torch.Generator` that draws the pixels.
+
+    Returns:
+        uint8 tensor (3, 32, 32).
+    """
+    side = crop.shape[-1]
+    block = side // IMAGE_SIZE
+    offset = torch.randint(block, (2, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
+    start = torch.arange(0, side, block)
+    rows, columns = start[:, None] + offset[0], start[None, :] + offset[1]  # (32, 32) each
+    return crop[:, rows, columns]  # (3, 32, 32)
+
+
+def average_blocks(crop):
+    """The clean image of a crop: the mean of each block, rounded. (3, 32 s, 32 s) to (3, 32, 32)."""
+    block = crop.shape[-1] // IMAGE_SIZE
+    mean = torch.nn.functional.avg_pool2d(crop[None].float(), block)[0]
+    return mean.round().clamp(0, 255).to(torch.uint8)
+
+
+def random_crop(photo, generator):
+    """Cut a random square out of a photograph, its side a multiple of 32 and 75 to 100 % of the short side."""
+    height, width = photo.shape[1:]
+    low, high = CROP_SHARE
+    share = low + (high - low) * torch.rand((), generator=generator).item()
+    side = IMAGE_SIZE * max(int(min(height, width) * share) // IMAGE_SIZE, 2)
+    top = torch.randint(height - side + 1, (), generator=generator).item()
+    left = torch.randint(width - side + 1, (), generator=generator).item()
+    return photo[:, top : top + side, left : left + side]
+
+
+def read_photo(path, shrink=None):
+    """Read a picture file upright, as a uint8 RGB tensor (3, H, W).
+
+    Args:
+        path: the file.
+        shrink: a short side of more pixels than this is reduced to it. None: never.
+
+    Raises:
+        ModuleNotFoundError: Pillow is not installed.
+        OSError, ValueError, SyntaxError: the file is missing, damaged or not a picture.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        image = ImageOps.exif_transpose(image).convert("RGB")
+        if shrink and min(image.size) > shrink:
+            image = ImageOps.contain(image, [math.ceil(side * shrink / min(image.size)) for side in image.size])
+        width, height = image.size
+        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(height, width, 3).permute(2, 0, 1).contiguous()  # (3, H, W)
+
+
+def distinct_photos(folder):
+    """The picture files below `folder`, sorted by name; of files with equal bytes only the first."""
+    found = {}
+    for path in sorted(Path(folder).rglob("*")):
+        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file():
+            found.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+    return list(found.values())
+
+
+def readable_photos(paths, shrink, report):
+    """Those of `paths` that can be read and hold a crop of 64 pixels; `report` is told of the others."""
+    smallest = math.ceil(2 * IMAGE_SIZE / CROP_SHARE[0])
+    readable = []
+    for path in track(paths, "reading"):
+        try:
+            height, width = read_photo(path, shrink).shape[1:]
+        except (OSError, ValueError, SyntaxError) as error:
+            report(f"passed over {path}: cannot be read ({error})")
+            continue
+        if min(height, width) < smallest:
+            report(f"passed over {path}: {width} x {height} is too small, both sides need {smallest} pixels")
+            continue
+        readable.append(path)
+    return readable
+
+
+def make_pairs(paths, num_pairs, draw, generator, shrink=None, label="sampling"):
+    """Draw `num_pairs` pairs from photographs, the same number from each, in random order.
+
+    Args:
+        paths: photographs that `read_photo` reads.
+        num_pairs: the number of pairs.
+        draw: function of (crop, generator) that makes the two images of a pair.
+        generator: the `torch.Generator` of every random choice.
+        shrink: see `read_photo`.
+        label: what the progress bar says.
+
+    Returns:
+        two uint8 tensors (num_pairs, 3, 32, 32).
+    """
+    first, second = torch.empty(2, num_pairs, 3, IMAGE_SIZE, IMAGE_SIZE, dtype=torch.uint8).unbind()
+    place = iter(torch.randperm(num_pairs, generator=generator).tolist())
+    for number, path in enumerate(track(paths, label)):
+        share = num_pairs // len(paths) + (number < num_pairs % len(paths))
+        photo = read_photo(path, shrink) if share else None
+        for _ in range(share):
+            index = next(place)
+            first[index], second[index] = draw(random_crop(photo, generator), generator)
+    return first.clone(), second.clone()  # storages of their own: saved, a view brings all of its base
+
+
+def noisy_pair(crop, generator):
+    """Two independent noisy versions: a pair to train on."""
+    return sample_blocks(crop, generator), sample_blocks(crop, generator)
+
+
+def noisy_and_clean(crop, generator):
+    """A noisy version and the clean image: a pair to validate on."""
+    return sample_blocks(crop, generator), average_blocks(crop)
+
+
+def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_share=0.1, seed=0, shrink=None, report=print):
+    """Build `train_data.pkl` and `val_data.pkl` from a folder of photographs.
+
+    The files have the course's format: two uint8 tensors (N, 3, 32, 32) each, values 0 to
+    255, (noisy, noisy) to train on and (noisy, clean) to validate on. No photograph is in
+    both. The same photographs and seed give the same bytes.
+
+    Args:
+        photos: folder of pictures; folders within it are searched too.
+        out: folder to write to, made if it is not there.
+        num_train, num_validation: pairs in each file. 0: the file is not written.
+        validation_share: the share of the photographs kept for validation, 0 to 1.
+        seed: of the split, the crops and the noise.
+        shrink: see `read_photo`. None takes photographs in the size they have.
+        report: function that is given each line of text for the user.
+
+    Raises:
+        ModuleNotFoundError: Pillow is not installed.
+        ValueError: a number is out of range, or there are too few photographs to split.
+        OSError: `photos` is not a folder, or `out` cannot be written.
+    """
+    if num_train < 0 or num_validation < 0 or num_train + num_validation == 0:
+        raise ValueError(f"numbers of pairs must not be negative, nor both zero, got {num_train} and {num_validation}")
+    if not 0 <= validation_share <= 1:
+        raise ValueError(f"validation_share must be between 0 and 1, got {validation_share}")
+    if not Path(photos).is_dir():
+        raise NotADirectoryError(f"{photos} is not a folder of photographs")
+    paths = readable_photos(distinct_photos(photos), shrink, report)
+    generator = torch.Generator().manual_seed(seed)
+    order = [paths[i] for i in torch.randperm(len(paths), generator=generator).tolist()]
+    num_kept = round(validation_share * len(paths))
+    if num_validation and num_train:
+        num_kept = min(max(num_kept, 1), len(paths) - 1)
+    kept, rest = sorted(order[:num_kept]), sorted(order[num_kept:])
+    if (num_validation and not kept) or (num_train and not rest):
+        raise ValueError(f"{photos} has {len(paths)} usable photographs, too few for a validation share of {validation_share}")
+    Path(out).mkdir(parents=True, exist_ok=True)
+    for name, part, number, draw in (
+        ("val_data.pkl", kept, num_validation, noisy_and_clean),
+        ("train_data.pkl", rest, num_train, noisy_pair),
+    ):
+        if number:
+            save_file(make_pairs(part, number, draw, generator, shrink, name), Path(out) / name)
+            report(f"{Path(out) / name}: {number} pairs from {len(part)} photographs")
+
+
+def track(items, label):
+    """Iterate over `items`, showing the progress."""
+    with show(True, 0, len(items), label) as report:
+        for item in items:
+            yield item
+            report()
