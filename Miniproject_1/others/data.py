@@ -6,8 +6,6 @@ one pixel of every block at random, the same for the three channels. Two noisy v
 two independent draws, so the mean over draws is the clean image: all that Noise2Noise asks
 for (Lehtinen et al., 2018, https://arxiv.org/abs/1803.04189). The noise is zero in flat
 regions and large on edges and in texture.
-
-Pillow reads the photographs and is imported only where that happens.
 """
 
 import hashlib
@@ -17,6 +15,7 @@ from pathlib import Path
 import torch
 
 from ..model import save_file, show
+from .pictures import pillow, read_picture
 
 IMAGE_SIZE = 32  # blocks along each side of a crop: the height and width of the course's images
 CROP_SHARE = (0.75, 1.0)  # of a photograph's short side; gives 21.0 dB, the course's set has 20.7
@@ -59,28 +58,6 @@ def random_crop(photo, generator):
     return photo[:, top : top + side, left : left + side]
 
 
-def read_photo(path, shrink=None):
-    """Read a picture file upright, as a uint8 RGB tensor (3, H, W).
-
-    Args:
-        path: the file.
-        shrink: a short side of more pixels than this is reduced to it. None: never.
-
-    Raises:
-        ModuleNotFoundError: Pillow is not installed.
-        OSError, ValueError, SyntaxError: the file is missing, damaged or not a picture.
-    """
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        image = ImageOps.exif_transpose(image).convert("RGB")
-        if shrink and min(image.size) > shrink:
-            image = ImageOps.contain(image, [math.ceil(side * shrink / min(image.size)) for side in image.size])
-        width, height = image.size
-        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return pixels.view(height, width, 3).permute(2, 0, 1).contiguous()  # (3, H, W)
-
-
 def distinct_photos(folder):
     """The picture files below `folder`, sorted by name; of files with equal bytes only the first."""
     found = {}
@@ -96,7 +73,7 @@ def readable_photos(paths, shrink, report):
     readable = []
     for path in track(paths, "reading"):
         try:
-            height, width = read_photo(path, shrink).shape[1:]
+            height, width = read_picture(path, shrink).shape[1:]
         except (OSError, ValueError, SyntaxError) as error:
             report(f"passed over {path}: cannot be read ({error})")
             continue
@@ -111,11 +88,11 @@ def make_pairs(paths, num_pairs, draw, generator, shrink=None, label="sampling")
     """Draw `num_pairs` pairs from photographs, the same number from each, in random order.
 
     Args:
-        paths: photographs that `read_photo` reads.
+        paths: photographs that `read_picture` reads.
         num_pairs: the number of pairs.
         draw: function of (crop, generator) that makes the two images of a pair.
         generator: the `torch.Generator` of every random choice.
-        shrink: see `read_photo`.
+        shrink: see `read_picture`.
         label: what the progress bar says.
 
     Returns:
@@ -125,7 +102,7 @@ def make_pairs(paths, num_pairs, draw, generator, shrink=None, label="sampling")
     place = iter(torch.randperm(num_pairs, generator=generator).tolist())
     for number, path in enumerate(track(paths, label)):
         share = num_pairs // len(paths) + (number < num_pairs % len(paths))
-        photo = read_photo(path, shrink) if share else None
+        photo = read_picture(path, shrink) if share else None
         for _ in range(share):
             index = next(place)
             first[index], second[index] = draw(random_crop(photo, generator), generator)
@@ -142,7 +119,16 @@ def noisy_and_clean(crop, generator):
     return sample_blocks(crop, generator), average_blocks(crop)
 
 
-def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_share=0.1, seed=0, shrink=None, report=print):
+def make_data(
+    photos,
+    out,
+    num_train=50_000,
+    num_validation=1_000,
+    validation_share=0.1,
+    seed=0,
+    shrink=None,
+    report=print,
+):
     """Build `train_data.pkl` and `val_data.pkl` from a folder of photographs.
 
     The files have the course's format: two uint8 tensors (N, 3, 32, 32) each, values 0 to
@@ -155,7 +141,7 @@ def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_sh
         num_train, num_validation: pairs in each file. 0: the file is not written.
         validation_share: the share of the photographs kept for validation, 0 to 1.
         seed: of the split, the crops and the noise.
-        shrink: see `read_photo`. None takes photographs in the size they have.
+        shrink: see `read_picture`. None takes photographs in the size they have.
         report: function that is given each line of text for the user.
 
     Raises:
@@ -169,6 +155,7 @@ def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_sh
         raise ValueError(f"validation_share must be between 0 and 1, got {validation_share}")
     if not Path(photos).is_dir():
         raise NotADirectoryError(f"{photos} is not a folder of photographs")
+    pillow()
     paths = readable_photos(distinct_photos(photos), shrink, report)
     generator = torch.Generator().manual_seed(seed)
     order = [paths[i] for i in torch.randperm(len(paths), generator=generator).tolist()]
@@ -177,7 +164,9 @@ def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_sh
         num_kept = min(max(num_kept, 1), len(paths) - 1)
     kept, rest = sorted(order[:num_kept]), sorted(order[num_kept:])
     if (num_validation and not kept) or (num_train and not rest):
-        raise ValueError(f"{photos} has {len(paths)} usable photographs, too few for a validation share of {validation_share}")
+        raise ValueError(
+            f"{photos} has {len(paths)} usable photographs, too few for a validation share of {validation_share}"
+        )
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, part, number, draw in (
         ("val_data.pkl", kept, num_validation, noisy_and_clean),

@@ -42,7 +42,7 @@ def _coefficients(roots):
 def _winograd_matrices():
     """Kronecker squares of A (16, 36), G (36, 9) and B (36, 36), float64."""
     like = dict(dtype=torch.float64, device="cpu")
-    a, g, b = torch.zeros(TILE, WINDOW, **like), torch.zeros(WINDOW, KERNEL, **like), torch.zeros(WINDOW, WINDOW, **like)
+    a, g, b = (torch.zeros(*shape, **like) for shape in ((TILE, WINDOW), (WINDOW, KERNEL), (WINDOW, WINDOW)))
     for j, point in enumerate(POINTS):
         others = [p for p in POINTS if p != point]
         scale = 1.0

@@ -1,0 +1,67 @@
+"""Picture files in and out. Pillow does the work, and is imported only here, where it is used."""
+
+import math
+
+import torch
+
+
+def pillow():
+    """Pillow's `Image` and `ImageOps`, or an error that says what to install."""
+    try:
+        from PIL import Image, ImageOps
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("reading and writing pictures needs Pillow: pip install pillow") from None
+    return Image, ImageOps
+
+
+def read_picture(path, shrink=None):
+    """Read a picture file upright, as a uint8 RGB tensor (3, H, W).
+
+    Args:
+        path: the file, of any format that Pillow reads.
+        shrink: a short side of more pixels than this is reduced to it. None: never.
+
+    Raises:
+        ModuleNotFoundError: Pillow is not installed.
+        OSError, ValueError, SyntaxError: the file is missing, damaged or not a picture.
+    """
+    Image, ImageOps = pillow()
+    with Image.open(path) as image:
+        image = ImageOps.exif_transpose(image).convert("RGB")
+    if shrink and min(image.size) > shrink:
+        image = image.resize([math.ceil(side * shrink / min(image.size)) for side in image.size], Image.LANCZOS)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(image.height, image.width, 3).permute(2, 0, 1).contiguous()  # (3, H, W)
+
+
+def write_picture(image, path):
+    """Write an image (3, H, W), values 0 to 255, in the format of the file's ending.
+
+    Raises:
+        ModuleNotFoundError: Pillow is not installed.
+        OSError, ValueError: the file cannot be written, or its ending is unknown.
+    """
+    Image, _ = pillow()
+    pixels = image.detach().cpu().round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()  # (H, W, 3)
+    height, width, _ = pixels.shape
+    data = bytes(pixels.flatten().tolist())
+    Image.frombytes("RGB", (width, height), data).save(path)
+
+
+def comparison(rows, scale=4, gap=8):
+    """Lay images out in a grid, one row for each batch, every pixel a square of `scale` pixels.
+
+    Args:
+        rows: tensors (N, 3, H, W) of equal shape, values 0 to 255: noisy, denoised and clean, say.
+        scale: pixels for one pixel.
+        gap: white pixels between the images.
+
+    Returns:
+        float32 tensor (3, height, width).
+    """
+    lines = []
+    for images in rows:
+        images = images.detach().cpu().float().repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+        padded = torch.nn.functional.pad(images, (gap, 0, gap, 0), value=255.0)
+        lines.append(torch.cat(list(padded), 2))  # (3, height, width)
+    return torch.nn.functional.pad(torch.cat(lines, 1), (0, gap, 0, gap), value=255.0)
