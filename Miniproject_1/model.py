@@ -23,6 +23,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -54,13 +55,13 @@ FLIPS = ("vertical", "horizontal", "transpose")
 
 def build_network():
     """The report's Appendix A, layer for layer: (N, 3, H, W) to (N, 3, H, W), values 0 to 1."""
-    options = dict(kernel_size=2, stride=1, padding=1, device="cpu", dtype=torch.float32)
-    conv = lambda *channels: nn.Conv2d(*channels, **options)  # noqa: E731
-    deconv = lambda *channels: nn.ConvTranspose2d(*channels, **options)  # noqa: E731
-    norm = lambda channels: nn.BatchNorm2d(channels, device="cpu", dtype=torch.float32)  # noqa: E731
+    like = dict(device="cpu", dtype=torch.float32)  # whatever another module has set as the default
+    conv = partial(nn.Conv2d, kernel_size=2, stride=1, padding=1, **like)
+    deconv = partial(nn.ConvTranspose2d, kernel_size=2, stride=1, padding=1, **like)
+    norm = partial(nn.BatchNorm2d, **like)
     with torch.random.fork_rng(devices=[]):  # the draws of these constructors are replaced below
         return nn.Sequential(
-            # encoder                                   output
+            # encoder
             conv(3, 64), nn.ReLU(inplace=True),  # (N, 64, H + 1, W + 1)
             conv(64, 64), nn.ReLU(inplace=True),  # (N, 64, H + 2, W + 2)
             conv(64, 128), norm(128), nn.ReLU(inplace=True),  # (N, 128, H + 3, W + 3)
@@ -195,7 +196,7 @@ def plan_epoch(num_pairs, image_size, crop, flip_fraction, seed):
 
 
 def make_batch(train_input, train_target, plan, rows, crop, flips, swap, device):
-    """Crop, flip and exchange the pairs in `rows` of a plan: two float tensors (B, 3, h, w), 0 to 1."""
+    """Crop, flip and exchange the pairs in `rows` of a plan: two float tensors (B, 3, h, w), values 0 to 1."""
     where = {name: choice[rows] for name, choice in plan.items()}
     pairs = torch.stack([train_input[where["order"]], train_target[where["order"]]], 1)  # (B, 2, 3, H, W)
     if crop:
@@ -230,7 +231,7 @@ OPTIMIZERS = {
     "ADAM": lambda parameters, lr, momentum: torch.optim.Adam(parameters, lr, betas=(momentum, 0.999)),
     # Without a line search, steps with the curvature of the batch before bring the loss from 0.02 to 287.
     "L-BFGS": lambda parameters, lr, momentum: torch.optim.LBFGS(
-        parameters, lr, max_iter=LBFGS_STEPS, line_search_fn="strong_wolfe"
+        parameters, lr, max_iter=LBFGS_STEPS, history_size=LBFGS_STEPS, line_search_fn="strong_wolfe"
     ),
 }
 
@@ -279,9 +280,9 @@ class Model:
             ValueError: it is damaged, or holds something else than this network's weights.
         """
         weights = load_file(path)
-        expected = self.network.state_dict()
-        if not isinstance(weights, dict) or {k: getattr(v, "shape", None) for k, v in weights.items()} != {
-            k: v.shape for k, v in expected.items()
+        expected = {name: value.shape for name, value in self.network.state_dict().items()}
+        if not isinstance(weights, dict) or expected != {
+            name: getattr(value, "shape", None) for name, value in weights.items()
         }:
             raise ValueError(f"{path} does not hold the weights of this network")
         self.network.load_state_dict(weights)
@@ -340,39 +341,17 @@ class Model:
             FileNotFoundError: `resume` does not exist.
             KeyboardInterrupt: Ctrl-C; weights, history and checkpoint are those after the last step.
         """
-        check_images("train_input", train_input)
-        check_images("train_target", train_target)
-        if train_input.shape != train_target.shape:
-            raise ValueError(
-                f"train_target must have the shape of train_input, {tuple(train_input.shape)}, "
-                f"got {tuple(train_target.shape)}"
-            )
-        check_positive("num_epochs", num_epochs)
-        check_positive("batch_size", batch_size)
-        check_choice("optimizer", optimizer, OPTIMIZERS)
-        for name, value, highest in (
-            ("learning_rate", learning_rate, math.inf),
-            ("final_learning_rate", final_learning_rate, math.inf),
-            ("momentum", momentum, 1),
-            ("flip_fraction", flip_fraction, 1),
-        ):
-            check_range(name, value, highest)
+        settings = dict(
+            num_epochs=num_epochs, batch_size=batch_size, hybrid=bool(hybrid), optimizer=optimizer,
+            learning_rate=learning_rate, final_learning_rate=final_learning_rate, momentum=momentum,
+            crop=crop, flips=list(flips), flip_fraction=flip_fraction, swap=bool(swap), seed=seed,
+        )  # fmt: skip
+        check_training(train_input, train_target, settings)
         num_pairs, image_size = len(train_input), tuple(train_input.shape[2:])
-        if crop is not None:
-            check_positive("crop", crop)
-            if crop > min(image_size):
-                raise ValueError(f"crop must not exceed the images' size, {image_size}, got {crop}")
-        for flip in flips:
-            check_choice("flips", flip, FLIPS)
-
         steps_per_epoch = math.ceil(num_pairs / batch_size)
         num_steps = num_epochs * steps_per_epoch
-        settings = dict(
-            num_epochs=num_epochs, batch_size=batch_size, hybrid=hybrid, optimizer=optimizer,
-            learning_rate=learning_rate, final_learning_rate=final_learning_rate, momentum=momentum, crop=crop,
-            flips=list(flips), flip_fraction=flip_fraction, swap=swap, seed=seed, shape=list(train_input.shape),
-            pixels=[int(images.sum(dtype=torch.float64)) for images in (train_input, train_target)],
-        )  # fmt: skip
+        settings["shape"] = list(train_input.shape)
+        settings["pixels"] = [int(images.sum(dtype=torch.float64)) for images in (train_input, train_target)]
         first_step = len(self.history["loss"])  # of this call, counted over all calls
         saved = load_checkpoint(resume, settings) if resume else None
         if saved:
@@ -401,9 +380,7 @@ class Model:
                 if plan is None or batch == 0:
                     plan = plan_epoch(num_pairs, image_size, crop, flip_fraction, seed + first_step + epoch)
                 rows = slice(batch * batch_size, (batch + 1) * batch_size)
-                noisy, target = make_batch(
-                    train_input, train_target, plan, rows, crop, flips, swap, self.device
-                )  # (B, 3, h, w) each
+                noisy, target = make_batch(train_input, train_target, plan, rows, crop, flips, swap, self.device)
 
                 wanted = "L-BFGS" if hybrid and step < LBFGS_ITERATIONS else optimizer
                 if wanted != method:
@@ -520,6 +497,31 @@ def check_images(name, images):
             raise ValueError(f"{name} must be finite, got NaN or infinite values")
         if images.max() <= 1:
             warnings.warn(f"{name} should have values 0 to 255, its maximum is {float(images.max()):.3g}", stacklevel=3)
+
+
+def check_training(train_input, train_target, settings):
+    """Raise unless the arguments of `Model.train` are as its docstring says."""
+    check_images("train_input", train_input)
+    check_images("train_target", train_target)
+    if train_input.shape != train_target.shape:
+        expected, got = tuple(train_input.shape), tuple(train_target.shape)
+        raise ValueError(f"train_target must have the shape of train_input, {expected}, got {got}")
+    for name in ("num_epochs", "batch_size"):
+        check_positive(name, settings[name])
+    for name, highest in (
+        ("learning_rate", math.inf),
+        ("final_learning_rate", math.inf),
+        ("momentum", 1),
+        ("flip_fraction", 1),
+    ):
+        check_range(name, settings[name], highest)
+    check_choice("optimizer", settings["optimizer"], OPTIMIZERS)
+    for flip in settings["flips"]:
+        check_choice("flips", flip, FLIPS)
+    if settings["crop"] is not None:
+        check_positive("crop", settings["crop"])
+        if settings["crop"] > min(train_input.shape[2:]):
+            raise ValueError(f"crop must not exceed the images' size, got {settings['crop']}")
 
 
 def check_positive(name, value):
