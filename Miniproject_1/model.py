@@ -351,7 +351,7 @@ class Model:
         steps_per_epoch = math.ceil(num_pairs / batch_size)
         num_steps = num_epochs * steps_per_epoch
         settings["shape"] = list(train_input.shape)
-        settings["pixels"] = [int(images.sum(dtype=torch.float64)) for images in (train_input, train_target)]
+        settings["pixels"] = [sum_of_pixels(images) for images in (train_input, train_target)]
         first_step = len(self.history["loss"])  # of this call, counted over all calls
         saved = load_checkpoint(resume, settings) if resume else None
         if saved:
@@ -574,6 +574,11 @@ def save_file(value, path):
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def sum_of_pixels(images):
+    """A number that tells training sets apart; part by part, since the sum makes a float64 copy."""
+    return sum(int(part.sum(dtype=torch.float64)) for part in images.split(1000))
 
 
 def load_checkpoint(path, settings):
