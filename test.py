@@ -84,7 +84,7 @@ class Test1GradingScript(unittest.TestCase):
         cls.noisy, cls.clean = torch.load(folder / "val_data.pkl")
         cls.pairs = torch.load(folder / "train_data.pkl")
         if not OPTIONS.data_path:
-            cls.noisy, cls.clean = cls.noisy[::4], cls.clean[::4]
+            cls.noisy, cls.clean = cls.noisy[::7], cls.clean[::7]
             cls.pairs = [images[:48] for images in cls.pairs]
 
     def score(self, model):
@@ -165,7 +165,7 @@ Sequential(
         """Outputs and gradients against `nn.Sequential` in float64: as exact as float32 allows."""
         for use_winograd in (True, False):
             for training in (True, False):
-                for shape in ((2, 3, 9, 12), (1, 3, 16, 16), (3, 3, 1, 7)):
+                for shape in ((2, 3, 9, 12), (3, 3, 1, 7)):
                     with self.subTest(winograd=use_winograd, training=training, shape=shape):
                         self.compare_with_plain(use_winograd, training, shape)
 
@@ -322,6 +322,20 @@ class Test5Training(TestCase):
         self.assertEqual(len(evaluations), 8)
         self.assertGreater(min(evaluations[:5]), 1)
         self.assertEqual(evaluations[5:], [1, 1, 1])
+
+    def test_an_lbfgs_iteration_that_makes_things_worse_is_undone(self):
+        model, before = Model(), weights_of(Model())
+
+        def worsen(network, *_):
+            with torch.no_grad():
+                network[21].bias += 10
+            return 0.1, 20
+
+        with mock.patch.object(module, "take_step", worsen):
+            model.train(*self.pairs, 1, **self.SMALL)
+        self.assertSameWeights(before, weights_of(model))
+        model.train(*self.pairs, 1, **self.SMALL)
+        self.assertFalse(torch.equal(before["21.bias"], model.network[21].bias))
 
     def test_momagd_is_the_textbooks(self):
         """Two steps by hand on the plain network: v = mu v + g, w = w - lr v."""

@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -251,6 +251,25 @@ def take_step(network, stepper, noisy, target):
     return stepper.step(closure).item(), evaluations
 
 
+@contextmanager
+def undone_if_worse(network, stepper, noisy, target):
+    """Undo the step taken within, unless it lowers the loss on a batch that it did not see.
+
+    Twenty L-BFGS steps on one batch bring fresh weights a long way, and fit trained ones to that batch.
+    """
+
+    def unseen_loss():
+        with torch.no_grad():
+            return F.mse_loss(forward(network, noisy), target).item()
+
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    before = unseen_loss()
+    yield
+    if not unseen_loss() < before:  # also where it is NaN
+        network.load_state_dict(kept)
+        stepper.state.clear()  # the curvature found on the way
+
+
 class Model:
     """The denoiser: the network with its weights, trained by `train`, used by `predict`.
 
@@ -318,7 +337,8 @@ class Model:
                 255, uint8 or any other real dtype. They are converted to float batch by batch.
             num_epochs: passes over the pairs.
             batch_size: pairs in a step.
-            hybrid: take the first 5 iterations with L-BFGS, the rest with `optimizer`.
+            hybrid: take the first 5 iterations with L-BFGS, the rest with `optimizer`. An iteration of L-BFGS
+                that raises the loss on the next batch, as it does from trained weights, is undone.
             optimizer: "SGD", "momAGD", "Nesterov", "ADAM" or "L-BFGS". The learning rate is momAGD's; ADAM
                 wants 0.001.
             learning_rate: at the first step; it falls linearly
@@ -362,6 +382,10 @@ class Model:
         method, plan, previous_save = None, None, time.monotonic()
         stop_at = math.inf if deadline is None else time.monotonic() + 60 * deadline
 
+        def batch_at(plan, batch):
+            rows = slice(batch * batch_size, (batch + 1) * batch_size)
+            return make_batch(train_input, train_target, plan, rows, crop, flips, swap, self.device)
+
         def save():
             if checkpoint:
                 save_file(
@@ -379,8 +403,7 @@ class Model:
                 epoch, batch = divmod(step, steps_per_epoch)
                 if plan is None or batch == 0:
                     plan = plan_epoch(num_pairs, image_size, crop, flip_fraction, seed + first_step + epoch)
-                rows = slice(batch * batch_size, (batch + 1) * batch_size)
-                noisy, target = make_batch(train_input, train_target, plan, rows, crop, flips, swap, self.device)
+                noisy, target = batch_at(plan, batch)
 
                 wanted = "L-BFGS" if hybrid and step < LBFGS_ITERATIONS else optimizer
                 if wanted != method:
@@ -392,7 +415,11 @@ class Model:
                 rate = learning_rate + (final_learning_rate - learning_rate) * step / num_steps
                 for group in stepper.param_groups:
                     group["lr"] = rate
-                loss, evaluations = take_step(self.network, stepper, noisy, target)
+                guard = nullcontext()
+                if hybrid and step < LBFGS_ITERATIONS:
+                    guard = undone_if_worse(self.network, stepper, *batch_at(plan, (batch + 1) % steps_per_epoch))
+                with guard:
+                    loss, evaluations = take_step(self.network, stepper, noisy, target)
                 now = time.monotonic()
                 history["loss"].append(loss)
                 history["learning_rate"].append(rate)
