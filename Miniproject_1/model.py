@@ -11,9 +11,12 @@ clean images is Lehtinen et al., https://arxiv.org/abs/1803.04189. If the noise 
 is independent of the input and zero in the mean, the network that minimizes the mean squared
 error against noisy targets also minimizes it against clean ones.
 
-This file needs PyTorch alone (1.13 or newer). It reads top to bottom in the order in which data
+This file needs PyTorch alone. It reads top to bottom in the order in which data
 meet the code: network, initialization, batches, training, prediction. What serves speed only is in
 `others/fast.py`, and left out if that is missing.
+
+The shipped weights score 25.61 dB (25.49 in one pass) where the noisy images have 21.03: PSNR, mean over
+1,000 images from photographs that were not trained on.
 """
 
 import math
@@ -311,7 +314,7 @@ class Model:
         train_input,
         train_target,
         num_epochs,
-        batch_size=16,
+        batch_size=50,
         hybrid=True,
         optimizer="momAGD",
         learning_rate=0.05,
@@ -336,7 +339,8 @@ class Model:
             train_input, train_target: two noisy versions of the same images, (N, 3, H, W), values 0 to
                 255, uint8 or any other real dtype. They are converted to float batch by batch.
             num_epochs: passes over the pairs.
-            batch_size: pairs in a step.
+            batch_size: pairs in a step. Going on from the shipped weights with 2,000 pairs cost 0.11 dB with
+                16, and 0.03 dB with 50 and with 100.
             hybrid: take the first 5 iterations with L-BFGS, the rest with `optimizer`. An iteration of L-BFGS
                 that raises the loss on the next batch, as it does from trained weights, is undone.
             optimizer: "SGD", "momAGD", "Nesterov", "ADAM" or "L-BFGS". The learning rate is momAGD's; ADAM
@@ -443,7 +447,7 @@ class Model:
         Args:
             test_input: (N, 3, H, W), values 0 to 255, uint8 or any other real dtype.
             average: take the mean over the 8 flips and rotations of the input, for 8 times the work;
-                +0.2 dB. False: one pass.
+                +0.12 dB. False: one pass.
             progress: show the progress, for large images.
 
         Returns:
