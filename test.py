@@ -743,7 +743,7 @@ class Test9DataAndCommands(TestCase):
             (("evaluate", SAMPLE, "--weights", "broken.pth"), "broken.pth is damaged"),
             (("train", SAMPLE, "--epochs", 0), "num_epochs must be a positive integer, got 0"),
             (("train", SAMPLE, "--resume", "broken.pth"), "broken.pth is damaged"),
-            (("make-data", "nowhere", "out"), "nowhere is not a folder" if HAS_PILLOW else "pip install pillow"),
+            (("make-data", "nowhere", "out"), "nowhere is not a folder"),
             (("denoise", "nowhere.png", "out.png"), "nowhere.png" if HAS_PILLOW else "pip install pillow"),
         ):
             status, _, err = self.run_command(*arguments)
