@@ -181,7 +181,7 @@ def parse(arguments):
         "--shrink",
         type=int,
         metavar="PIXELS",
-        help="reduce photographs whose short side is longer; with 375 the noise is like the course's",
+        help="reduce photographs whose short side is longer",
     )
     return parser.parse_args(arguments)
 

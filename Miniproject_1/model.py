@@ -46,7 +46,7 @@ WEIGHTS = Path(__file__).resolve().parent / "bestmodel.pth"
 LBFGS_ITERATIONS = 5  # of the hybrid training loop
 LBFGS_STEPS = 20  # quasi-Newton steps within one iteration: PyTorch's default
 HALO = 5  # pixels on each side that an output pixel depends on: 10 layers, kernel 2
-MAX_PIXELS = 128 * 1024  # predicted at once: 0.4 GB
+MAX_PIXELS = 128 * 1024  # predicted at once; larger images are cut into tiles
 CHECKPOINT_MINUTES = 5
 FLIPS = ("vertical", "horizontal", "transpose")
 
@@ -121,7 +121,7 @@ def initialize(network, name="masked xavier", seed=0):
 
     "masked xavier" is what trains, and the default. Setting the negative values of a Xavier draw
     to zero, as the report's words have it, gives outputs near 600 where 0.5 is wanted, since the
-    last three layers have no BatchNorm after them, and every optimizer diverges. A Xavier draw kept
+    last three layers have no BatchNorm after them, and momAGD diverges. A Xavier draw kept
     where a second, independent draw is positive has half of its weights zero too, keeps both
     signs, and reproduces the report's curves.
 
@@ -258,7 +258,7 @@ def take_step(network, stepper, noisy, target):
 def undone_if_worse(network, stepper, noisy, target):
     """Undo the step taken within, unless it lowers the loss on a batch that it did not see.
 
-    Twenty L-BFGS steps on one batch bring fresh weights a long way, and fit trained ones to that batch.
+    Twenty L-BFGS steps see one batch alone, and can fit the weights to it.
     """
 
     def unseen_loss():
@@ -342,7 +342,7 @@ class Model:
             batch_size: pairs in a step. Going on from the shipped weights with 2,000 pairs cost 0.11 dB with
                 16, and 0.03 dB with 50 and with 100.
             hybrid: take the first 5 iterations with L-BFGS, the rest with `optimizer`. An iteration of L-BFGS
-                that raises the loss on the next batch, as it does from trained weights, is undone.
+                that raises the loss on the next batch is undone.
             optimizer: "SGD", "momAGD", "Nesterov", "ADAM" or "L-BFGS". The learning rate is momAGD's; ADAM
                 wants 0.001.
             learning_rate: at the first step; it falls linearly

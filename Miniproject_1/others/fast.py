@@ -17,7 +17,7 @@ Computations (SIAM, 1980); Lavin and Gray, https://arxiv.org/abs/1509.09308.
 What makes it fast without custom code: the sums over channels become one batched matrix
 product over the 36 positions, and tiles pass through it so few at a time that they stay in the
 cache. The backward pass is the transpose of each step, so it saves the same share. Rounding
-errors are 2e-6 relative in float32, those of a direct convolution 3e-7.
+errors are 2e-6 relative in float32, those of a direct convolution 2e-7 to 8e-7.
 """
 
 import torch
@@ -27,7 +27,7 @@ POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity
 KERNEL = 3
 TILE = 4  # outputs along each side of a tile
 WINDOW = TILE + KERNEL - 1  # inputs along each side of a tile
-TILES_AT_ONCE = 200  # 7 MB for each of two transformed operands; 50 to 400 are within 10 %
+TILES_AT_ONCE = 200  # 7 MB for each of two transformed operands of 256 channels
 
 
 def _coefficients(roots):
