@@ -1,10 +1,12 @@
 """The self-check: what the course's grading script checks, then how this project should behave.
 
-    python test.py [-p PROJECT_FOLDER] [-d DATA_FOLDER] [name of a test ...]
+    python test.py [-p PROJECT_FOLDER] [-d DATA_FOLDER] [--thorough] [name of a test ...]
 
 The grading checks run first, on `train_data.pkl` and `val_data.pkl` of DATA_FOLDER. That trains
 for a whole epoch; without -d they take the embedded sample and a short training, and everything
-is over in three minutes. Only PyTorch is needed; tests of pictures are skipped where Pillow is missing.
+is over in three minutes. `--thorough` adds what takes longer: processes with odd settings, damaged files,
+killed trainings, and inputs that Hypothesis makes up. Only PyTorch is needed; tests of pictures are
+skipped where Pillow is missing, those of made-up inputs where Hypothesis is.
 """
 
 import argparse
@@ -12,14 +14,20 @@ import contextlib
 import copy
 import importlib.util
 import io
+import math
 import os
+import pickle
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 import warnings
+import zlib
 from pathlib import Path
 from unittest import mock
 
@@ -29,6 +37,7 @@ from torch import nn
 PARSER = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 PARSER.add_argument("-p", "--project-path", type=Path, default=Path(__file__).parent, help="the project's folder")
 PARSER.add_argument("-d", "--data-path", type=Path, help="the folder of train_data.pkl and val_data.pkl")
+PARSER.add_argument("--thorough", action="store_true", help="also run the slow tests")
 OPTIONS, REST = PARSER.parse_known_args() if __name__ == "__main__" else PARSER.parse_known_args([])
 PROJECT = OPTIONS.project_path.resolve()
 sys.path.insert(0, str(PROJECT))
@@ -36,10 +45,11 @@ sys.path.insert(0, str(PROJECT))
 from Miniproject_1 import model as module  # noqa: E402
 from Miniproject_1.__main__ import main  # noqa: E402
 from Miniproject_1.model import INITIALIZATIONS, OPTIMIZERS, Model  # noqa: E402
-from Miniproject_1.others import data, fast, pictures  # noqa: E402
+from Miniproject_1.others import data, fast, pictures, support  # noqa: E402
 from Miniproject_1.others.evaluation import SAMPLE, load_pairs, psnr  # noqa: E402
 
 HAS_PILLOW = importlib.util.find_spec("PIL") is not None
+thorough = unittest.skipUnless(OPTIONS.thorough, "slow: python test.py --thorough")
 needs_pillow = unittest.skipUnless(HAS_PILLOW, "needs Pillow: pip install pillow")
 
 
@@ -163,51 +173,91 @@ Sequential(
         self.assertEqual(repr(network).replace(", bias=True", ""), self.APPENDIX)
         self.assertEqual(sum(parameter.numel() for parameter in network.parameters()), 1_413_635)
 
-    def test_computes_what_the_plain_layers_compute(self):
-        """Outputs and gradients against `nn.Sequential` in float64: as exact as float32 allows."""
-        for use_winograd in (True, False):
-            for training in (True, False):
-                for shape in ((2, 3, 9, 12), (3, 3, 1, 7)):
-                    with self.subTest(winograd=use_winograd, training=training, shape=shape):
-                        self.compare_with_plain(use_winograd, training, shape)
-
-    def compare_with_plain(self, use_winograd, training, shape):
-        network = Model("default", seed=3).network.train(training)
-        generator = torch.Generator().manual_seed(1)
+    def plain_and_ours(self, shape, training, dtype, seed, use_winograd=True):
+        """Relative errors of the output and of every gradient against plain layers in float64: plain's, ours."""
+        network = Model("default", seed=seed).network.train(training)
+        generator = torch.Generator().manual_seed(seed)
         for name, value in network.state_dict().items():
             if "running" in name:  # as if it had been trained
                 value.uniform_(0.5, 1.5, generator=generator)
-        exact = copy.deepcopy(network).double()
-        images = torch.rand(shape, generator=generator)
-        weight = torch.rand(shape, generator=generator)
-        with mock.patch.object(module, "conv3x3", fast.conv3x3 if use_winograd else None):
-            output = module.forward(network, images)
-        (output * weight).sum().backward()
-        expected = exact(images.double())
-        (expected * weight).sum().backward()
-        self.assertLess(relative_error(output, expected), 1e-5)
-        largest = max(parameter.grad.norm() for parameter in exact.parameters())
-        for (name, parameter), reference in zip(network.named_parameters(), exact.parameters()):
-            if reference.grad.norm() > 1e-6 * largest:  # a bias before BatchNorm has no gradient at all
-                self.assertLess(relative_error(parameter.grad, reference.grad), 1e-4, name)
-        for name, value in exact.named_buffers():  # the statistics of BatchNorm
-            self.assertLess(relative_error(network.state_dict()[name], value), 1e-5, name)
+        images, weight = (torch.rand(shape, generator=generator) for _ in range(2))
+        conv2d = fast.conv2d if use_winograd else None
+        results = []
+        plain = nn.Sequential.forward
+        for apply, kind in ((plain, torch.float64), (plain, dtype), (module.forward, dtype)):
+            copied = copy.deepcopy(network).to(kind)
+            with mock.patch.object(module, "fast_conv2d", conv2d):
+                output = apply(copied, images.to(kind))
+                gradients = torch.autograd.grad((output * weight.to(kind)).sum(), list(copied.parameters()))
+            results.append([value.double() for value in (output, *gradients, *copied.buffers())])
+        exact, *others = results
+        largest = max(value.norm() for value in exact)  # a bias before BatchNorm has no gradient at all
+        return [
+            [relative_error(value, true) for value, true in zip(values, exact) if true.norm() > 1e-6 * largest]
+            for values in others
+        ]
+
+    def test_computes_what_the_plain_layers_compute(self):
+        """In float64, where nothing rounds: outputs, gradients of every parameter, statistics of BatchNorm."""
+        for use_winograd in (True, False):
+            for training in (True, False):
+                for shape in ((2, 3, 9, 12), (3, 3, 1, 7), (1, 3, 16, 16)):
+                    with self.subTest(winograd=use_winograd, training=training, shape=shape):
+                        _, ours = self.plain_and_ours(shape, training, torch.float64, 3, use_winograd)
+                        self.assertLess(max(ours), 1e-10)
+
+    def test_rounds_little_more_than_the_plain_layers(self):
+        """In float32, the median over batches.
+
+        In a single batch a value within rounding of zero may pass a ReLU or not, plain or ours: its gradient
+        then differs by 1e-3.
+        """
+        shapes = [(1, 3, 13, 13), (2, 3, 8, 8)] + [(100, 3, 32, 32)] * OPTIONS.thorough
+        for training in (True, False):
+            for shape in shapes:
+                with self.subTest(training=training, shape=shape):
+                    seeds = range(1 if shape[0] == 100 else 5)
+                    errors = [self.plain_and_ours(shape, training, torch.float32, seed) for seed in seeds]
+                    for plain, ours in zip(*(zip(*(error[which] for error in errors)) for which in (0, 1))):
+                        plain, ours = (sorted(values)[len(values) // 2] for values in (plain, ours))
+                        self.assertLess(ours, 1e-4 if shape[0] < 100 else 1e-3)
+                        self.assertLess(ours, 10 * max(plain, 1e-6))
 
     def test_winograd_convolution_is_the_direct_one(self):
         generator = torch.Generator().manual_seed(0)
-        for height, width, channels, outputs in ((1, 1, 3, 2), (4, 9, 5, 7), (37, 18, 4, 3), (20, 20, 64, 64)):
-            with self.subTest(size=(height, width)):
-                images = torch.randn(3, channels, height, width, generator=generator, requires_grad=True)
-                kernel = torch.randn(outputs, channels, 3, 3, generator=generator, requires_grad=True)
-                bias = torch.randn(outputs, generator=generator, requires_grad=True)
-                arguments = (images, kernel, bias)
-                exact = [argument.detach().double().requires_grad_() for argument in arguments]
-                output, expected = fast.conv3x3(*arguments), nn.functional.conv2d(*exact, padding=1)
-                self.assertLess(relative_error(output, expected), 1e-5)
-                weight = torch.randn(output.shape, generator=generator)
-                gradients = torch.autograd.grad(output, arguments, weight)
-                for gradient, reference in zip(gradients, torch.autograd.grad(expected, exact, weight.double())):
-                    self.assertLess(relative_error(gradient, reference), 1e-5)
+        self.enterContext(mock.patch.object(fast, "FEWEST_CHANNELS", 1))
+        self.enterContext(mock.patch.object(fast, "TILES_AT_ONCE", 20))  # so that there are several blocks
+        for size, padding in ((3, 1), (2, 1), (2, 0)):
+            for height, width, channels, outputs in ((2, 2, 3, 2), (4, 9, 5, 7), (37, 18, 4, 3), (20, 20, 64, 64)):
+                with self.subTest(kernel=size, padding=padding, image=(height, width)):
+                    images = torch.randn(3, channels, height, width, generator=generator, requires_grad=True)
+                    kernel = torch.randn(outputs, channels, size, size, generator=generator, requires_grad=True)
+                    bias = torch.randn(outputs, generator=generator, requires_grad=True)
+                    arguments = (images, kernel, bias)
+                    exact = [argument.detach().double().requires_grad_() for argument in arguments]
+                    output = fast.conv2d(*arguments, padding)
+                    expected = nn.functional.conv2d(*exact, padding=padding)
+                    self.assertLess(relative_error(output, expected), 1e-5)
+                    weight = torch.randn(output.shape, generator=generator)
+                    gradients = torch.autograd.grad(output, arguments, weight)
+                    for gradient, reference in zip(gradients, torch.autograd.grad(expected, exact, weight.double())):
+                        self.assertLess(relative_error(gradient, reference), 1e-5)
+
+    def test_is_the_same_without_the_fast_path(self):
+        """A project without `others/fast.py`, in a process of its own."""
+        code = """
+import sys, torch
+sys.modules["Miniproject_1.others.fast"] = None  # importing it raises ImportError
+from Miniproject_1 import model as module
+assert module.fast_conv2d is None
+torch.manual_seed(0)
+torch.save(module.Model(seed=1).predict(torch.rand(1, 3, 9, 7) * 255), sys.argv[1])
+"""
+        file = self.folder / "plain"
+        subprocess.run([sys.executable, "-c", code, str(file)], cwd=str(PROJECT), check=True)
+        torch.manual_seed(0)
+        expected = Model(seed=1).predict(torch.rand(1, 3, 9, 7) * 255)
+        self.assertLess((torch.load(str(file)) - expected).abs().max(), 1e-2)
 
 
 class Test3Initialization(TestCase):
@@ -339,6 +389,60 @@ class Test5Training(TestCase):
         model.train(*self.pairs, 1, **self.SMALL)
         self.assertFalse(torch.equal(before["21.bias"], model.network[21].bias))
 
+    def test_a_training_that_explodes_goes_back_and_slows_down(self):
+        model, errors = Model(), io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            model.train(*self.pairs, 4, hybrid=False, **{**self.SMALL, "learning_rate": 20.0})
+        went_back = errors.getvalue().count("back to the last good weights, with half the learning rate")
+        self.assertGreater(went_back, 0)
+        self.assertEqual(len(model.history["loss"]), 16)
+        self.assertLess(model.history["learning_rate"][-1], 20 / 16 / 2**went_back * 1.01 * 2)
+        self.assertTrue(all(torch.isfinite(value).all() for value in weights_of(model).values()))
+
+    def test_a_hopeless_training_ends_with_an_error_and_the_last_good_weights(self):
+        targets = torch.full((16, 3, 8, 8), 1e6)
+        model = Model()
+        cases = (
+            dict(pairs=self.pairs, learning_rate=1e30),
+            dict(pairs=(self.pairs[0], targets), learning_rate=1e6),
+        )
+        for case in cases:
+            with self.subTest(learning_rate=case["learning_rate"]):
+                before = weights_of(model)
+                options = {**self.SMALL, "learning_rate": case["learning_rate"]}
+                with contextlib.redirect_stderr(io.StringIO()):
+                    with self.assertRaisesRegex(FloatingPointError, "has the last good weights"):
+                        model.train(*case["pairs"], 5, hybrid=False, swap=False, **options)
+                self.assertSameWeights(before, weights_of(model))
+        black = torch.zeros(16, 3, 8, 8, dtype=torch.uint8)
+        model.train(black, black, 2, **self.SMALL)
+        self.assertTrue(all(torch.isfinite(value).all() for value in weights_of(model).values()))
+
+    def test_the_last_step_is_not_trusted_unseen(self):
+        """One step is all there is, and no later loss shows that it led astray."""
+        model, before = Model(), weights_of(Model())
+        with contextlib.redirect_stderr(io.StringIO()) as errors:
+            model.train(*self.pairs, 1, hybrid=False, batch_size=16, learning_rate=1e4, progress=False)
+        self.assertIn("back to the last good weights", errors.getvalue())
+        self.assertSameWeights(before, weights_of(model))
+
+    def test_an_error_within_a_step_leaves_the_weights_from_before_it(self):
+        model, take_step, kept = Model(), module.take_step, []
+
+        def broken_step(network, *arguments):
+            if len(kept) == 2:
+                with torch.no_grad():
+                    network[0].weight.fill_(float("nan"))
+                raise KeyboardInterrupt
+            result = take_step(network, *arguments)
+            kept.append(weights_of(model))
+            return result
+
+        with mock.patch.object(module, "take_step", broken_step), self.assertRaises(KeyboardInterrupt):
+            model.train(*self.pairs, 1, hybrid=False, **self.SMALL)
+        self.assertSameWeights(kept[-1], weights_of(model))
+        self.assertEqual(len(model.history["loss"]), 2)
+
     def test_momagd_is_the_textbooks(self):
         """Two steps by hand on the plain network: v = mu v + g, w = w - lr v."""
         pairs = [images[:4] for images in self.pairs]
@@ -357,7 +461,7 @@ class Test5Training(TestCase):
         self.assertAlmostEqual(model.history["loss"][1], loss.item(), delta=1e-4 * loss.item())
         for name, value in network.state_dict().items():
             if value.double().norm() > 1e-3:
-                self.assertLess(relative_error(model.network.state_dict()[name], value), 1e-4, name)
+                self.assertLess(relative_error(model.network.state_dict()[name], value), 2e-3, name)
 
     def test_learning_rate_falls_to_zero_or_stays(self):
         model = Model()
@@ -482,12 +586,12 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
 
         bars = []
         options = dict(self.SMALL, hybrid=False, progress=True)
-        with mock.patch.object(module, "tqdm", Bar):
+        with mock.patch.object(support, "tqdm", Bar):
             Model().train(*self.pairs, 1, **options)
         self.assertEqual((bars[0].steps, bars[0].options["total"]), (4, 4))
         self.assertRegex(bars[0].text, r"loss 0\.\d+")
         shown = io.StringIO()
-        with mock.patch.object(module, "tqdm", None), contextlib.redirect_stderr(shown):
+        with mock.patch.object(support, "tqdm", None), contextlib.redirect_stderr(shown):
             Model().train(*self.pairs, 1, **options)
         self.assertRegex(shown.getvalue(), r"4 of 4, 0\.0 minutes left loss 0\.\d+")
 
@@ -599,7 +703,7 @@ class Test8BadInput(TestCase):
         before = weights_of(model)
         bad = (
             (TypeError, "must be a tensor, got list", [[1.0]]),
-            (TypeError, "must hold integers or floats, got torch.bool", good > 100),
+            (TypeError, "must be a dense tensor of integers or floats, got torch.bool", good > 100),
             (ValueError, r"must have shape \(N, 3, H, W\).* got \(3, 8, 8\)", good[0]),
             (ValueError, r"got \(2, 1, 8, 8\)", good[:, :1]),
             (ValueError, r"got \(0, 3, 8, 8\)", good[:0]),
@@ -688,7 +792,7 @@ class Test9DataAndCommands(TestCase):
         command = ("make-data", photos, "out", "--train-pairs", 40, "--validation-pairs", 10, "--validation-share", 0.4)
         status, out, _ = self.run_command(*command)
         self.assertEqual(status, 0)
-        self.assertIn("broken.jpg: cannot be read", out)
+        self.assertRegex(out, "passed over: .*broken.jpg cannot be read")
         self.assertIn("small.png: 500 x 20 is too small", out)
         noisy_1, noisy_2 = torch.load(str(self.folder / "out" / "train_data.pkl"))
         noisy, clean = torch.load(str(self.folder / "out" / "val_data.pkl"))
@@ -758,6 +862,352 @@ class Test9DataAndCommands(TestCase):
         self.assertEqual(result.returncode, 0)
         for name in ("evaluate", "denoise", "train", "make-data"):
             self.assertIn(name, result.stdout)
+
+
+@thorough
+class TestThorough1Process(TestCase):
+    """Another module of the same process, or the user, has changed something before our code runs."""
+
+    CHECK = """
+from {module} import Model
+images, expected, pairs = torch.load(sys.argv[1])
+random_state, folder = torch.random.get_rng_state(), os.getcwd()
+gradients, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+model = Model()
+model.load_pretrained_model()
+difference = (model.predict(images) - expected).abs().max().item()
+assert difference < 1e-4 * 255, difference
+before = {{name: value.clone() for name, value in model.network.state_dict().items()}}
+sys.modules[Model.__module__].LBFGS_STEPS = 2  # of 20, for the sake of time
+model.train(*pairs, num_epochs=1, batch_size=2)
+assert len(model.history["evaluations"]) == 6 and min(model.history["evaluations"][:5]) > 1
+for name, value in model.network.state_dict().items():
+    assert value.dtype == before[name].dtype and torch.isfinite(value).all(), name
+assert any(not torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
+assert torch.equal(random_state, torch.random.get_rng_state()) and folder == os.getcwd()
+assert gradients == torch.is_grad_enabled() and dtype == torch.get_default_dtype()
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.images = random_images(3, 12, 10)
+        self.model = Model()
+        self.model.load_pretrained_model()
+        self.file = self.folder / "images and what they should become"
+        pairs = [random_images(12, 8, 8, seed=seed) for seed in (1, 2)]
+        torch.save((self.images, self.model.predict(self.images), pairs), str(self.file))
+
+    def run_after(self, preparation, project=PROJECT, module="Miniproject_1.model", path=None):
+        code = "import os, sys, warnings, torch\n" + preparation + self.CHECK.format(module=module)
+        result = subprocess.run(
+            [sys.executable, "-c", code, str(self.file)],
+            cwd=str(self.folder), capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": str(path or project)},
+        )  # fmt: skip
+        self.assertEqual(result.returncode, 0, result.stderr[-2000:])
+
+    def test_whatever_was_set_before(self):
+        preparations = {
+            "gradients off": "torch.set_grad_enabled(False)",
+            "inference mode": "torch.inference_mode().__enter__()",
+            "another dtype": "torch.set_default_dtype(torch.float64)",
+            "another device": "torch.set_default_device('meta') if hasattr(torch, 'set_default_device') else None",
+            "another random state": "torch.manual_seed(123)",
+            "deterministic algorithms": "torch.use_deterministic_algorithms(True)",
+            "one thread": "torch.set_num_threads(1)",
+            "sixteen threads": "torch.set_num_threads(16)",
+            "warnings are errors": "warnings.simplefilter('error')",
+            "standard output is a file": "sys.stdout = open('out.txt', 'w')",
+            "no standard streams": "sys.stdout = sys.stderr = None",
+            "another folder": "os.chdir('/')",
+            "oneDNN off": "torch.backends.mkldnn.flags(enabled=False).__enter__()",
+        }
+        for name, preparation in preparations.items():
+            with self.subTest(name):
+                self.run_after(preparation + "\n")
+
+    def test_wherever_the_project_lies(self):
+        for name in ("a folder with spaces", "größe 大小"):
+            with self.subTest(name):
+                copied = self.folder / name
+                shutil.copytree(str(PROJECT / "Miniproject_1"), str(copied / "Miniproject_1"))
+                self.run_after("", project=copied)
+        for path in sorted(copied.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        with self.subTest("nothing in it may be written"):
+            self.run_after("", project=copied)
+        for path in sorted(copied.rglob("*")):
+            path.chmod(0o755)
+        with self.subTest("imported as plain `model`"):
+            self.run_after("", path=PROJECT / "Miniproject_1", module="model")
+
+
+@thorough
+class TestThorough2Input(TestCase):
+    """Inputs that Hypothesis makes up: a good result, or an error that names the argument."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.model = Model()
+        cls.model.load_pretrained_model()
+
+    def test_made_up_images(self):
+        try:
+            from hypothesis import HealthCheck, given, settings
+            from hypothesis import strategies as some
+        except ModuleNotFoundError:
+            self.skipTest("needs Hypothesis: pip install hypothesis")
+        sizes = some.sampled_from([0, 1, 1, 2, 3, 7, 12])
+        usual = some.tuples(some.integers(1, 3), some.just(3), sizes, sizes)
+        shapes = some.one_of(
+            usual, usual, usual,
+            some.lists(sizes, max_size=7).map(tuple),
+            some.sampled_from([(1, 3, 1, 700), (2, 1, 5, 5), (2, 4, 5, 5), (1, 3, 1, 1)]),
+        )  # fmt: skip
+        dtypes = some.sampled_from(
+            [
+                torch.uint8,
+                torch.int16,
+                torch.int64,
+                torch.float16,
+                torch.bfloat16,
+                torch.float32,
+                torch.float64,
+                torch.bool,
+            ]
+        )
+        scales = some.sampled_from([0.0, 1.0, 255.0, 1e4, 1e9, 1e30])
+        layouts = some.sampled_from(["plain", "transposed", "strided", "expanded", "channels last", "leaf", "graph"])
+        specials = some.sampled_from([None, None, None, math.nan, math.inf, -math.inf])
+
+        @settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @given(shape=shapes, dtype=dtypes, scale=scales, layout=layouts, special=specials, average=some.booleans())
+        def check(shape, dtype, scale, layout, special, average):
+            images = self.make(shape, dtype, scale, layout, special)
+            kept = images.detach().clone()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.one_prediction(images, average)
+                self.one_training(images)
+            self.assertTrue(torch.equal(images.detach().isnan(), kept.isnan()))
+            self.assertTrue(torch.equal(torch.nan_to_num(images.detach()), torch.nan_to_num(kept)))
+            self.assertIsNone(images.grad if images.is_leaf else None)
+
+        check()
+
+    def make(self, shape, dtype, scale, layout, special):
+        values = (torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.1) * scale
+        if special is not None and dtype.is_floating_point and values.numel():
+            values.view(-1)[0] = special
+        if not dtype.is_floating_point:
+            values = values.clamp(-(2.0**60), 2.0**60)
+        images = values.to(dtype)
+        if layout == "transposed" and len(shape) > 1:
+            images = images.transpose(-1, -2)
+        elif layout == "strided" and len(shape) > 0:
+            images = torch.stack([images, images], -1)[..., 0]
+        elif layout == "expanded" and len(shape) > 0 and shape[0]:
+            images = images[:1].expand(shape)
+        elif layout == "channels last" and len(shape) == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
+        elif layout in ("leaf", "graph") and dtype.is_floating_point:
+            images.requires_grad_()
+            images = images * 1 if layout == "graph" else images
+        return images
+
+    def one_prediction(self, images, average):
+        try:
+            output = self.model.predict(images, average=average)
+        except (TypeError, ValueError) as error:
+            self.assertIn("test_input", str(error))
+            return
+        self.assertEqual((output.shape, output.dtype), (images.shape, torch.float32))
+        self.assertTrue(torch.isfinite(output).all() and output.min() >= 0 and output.max() <= 255)
+        self.assertFalse(output.requires_grad)
+
+    def one_training(self, images):
+        model = Model()
+        with contextlib.redirect_stderr(io.StringIO()):
+            try:
+                model.train(images, images.detach().clone(), 1, batch_size=2, hybrid=False, progress=False)
+            except (TypeError, ValueError) as error:
+                self.assertIn("train_", str(error))
+            except FloatingPointError as error:
+                self.assertIn("has the last good weights", str(error))
+        self.assertTrue(all(torch.isfinite(value).all() for value in weights_of(model).values()))
+
+
+@thorough
+class TestThorough3Files(TestCase):
+    """Damaged files: a clear error that names them, and nothing executed."""
+
+    def assertRefused(self, path, read):
+        with self.assertRaises(ValueError) as caught:
+            read(path)
+        self.assertIn(str(path), str(caught.exception))
+
+    def test_truncated_at_every_thousandth_byte(self):
+        model, before = Model(), weights_of(Model())
+        pairs = random_images(4, 8, 8), random_images(4, 8, 8, seed=1)
+        checkpoint = self.folder / "checkpoint"
+        model.train(*pairs, 1, batch_size=4, hybrid=False, checkpoint=checkpoint, progress=False)
+        model.network.load_state_dict(before)
+        for original, read in (
+            (module.WEIGHTS, model.load_pretrained_model),
+            (SAMPLE / "val_data.pkl", lambda path: load_pairs(path, "")),
+            (checkpoint, lambda path: model.train(*pairs, 1, batch_size=4, hybrid=False, resume=path)),
+        ):
+            path = self.folder / "truncated"
+            shutil.copy(str(original), str(path))
+            with self.subTest(original.name):
+                for length in range(original.stat().st_size - 1, -1, -1000):
+                    os.truncate(str(path), length)
+                    self.assertRefused(path, read)
+                os.truncate(str(path), 0)
+                self.assertRefused(path, read)
+        self.assertSameWeights(before, weights_of(model))
+
+    def test_flipped_bits(self):
+        """A file with a flipped bit is refused, or the bit was one that says nothing."""
+        good, path, model = bytearray(module.WEIGHTS.read_bytes()), self.folder / "flipped", Model()
+        model.load_pretrained_model()
+        shipped, generator, refused = weights_of(model), random.Random(0), 0
+        for position in generator.sample(range(len(good)), 200):
+            good[position] ^= 1 << position % 8
+            path.write_bytes(good)
+            good[position] ^= 1 << position % 8
+            try:
+                model.load_pretrained_model(path)
+            except ValueError as error:
+                refused += 1
+                self.assertIn(str(path), str(error))
+            self.assertSameWeights(shipped, weights_of(model))
+        self.assertGreater(refused, 180)
+
+    def test_a_pickle_that_runs_code_is_refused(self):
+        class Attack:
+            def __reduce__(self):
+                return os.mkdir, (str(marker),)
+
+        marker, path = self.folder / "executed", self.folder / "attack"
+        for write in (lambda: torch.save(Attack(), str(path)), lambda: path.write_bytes(pickle.dumps(Attack()))):
+            write()
+            self.assertRefused(path, Model().load_pretrained_model)
+            self.assertRefused(path, lambda path: load_pairs(path, ""))
+            self.assertRefused(path, support.load_checkpoint)
+        self.assertFalse(marker.exists())
+
+    def test_a_full_disk_leaves_the_file_that_was_there(self):
+        """The limit on the size of a file stands for a full disk."""
+        code = """
+import resource, sys, torch
+from pathlib import Path
+from Miniproject_1.model import Model
+from Miniproject_1.others.support import save_file
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+path = Path(sys.argv[1])
+path.write_bytes(b"good")
+try:
+    save_file(Model().network.state_dict(), path)
+except OSError as error:
+    assert f"{path} cannot be written" in str(error), error
+else:
+    raise AssertionError("no error")
+assert path.read_bytes() == b"good" and len(list(path.parent.iterdir())) == 1
+"""
+        result = subprocess.run(
+            [sys.executable, "-c", code, str(self.folder / "file")],
+            cwd=str(PROJECT), stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    @needs_pillow
+    def test_pictures_of_every_kind(self):
+        from PIL import Image
+
+        pixels = random_images(1, 5, 4)[0]
+        path = self.folder / "picture.png"
+        pictures.write_picture(pixels, path)
+        plain = Image.open(str(path))
+        grey = plain.convert("L")
+        gradient = Image.new("I;16", (2, 1))
+        gradient.putpixel((0, 0), 65535)
+        gradient.putpixel((1, 0), 25700)
+        upside_down = Image.Exif()
+        upside_down[0x0112] = 3  # orientation: turned by 180 degrees
+        clear = plain.convert("RGBA")
+        clear.putalpha(0)
+        for name, image, expected, options in (
+            ("rgb.png", plain, pixels, {}),
+            ("grey.png", grey, torch.tensor(list(grey.getdata())).view(1, 5, 4).expand(3, 5, 4), {}),
+            ("palette.png", grey.convert("P"), torch.tensor(list(grey.getdata())).view(1, 5, 4).expand(3, 5, 4), {}),
+            ("16 bits.png", gradient, torch.tensor([255, 100]).view(1, 1, 2).expand(3, 1, 2), {}),
+            ("clear.png", clear, torch.full((3, 5, 4), 255), {}),
+            ("turned.png", plain, pixels.flip((1, 2)), dict(exif=upside_down)),
+            ("single.png", Image.new("RGB", (1, 1), (1, 2, 3)), torch.tensor([1, 2, 3]).view(3, 1, 1), {}),
+            (
+                "cmyk.tif",
+                Image.new("CMYK", (2, 2), (0, 255, 255, 0)),
+                torch.tensor([255, 0, 0]).view(3, 1, 1).expand(3, 2, 2),
+                {},
+            ),
+        ):
+            with self.subTest(name):
+                image.save(str(self.folder / name), **options)
+                self.assertEqual(pictures.read_picture(self.folder / name).tolist(), expected.tolist())
+
+    @needs_pillow
+    def test_damaged_pictures(self):
+        path, noise = self.folder / "picture.png", random_images(1, 90, 90)[0]
+        pictures.write_picture(noise, path)
+        good = path.read_bytes()
+        for length in range(0, len(good) - 100, 1000):
+            path.write_bytes(good[:length])
+            self.assertRefused(path, pictures.read_picture)
+        header = good[:16] + (20_000).to_bytes(4, "big") * 2 + good[24:29]
+        path.write_bytes(header + zlib.crc32(header[12:29]).to_bytes(4, "big") + good[33:])
+        self.assertRefused(path, pictures.read_picture)
+
+
+@thorough
+class TestThorough4Killed(TestCase):
+    CODE = """
+import sys, torch
+from pathlib import Path
+from Miniproject_1 import model as module
+module.LBFGS_STEPS, module.CHECKPOINT_MINUTES = 2, 0
+pairs, options, checkpoint = *torch.load(sys.argv[1]), sys.argv[2]
+model = module.Model()
+print("ready", flush=True)
+model.train(*pairs, 6, checkpoint=checkpoint, resume=checkpoint if Path(checkpoint).exists() else None, **options)
+torch.save(model.network.state_dict(), sys.argv[3])
+"""
+
+    def test_killed_at_random_moments_and_resumed_it_ends_the_same(self):
+        """20 kills, each within a second of the training's start; then the training is left alone."""
+        pairs = [random_images(16, 16, 16, seed=seed) for seed in (1, 2)]
+        options = dict(batch_size=2, progress=False, learning_rate=0.01)
+        torch.save((pairs, options), str(self.folder / "pairs"))
+        generator = random.Random(0)
+
+        def run(name, kill_after=None):
+            arguments = [str(self.folder / part) for part in ("pairs", name + ".checkpoint", name)]
+            process = subprocess.Popen(
+                [sys.executable, "-c", self.CODE, *arguments], cwd=str(PROJECT), stdout=subprocess.PIPE
+            )
+            with process:
+                process.stdout.readline()
+                if kill_after is not None:
+                    time.sleep(kill_after)
+                    process.kill()
+            return process.returncode
+
+        self.assertEqual(run("unbroken"), 0)
+        kills = sum(run("killed", generator.random()) != 0 for _ in range(20))
+        print(f"{kills} trainings were killed before their end")
+        self.assertGreater(kills, 5)
+        self.assertEqual(run("killed"), 0)
+        self.assertSameWeights(*(torch.load(str(self.folder / name)) for name in ("unbroken", "killed")))
 
 
 if __name__ == "__main__":

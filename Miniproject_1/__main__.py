@@ -4,10 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from .model import OPTIMIZERS, WEIGHTS, Model, load_file, save_file
+from .model import OPTIMIZERS, WEIGHTS, Model
 from .others.data import make_data
 from .others.evaluation import SAMPLE, evaluate, load_pairs
 from .others.pictures import comparison, read_picture, write_picture
+from .others.support import load_checkpoint, save_file
 
 SHOWN = 12  # images in denoised.png
 
@@ -48,13 +49,12 @@ def train(options):
         final_learning_rate=options.final_learning_rate,
         momentum=options.momentum,
         crop=options.crop,
+        swap=not options.no_swap,
         seed=options.seed,
     )
     if options.resume:
-        saved = load_file(options.resume)
-        if not isinstance(saved, dict) or "settings" not in saved:
-            raise ValueError(f"{options.resume} is not a checkpoint")
-        settings = {name: value for name, value in saved["settings"].items() if name not in ("shape", "pixels")}
+        settings = load_checkpoint(options.resume)["settings"]
+        settings = {name: value for name, value in settings.items() if name not in ("shape", "pixels")}
     model = load_model(options.start) if options.start else Model(seed=options.seed)
     noisy_1, noisy_2 = (images[: options.pairs] for images in load_pairs(options.data, "train_data.pkl"))
     checkpoint = options.output.with_name(options.output.name + ".checkpoint")
@@ -87,6 +87,8 @@ def make(options):
         num_train=options.train_pairs,
         num_validation=options.validation_pairs,
         validation_share=options.validation_share,
+        target_draws=options.target_draws,
+        small_crops=options.small_crops,
         seed=options.seed,
         shrink=options.shrink,
     )
@@ -162,6 +164,9 @@ def parse(arguments):
     added.add_argument("--final-learning-rate", type=float, default=0.0, metavar="X", help="at the end")
     added.add_argument("--momentum", type=float, default=0.9, metavar="X", help="of momAGD, Nesterov and ADAM")
     added.add_argument("--crop", type=int, metavar="PIXELS", help="train on random squares of this side")
+    added.add_argument(
+        "--no-swap", action="store_true", help="input and target never change places; for data with --target-draws"
+    )
     added.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices")
 
     added = command(
@@ -178,6 +183,12 @@ def parse(arguments):
     )
     added.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices")
     added.add_argument(
+        "--target-draws", type=int, default=1, metavar="N", help="noisy versions averaged in the target to train on"
+    )
+    added.add_argument(
+        "--small-crops", type=float, default=0.0, metavar="X", help="share of the training pairs with weaker noise"
+    )
+    added.add_argument(
         "--shrink",
         type=int,
         metavar="PIXELS",
@@ -191,7 +202,7 @@ def main(arguments=None):
     options = parse(arguments)
     try:
         return options.run(options) or 0
-    except (OSError, ValueError, TypeError, ModuleNotFoundError) as error:
+    except (OSError, ValueError, TypeError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

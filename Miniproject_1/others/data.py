@@ -10,34 +10,37 @@ regions and large on edges and in texture.
 
 import hashlib
 import math
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from ..model import save_file, show
 from .pictures import pillow, read_picture
+from .support import save_file, show
 
 IMAGE_SIZE = 32  # blocks along each side of a crop: the height and width of the course's images
 CROP_SHARE = (0.75, 1.0)  # of a photograph's short side; gives 21.0 dB, the course's set has 20.7
 PHOTO_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def sample_blocks(crop, generator):
-    """Draw one noisy version of a crop: one pixel of each of its 32 x 32 blocks.
+def sample_blocks(crop, generator, draws=1):
+    """Draw noisy versions of a crop, one pixel of each of its 32 x 32 blocks, and take their mean.
 
     Args:
         crop: uint8 tensor (3, 32 s, 32 s), values 0 to 255.
         generator: the `torch.Generator` that draws the pixels.
+        draws: the number of versions.
 
     Returns:
-        uint8 tensor (3, 32, 32).
+        uint8 tensor (3, 32, 32), rounded.
     """
     side = crop.shape[-1]
     block = side // IMAGE_SIZE
-    offset = torch.randint(block, (2, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
+    offset = torch.randint(block, (2, draws, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
     start = torch.arange(0, side, block)
-    rows, columns = start[:, None] + offset[0], start[None, :] + offset[1]  # (32, 32) each
-    return crop[:, rows, columns]  # (3, 32, 32)
+    rows, columns = start[:, None] + offset[0], start + offset[1]  # (draws, 32, 32) each
+    versions = crop[:, rows, columns]  # (3, draws, 32, 32)
+    return versions[:, 0] if draws == 1 else versions.float().mean(1).round().to(torch.uint8)
 
 
 def average_blocks(crop):
@@ -47,10 +50,15 @@ def average_blocks(crop):
     return mean.round().clamp(0, 255).to(torch.uint8)
 
 
-def random_crop(photo, generator):
-    """Cut a random square out of a photograph, its side a multiple of 32 and 75 to 100 % of the short side."""
+def random_crop(photo, generator, small_crops=0.0):
+    """Cut a random square out of a photograph, its side a multiple of 32 and 75 to 100 % of the short side.
+
+    With probability `small_crops` its side is 0 to 75 % of the short side, and 64 pixels at least.
+    """
     height, width = photo.shape[1:]
     low, high = CROP_SHARE
+    if small_crops and torch.rand((), generator=generator).item() < small_crops:
+        low, high = 0, low
     share = low + (high - low) * torch.rand((), generator=generator).item()
     side = IMAGE_SIZE * max(int(min(height, width) * share) // IMAGE_SIZE, 2)
     top = torch.randint(height - side + 1, (), generator=generator).item()
@@ -74,8 +82,8 @@ def readable_photos(paths, shrink, report):
     for path in track(paths, "reading"):
         try:
             height, width = read_picture(path, shrink).shape[1:]
-        except (OSError, ValueError, SyntaxError) as error:
-            report(f"passed over {path}: cannot be read ({error})")
+        except (OSError, ValueError) as error:
+            report(f"passed over: {error}")
             continue
         if min(height, width) < smallest:
             report(f"passed over {path}: {width} x {height} is too small, both sides need {smallest} pixels")
@@ -84,7 +92,7 @@ def readable_photos(paths, shrink, report):
     return readable
 
 
-def make_pairs(paths, num_pairs, draw, generator, shrink=None, label="sampling"):
+def make_pairs(paths, num_pairs, draw, generator, small_crops=0.0, shrink=None, label="sampling"):
     """Draw `num_pairs` pairs from photographs, the same number from each, in random order.
 
     Args:
@@ -92,6 +100,7 @@ def make_pairs(paths, num_pairs, draw, generator, shrink=None, label="sampling")
         num_pairs: the number of pairs.
         draw: function of (crop, generator) that makes the two images of a pair.
         generator: the `torch.Generator` of every random choice.
+        small_crops: see `random_crop`.
         shrink: see `read_picture`.
         label: what the progress bar says.
 
@@ -105,13 +114,13 @@ def make_pairs(paths, num_pairs, draw, generator, shrink=None, label="sampling")
         photo = read_picture(path, shrink) if share else None
         for _ in range(share):
             index = next(place)
-            first[index], second[index] = draw(random_crop(photo, generator), generator)
+            first[index], second[index] = draw(random_crop(photo, generator, small_crops), generator)
     return first.clone(), second.clone()  # storages of their own: saved, a view brings all of its base
 
 
-def noisy_pair(crop, generator):
-    """Two independent noisy versions: a pair to train on."""
-    return sample_blocks(crop, generator), sample_blocks(crop, generator)
+def noisy_pair(crop, generator, target_draws=1):
+    """Two independent noisy versions, the second a mean of several: a pair to train on."""
+    return sample_blocks(crop, generator), sample_blocks(crop, generator, target_draws)
 
 
 def noisy_and_clean(crop, generator):
@@ -125,6 +134,8 @@ def make_data(
     num_train=50_000,
     num_validation=1_000,
     validation_share=0.1,
+    target_draws=1,
+    small_crops=0.0,
     seed=0,
     shrink=None,
     report=print,
@@ -140,6 +151,10 @@ def make_data(
         out: folder to write to, made if it is not there.
         num_train, num_validation: pairs in each file. 0: the file is not written.
         validation_share: the share of the photographs kept for validation, 0 to 1.
+        target_draws: noisy versions whose mean is the second image of a pair to train on. More than one
+            make its noise smaller; it is still noisy, but input and target may not change places.
+        small_crops: share of the pairs to train on that are cut from less than 75 % of the short side, 0 to
+            1: smaller blocks, so weaker noise.
         seed: of the split, the crops and the noise.
         shrink: see `read_picture`. None takes photographs in the size they have.
         report: function that is given each line of text for the user.
@@ -153,6 +168,10 @@ def make_data(
         raise ValueError(f"numbers of pairs must not be negative, nor both zero, got {num_train} and {num_validation}")
     if not 0 <= validation_share <= 1:
         raise ValueError(f"validation_share must be between 0 and 1, got {validation_share}")
+    if not 0 <= small_crops <= 1:
+        raise ValueError(f"small_crops must be between 0 and 1, got {small_crops}")
+    if target_draws < 1:
+        raise ValueError(f"target_draws must be at least 1, got {target_draws}")
     if not Path(photos).is_dir():
         raise NotADirectoryError(f"{photos} is not a folder of photographs")
     pillow()
@@ -168,12 +187,12 @@ def make_data(
             f"{photos} has {len(paths)} usable photographs, too few for a validation share of {validation_share}"
         )
     Path(out).mkdir(parents=True, exist_ok=True)
-    for name, part, number, draw in (
-        ("val_data.pkl", kept, num_validation, noisy_and_clean),
-        ("train_data.pkl", rest, num_train, noisy_pair),
+    for name, part, number, draw, small in (
+        ("val_data.pkl", kept, num_validation, noisy_and_clean, 0.0),
+        ("train_data.pkl", rest, num_train, partial(noisy_pair, target_draws=target_draws), small_crops),
     ):
         if number:
-            save_file(make_pairs(part, number, draw, generator, shrink, name), Path(out) / name)
+            save_file(make_pairs(part, number, draw, generator, small, shrink, name), Path(out) / name)
             report(f"{Path(out) / name}: {number} pairs from {len(part)} photographs")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..model import load_file
+from .support import load_file
 
 SAMPLE = Path(__file__).resolve().parent / "sample"  # photographs that may be shipped; sources.md lists them
 

@@ -2,8 +2,12 @@
 
 import ctypes
 import math
+import warnings
+from pathlib import Path
 
 import torch
+
+from .support import replaced
 
 
 def pillow():
@@ -18,17 +22,33 @@ def pillow():
 def read_picture(path, shrink=None):
     """Read a picture file upright, as a uint8 RGB tensor (3, H, W).
 
+    16-bit pictures are reduced to 8 bits, and transparent ones laid on white.
+
     Args:
         path: the file, of any format that Pillow reads.
         shrink: a short side of more pixels than this is reduced to it. None: never.
 
     Raises:
         ModuleNotFoundError: Pillow is not installed.
-        OSError, ValueError, SyntaxError: the file is missing, damaged or not a picture.
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, not a picture, or has more pixels than Pillow trusts.
     """
     Image, ImageOps = pillow()
-    with Image.open(path) as image:
-        image = ImageOps.exif_transpose(image).convert("RGB")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of files that are read all the same
+            with Image.open(path) as image:
+                image = ImageOps.exif_transpose(image)
+                if image.mode.startswith("I"):  # 16 bits; convert() would cut them off at 255
+                    image = image.convert("I").point(lambda value: value / 257).convert("L")
+                if "transparency" in image.info or image.mode.endswith(("A", "a")):
+                    image = image.convert("RGBA")
+                    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+                image = image.convert("RGB")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except Exception as error:  # damaged files raise nearly everything
+        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
     if shrink and min(image.size) > shrink:
         image = image.resize([math.ceil(side * shrink / min(image.size)) for side in image.size], Image.LANCZOS)
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
@@ -40,13 +60,16 @@ def write_picture(image, path):
 
     Raises:
         ModuleNotFoundError: Pillow is not installed.
-        OSError, ValueError: the file cannot be written, or its ending is unknown.
+        OSError: the file cannot be written; if there was one of this name it is still there.
+        ValueError: the ending is unknown.
     """
     Image, _ = pillow()
     pixels = image.detach().cpu().round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()  # (H, W, 3)
     height, width, _ = pixels.shape
     data = ctypes.string_at(pixels.data_ptr(), pixels.numel())  # fast, and NumPy need not be there
-    Image.frombytes("RGB", (width, height), data).save(path)
+    path = Path(path)
+    with replaced(path, path.with_name("part-" + path.name)) as temporary:  # the ending tells the format
+        Image.frombytes("RGB", (width, height), data).save(temporary)
 
 
 def comparison(rows, scale=4, gap=8):

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Run all of test.py with other versions of Python and PyTorch: one environment after the other, removed after use.
+#
+#     bash Miniproject_1/others/versions.sh [PYTHON:TORCH ...]
+#
+# Pythons are looked for as `pythonX.Y`, then under pyenv. Versions of PyTorch other than the pinned one may
+# come as builds for a GPU, several gigabytes each; a CPU runs them as well.
+set -u
+cd "$(dirname "$0")/../.."
+[ $# -gt 0 ] || set -- 3.8:1.13.1 3.10:2.2.2 3.11:2.13.0 3.13:2.13.0
+failed=0
+
+for versions in "$@"; do
+    python=${versions%%:*}
+    torch=${versions##*:}
+    interpreter=$(command -v "python$python" || ls "$(pyenv root)"/versions/"$python".*/bin/python 2>/dev/null | head -n 1)
+    environment=$(mktemp -d)
+    if "$interpreter" -m venv "$environment" &&
+        "$environment/bin/pip" install --quiet "torch==$torch" pillow hypothesis >"$environment/log" 2>&1 &&
+        "$environment/bin/python" test.py --thorough >"$environment/log" 2>&1; then
+        echo "Python $python, PyTorch $torch: $(tail -n 1 "$environment/log")"
+    else
+        grep -E "^(FAIL|ERROR)" "$environment/log"
+        echo "Python $python, PyTorch $torch: $(tail -n 1 "$environment/log")"
+        failed=1
+    fi
+    rm -rf "$environment"
+done
+exit $failed
