@@ -1,6 +1,7 @@
 """The commands: `python -m Miniproject_1 --help`."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -69,7 +70,9 @@ def train(options):
         print(f"interrupted; {how_to_go_on}", file=sys.stderr)
         return 130
     save_file(model.network.state_dict(), options.output)
-    print(f"{options.output}: weights after {len(model.history['loss'])} steps")
+    history = options.output.with_suffix(".json")
+    history.write_text(json.dumps(dict(settings=settings, history=model.history)) + "\n")
+    print(f"{options.output}: weights after {len(model.history['loss'])} steps; {history}: loss of each")
     if model.finished:
         checkpoint.unlink()
     else:

@@ -1,5 +1,6 @@
 """What any training program needs and no denoiser is made of: checks, files, progress, interruption."""
 
+import json
 import math
 import signal
 import sys
@@ -17,8 +18,8 @@ except ImportError:
     tqdm = None
 
 USUAL, EXPLODED = 10, 1000  # times the lowest running mean of the loss: weights are good; training has gone wrong
+LOWEST_LOSS = 1e-4  # counts for all below it: 40 dB
 ROLLBACKS = 5  # then training gives up
-CHECKPOINT_KEYS = {"settings", "network", "history", "first_step", "method", "optimizer", "watch"}
 LARGEST_VALUE = 1e6  # of a pixel; 255 is expected, and far above this float32 overflows on its way through the network
 
 
@@ -133,21 +134,49 @@ def save_file(value, path):
             torch.save(value, file)
 
 
+def save_checkpoint(path, network, optimizer, **state):
+    """Write the state of a training: tensors as they are, numbers and names as JSON.
+
+    PyTorch 1.13 reads no Python floats where it reads no code, so the optimizer's become tensors of float64.
+    """
+
+    def pack(value):
+        return torch.tensor(value, dtype=torch.float64, device="cpu") if isinstance(value, float) else value
+
+    save_file(dict(state=json.dumps(state), network=network, optimizer=in_containers(optimizer, pack)), path)
+
+
 def load_checkpoint(path, settings=None):
-    """The checkpoint that `Model.train` wrote, if it belongs to a training with these settings.
+    """What `save_checkpoint` wrote, as one dict, if it belongs to a training with these settings.
 
     Raises:
         ValueError: it is not a checkpoint, or one of other settings; and what `load_file` raises.
     """
+
+    def unpack(value):
+        return value.item() if isinstance(value, torch.Tensor) and value.dtype == torch.float64 else value
+
     saved = load_file(path)
-    if not isinstance(saved, dict) or not CHECKPOINT_KEYS <= set(saved):
+    if not isinstance(saved, dict) or set(saved) != {"state", "network", "optimizer"}:
         raise ValueError(f"{path} is not a checkpoint")
+    saved = dict(
+        json.loads(saved["state"]), network=saved["network"], optimizer=in_containers(saved["optimizer"], unpack)
+    )
     for name, value in (settings or {}).items():
         if saved["settings"].get(name) != value:
             raise ValueError(
                 f"resume: {path} was written with another {name}: {saved['settings'].get(name)}, here it is {value}"
             )
     return saved
+
+
+def in_containers(value, function):
+    """`function` of every leaf of nested dicts, lists and tuples."""
+    if isinstance(value, dict):
+        return {name: in_containers(part, function) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(in_containers(part, function) for part in value)
+    return function(value)
 
 
 def copy_of(network):
@@ -186,7 +215,7 @@ class Watch:
         if loss <= USUAL * self.lowest:
             self.good = weights
         self.mean = loss if self.mean is None else 0.9 * self.mean + 0.1 * loss
-        self.lowest = min(self.lowest, self.mean)
+        self.lowest = max(min(self.lowest, self.mean), LOWEST_LOSS)
 
     def roll_back(self, loss):
         self.network.load_state_dict(self.good)
