@@ -1130,6 +1130,7 @@ assert path.read_bytes() == b"good" and len(list(path.parent.iterdir())) == 1
         pictures.write_picture(pixels, path)
         plain = Image.open(str(path))
         grey = plain.convert("L")
+        same_in_all = torch.tensor(list(grey.tobytes())).view(1, 5, 4).expand(3, 5, 4)
         gradient = Image.new("I;16", (2, 1))
         gradient.putpixel((0, 0), 65535)
         gradient.putpixel((1, 0), 25700)
@@ -1139,8 +1140,8 @@ assert path.read_bytes() == b"good" and len(list(path.parent.iterdir())) == 1
         clear.putalpha(0)
         for name, image, expected, options in (
             ("rgb.png", plain, pixels, {}),
-            ("grey.png", grey, torch.tensor(list(grey.getdata())).view(1, 5, 4).expand(3, 5, 4), {}),
-            ("palette.png", grey.convert("P"), torch.tensor(list(grey.getdata())).view(1, 5, 4).expand(3, 5, 4), {}),
+            ("grey.png", grey, same_in_all, {}),
+            ("palette.png", grey.convert("P"), same_in_all, {}),
             ("16 bits.png", gradient, torch.tensor([255, 100]).view(1, 1, 2).expand(3, 1, 2), {}),
             ("clear.png", clear, torch.full((3, 5, 4), 255), {}),
             ("turned.png", plain, pixels.flip((1, 2)), dict(exif=upside_down)),

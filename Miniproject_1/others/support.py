@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import warnings
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,17 +95,20 @@ def load_file(path):
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError: it cannot be read.
+        OSError: it cannot be opened.
         ValueError: it is damaged, or not such a file.
     """
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # some versions of PyTorch warn of themselves here
-            return torch.load(file, map_location="cpu", weights_only=True)
+        file = open(path, "rb")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
-    except OSError:
-        raise
+    try:
+        with file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some versions of PyTorch warn of themselves here
+            if zipfile.is_zipfile(file) and zipfile.ZipFile(file).testzip():
+                raise ValueError("a checksum is wrong")  # PyTorch does not look at them
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged pickles raise nearly everything
         raise ValueError(f"{path} is damaged or not a file of tensors ({type(error).__name__})") from error
 
@@ -255,9 +259,9 @@ def interruptible():
 def show(progress, done, total, label="", every=30.0):
     """Yield a function to call after each of `total` steps, with the loss if there is one.
 
-    It draws tqdm's bar, or where tqdm is missing a line every 30 seconds.
+    It draws tqdm's bar, or where tqdm is missing a line every 30 seconds; nothing where there is no standard error.
     """
-    if not progress:
+    if not progress or sys.stderr is None:
         yield lambda loss=None: None
         return
     bar = tqdm(initial=done, total=total, desc=label or None) if tqdm else None
