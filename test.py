@@ -10,6 +10,7 @@ skipped where Pillow is missing, those of made-up inputs where Hypothesis is.
 """
 
 import argparse
+import ast
 import contextlib
 import copy
 import importlib.util
@@ -107,6 +108,16 @@ class Test1GradingScript(unittest.TestCase):
             self.assertTrue((folder / name).exists(), name)
         if not (folder / "Report_1.pdf").exists():
             print("warning: Miniproject_1/Report_1.pdf is missing")
+
+    def test_model_needs_pytorch_alone(self):
+        tree = ast.parse((PROJECT / "Miniproject_1" / "model.py").read_text(encoding="utf-8"))
+        names = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(node.module.split(".")[0])
+        self.assertLessEqual(names, {"contextlib", "functools", "math", "pathlib", "time", "torch"})
 
     def test_dummy_input(self):
         output = Model().predict(torch.rand(1, 3, 512, 512) * 255)
@@ -935,7 +946,8 @@ assert gradients == torch.is_grad_enabled() and dtype == torch.get_default_dtype
         for path in sorted(copied.rglob("*")):
             path.chmod(0o755)
         with self.subTest("imported as plain `model`"):
-            self.run_after("", path=PROJECT / "Miniproject_1", module="model")
+            another_projects = "import types; sys.modules['others'] = types.ModuleType('others')\n"
+            self.run_after(another_projects, path=PROJECT / "Miniproject_1", module="model")
 
 
 @thorough

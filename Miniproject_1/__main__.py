@@ -70,7 +70,7 @@ def train(options):
         print(f"interrupted; {how_to_go_on}", file=sys.stderr)
         return 130
     save_file(model.network.state_dict(), options.output)
-    history = options.output.with_suffix(".json")
+    history = options.output.with_name(options.output.name + ".json")
     history.write_text(json.dumps(dict(settings=settings, history=model.history)) + "\n")
     print(f"{options.output}: weights after {len(model.history['loss'])} steps; {history}: loss of each")
     if model.finished:

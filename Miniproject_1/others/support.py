@@ -24,7 +24,7 @@ ROLLBACKS = 5  # then training gives up
 LARGEST_VALUE = 1e6  # of a pixel; 255 is expected, and far above this float32 overflows on its way through the network
 
 
-def check_images(name, images):
+def check_images(name, images, stacklevel=3):
     """Raise unless `images` are finite real numbers of shape (N, 3, H, W); warn if they seem to be in [0, 1]."""
     if not isinstance(images, torch.Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(images).__name__}")
@@ -38,7 +38,7 @@ def check_images(name, images):
     if not -LARGEST_VALUE <= lowest <= highest <= LARGEST_VALUE:
         raise ValueError(f"{name} must be finite, with values 0 to 255, got {lowest:.3g} to {highest:.3g}")
     if images.is_floating_point() and highest <= 1:
-        warnings.warn(f"{name} should have values 0 to 255, its maximum is {highest:.3g}", stacklevel=3)
+        warnings.warn(f"{name} should have values 0 to 255, its maximum is {highest:.3g}", stacklevel=stacklevel)
 
 
 def check_positive(name, value):
@@ -65,8 +65,8 @@ def check_choice(name, value, choices):
 
 def check_training(train_input, train_target, settings, optimizers, flips):
     """Raise unless the arguments of `Model.train` are as its docstring says."""
-    check_images("train_input", train_input)
-    check_images("train_target", train_target)
+    check_images("train_input", train_input, stacklevel=4)
+    check_images("train_target", train_target, stacklevel=4)
     if train_input.shape != train_target.shape:
         expected, got = tuple(train_input.shape), tuple(train_target.shape)
         raise ValueError(f"train_target must have the shape of train_input, {expected}, got {got}")
