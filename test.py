@@ -610,7 +610,7 @@ class Test6Prediction(TestCase):
         self.model.train(random_images(4, 8, 8), random_images(4, 8, 8), 2, batch_size=4, hybrid=False, progress=False)
 
     def test_any_size_and_dtype(self):
-        for height, width in ((1, 1), (1, 9), (13, 6), (32, 32)):
+        for height, width in ((1, 1), (1, 9), (13, 6), (20, 20)):
             images = random_images(2, height, width)
             expected = self.model.predict(images)
             self.assertEqual((expected.shape, expected.dtype), (images.shape, torch.float32))
