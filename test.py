@@ -385,9 +385,9 @@ class Test5Training(TestCase):
     def test_an_lbfgs_iteration_that_makes_things_worse_is_undone(self):
         model, before = Model(), weights_of(Model())
 
-        def worsen(network, *_):
+        def worsen(*_):
             with torch.no_grad():
-                network[21].bias += 10
+                model.network[21].bias += 10
             return 0.1, 20
 
         with mock.patch.object(module, "take_step", worsen):
@@ -436,12 +436,12 @@ class Test5Training(TestCase):
     def test_an_error_within_a_step_leaves_the_weights_from_before_it(self):
         model, take_step, kept = Model(), module.take_step, []
 
-        def broken_step(network, *arguments):
+        def broken_step(*arguments):
             if len(kept) == 2:
                 with torch.no_grad():
-                    network[0].weight.fill_(float("nan"))
+                    model.network[0].weight.fill_(float("nan"))
                 raise KeyboardInterrupt
-            result = take_step(network, *arguments)
+            result = take_step(*arguments)
             kept.append(weights_of(model))
             return result
 

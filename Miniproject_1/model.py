@@ -252,15 +252,20 @@ OPTIMIZERS = {
 }
 
 
-def take_step(network, stepper, noisy, target):
-    """Let an optimizer take a step; the loss before it, and how often it asked for the gradient."""
+def loss_on(network, noisy, target):
+    """The report's loss: mean squared error, images (N, 3, H, W) in [0, 1]."""
+    return F.mse_loss(forward(network, noisy), target)
+
+
+def take_step(stepper, loss_now):
+    """Let an optimizer lower the loss that `loss_now` computes; the loss before it, and how often it was asked for."""
     evaluations = 0
 
     def closure():
         nonlocal evaluations
         evaluations += 1
         stepper.zero_grad()
-        loss = F.mse_loss(forward(network, noisy), target)
+        loss = loss_now()
         loss.backward()
         return loss.detach()
 
@@ -268,20 +273,18 @@ def take_step(network, stepper, noisy, target):
 
 
 @contextmanager
-def undone_if_worse(network, stepper, noisy, target):
+def undone_if_worse(network, stepper, unseen_loss):
     """Undo the step taken within, unless it lowers the loss on a batch that it did not see.
 
     Twenty L-BFGS steps see one batch alone, and can fit the weights to it.
     """
-
-    def unseen_loss():
-        with torch.no_grad():
-            return F.mse_loss(forward(network, noisy), target).item()
-
     kept = support.copy_of(network)
-    before = unseen_loss()
+    with torch.no_grad():
+        before = unseen_loss()
     yield
-    if not unseen_loss() < before:  # also where it is NaN
+    with torch.no_grad():
+        after = unseen_loss()
+    if not after < before:  # also where it is NaN
         network.load_state_dict(kept)
         stepper.state.clear()  # the curvature found on the way
 
@@ -442,9 +445,10 @@ class Model:
                     group["lr"] = rate
                 guard = nullcontext()
                 if in_hybrid:
-                    guard = undone_if_worse(self.network, stepper, *batch_at((batch + 1) % steps_per_epoch))
+                    unseen = batch_at((batch + 1) % steps_per_epoch)
+                    guard = undone_if_worse(self.network, stepper, partial(loss_on, self.network, *unseen))
                 with support.undone_on_error(self.network) as weights, guard:
-                    loss, evaluations = take_step(self.network, stepper, noisy, target)
+                    loss, evaluations = take_step(stepper, partial(loss_on, self.network, noisy, target))
                 now = time.monotonic()
                 for name, value in dict(
                     loss=loss, learning_rate=rate, evaluations=evaluations, seconds=now - start
@@ -464,7 +468,7 @@ class Model:
             self.network.eval()
             if done < num_steps:  # the last step's weights have not been seen
                 with torch.no_grad():
-                    loss = F.mse_loss(forward(self.network, noisy), target).item()
+                    loss = loss_on(self.network, noisy, target).item()
                 if watch.exploded(loss):
                     watch.roll_back(loss)
                     method = None
