@@ -46,7 +46,7 @@ sys.path.insert(0, str(PROJECT))
 from Miniproject_1 import model as module  # noqa: E402
 from Miniproject_1.__main__ import main  # noqa: E402
 from Miniproject_1.model import INITIALIZATIONS, OPTIMIZERS, Model  # noqa: E402
-from Miniproject_1.others import data, fast, pictures, support  # noqa: E402
+from Miniproject_1.others import data, fast, noises, pictures, study, support  # noqa: E402
 from Miniproject_1.others.evaluation import SAMPLE, load_pairs, psnr  # noqa: E402
 
 HAS_PILLOW = importlib.util.find_spec("PIL") is not None
@@ -1217,6 +1217,52 @@ torch.save(model.network.state_dict(), sys.argv[3])
         self.assertGreater(kills, 5)
         self.assertEqual(run("killed"), 0)
         self.assertSameWeights(*(torch.load(str(self.folder / name)) for name in ("unbroken", "killed")))
+
+
+@thorough
+class TestThorough5Study(TestCase):
+    """The study's own parts; its results are measured, not tested."""
+
+    def test_every_variant_of_the_network_keeps_the_size_and_trains(self):
+        images = torch.rand(2, 3, 12, 16)
+        for name in ("two each", *study.EXPERIMENTS["batchnorm"], *study.EXPERIMENTS["layers"]):
+            with self.subTest(name):
+                network = study.variant_network(name)
+                module.initialize(network)
+                output = network(images)
+                self.assertEqual(output.shape, images.shape)
+                output.square().mean().backward()
+                self.assertTrue(all(parameter.grad is not None for parameter in network.parameters()))
+
+    @needs_pillow
+    def test_noises_have_the_clean_image_as_their_mean(self):
+        """Missing pixels do not count, and of letters most pixels are free."""
+        clean = random_images(4, 32, 32).float().clamp(min=1)
+        generator = torch.Generator().manual_seed(0)
+        for name, (noise, _) in noises.NOISES.items():
+            with self.subTest(name):
+                draws = torch.stack([noise(clean.clone(), generator) for _ in range(300)])
+                if name == "Bernoulli":
+                    self.assertAlmostEqual((draws == 0).float().mean().item(), 0.5, delta=0.02)
+                    draws[draws == 0] = math.nan
+                mean = draws.median(0)[0] if name == "text" else draws.nanmean(0)
+                self.assertLess((mean - clean).abs().mean(), 2.0)
+
+    def test_a_run_is_complete_and_repeats_itself(self):
+        generator = torch.Generator().manual_seed(0)
+        clean = torch.randint(256, (100, 3, 32, 32), dtype=torch.uint8, generator=generator)
+        noise = torch.randint(-20, 21, (100, study.DRAWS, 3, 32, 32), generator=generator)
+        images = clean // 2 + 60, (clean[:, None] // 2 + 60 + noise).to(torch.uint8)
+        settings = {**study.BASELINE, "batch_size": 4, "crop": 8, "steps_per_epoch": 3, "epochs": 1}
+        first, second = (
+            study.run(settings, dict(train=images, validation=[part[:4] for part in images]), seed=1) for _ in range(2)
+        )
+        self.assertEqual(len(first["loss"]), 3)
+        self.assertEqual([score["evaluations"] for score in first["scores"]], [0, 3])
+        self.assertEqual(first["loss"], second["loss"])
+        self.assertEqual(first["psnr"], second["psnr"])
+        variance = (41**2 - 1) / 12 / 255**2  # of the noise's uniform distribution
+        self.assertAlmostEqual(first["floor"], variance, delta=0.02 * variance)
 
 
 if __name__ == "__main__":

@@ -117,18 +117,16 @@ def optimizers(plt):
     for line, (variant, runs) in zip(LINES, variants.items()):
         steps = runs[0]["settings"]["steps_per_epoch"]
         for column, of in enumerate(("epochs", "evaluations", "seconds")):
-            ends = [(i + 1) / steps for i in range(len(runs[0]["loss"]))] if of == "epochs" else runs[0][of]
-            smooth = [
-                [mean(run["loss"][max(i - steps + 1, 0) : i + 1]) for i in range(len(run["loss"]))] for run in runs
-            ]
-            spread(axes[0, column], line, smooth, variant, ends)
+            number = len(runs[0]["loss"])
+            ends = [(i + 1) / steps for i in range(number)] if of == "epochs" else runs[0][of]
+            spread(axes[0, column], line, [running_mean(run["loss"], steps) for run in runs], variant, ends)
             spread(axes[1, column], line, [scores(run)[1] for run in runs], variant, scores(runs[0], of)[0])
     for column, label in enumerate(("epochs", "gradient evaluations", "seconds")):
         draw_floor(axes[0, column], next(iter(variants.values())))
         axes[1, column].set(xlabel=label)
     axes[0, 0].set(yscale="log", ylim=(0.008, 1), ylabel="training loss (MSE)")
     axes[1, 0].set(ylabel="validation PSNR in dB", ylim=(5, None))
-    axes[0, 1].legend(ncols=2)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(variants))
     return figure
 
 
@@ -161,7 +159,7 @@ def bars(name):
 
     def draw(plt):
         variants = runs_of(name)
-        figure, axes = plt.subplots(figsize=(WIDTH / 2, 0.5 + 0.19 * len(variants)))
+        figure, axes = plt.subplots(figsize=(WIDTH / 2, 0.6 + 0.16 * len(variants)))
         for row, runs in enumerate(variants.values()):
             found = [run["psnr"] for run in runs if run["psnr"] is not None]
             axes.plot(found, [row] * len(found), "o", color="black", mfc="none")

@@ -1,0 +1,164 @@
+"""Build the report: draw its figures and pictures, gather its numbers from `results/`, typeset it with typst.
+
+    pip install torch==2.13.0 pillow matplotlib typst
+    python -m Miniproject_1.others.report [--output report.pdf] [--keep FOLDER]
+
+No number is typed into the text: `report.typ` reads `numbers.json`, made here from the JSON files in `results/`.
+The pictures are made from the embedded sample with the shipped weights.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+
+from ..model import FLIPS, Model, build_network, make_batch, plan_epoch
+from .evaluation import SAMPLE, load_pairs, psnr
+from .figures import RESULTS, draw_all, load, mean, runs_of
+from .pictures import comparison, read_picture, write_picture
+from .study import BASELINE, EXPERIMENTS, NOISES, SCALES, VALIDATION_IMAGES
+
+SOURCES = Path(__file__).resolve().parent
+REPORT = SOURCES.parents[1] / "report.pdf"
+PAIR = 12  # of the sample, shown with its two noisy versions
+
+
+def summary(runs):
+    """The numbers of a variant's runs, as the text shows them."""
+    found = [run["psnr"] for run in runs if run["psnr"] is not None and not run["diverged"]]
+    last = [mean(run["loss"][-run["settings"]["steps_per_epoch"] :]) for run in runs]
+    return dict(
+        seeds=len(runs),
+        diverged=sum(run["diverged"] for run in runs),
+        psnr=f"{mean(found):.2f}" if found else "–",
+        spread=f"{min(found):.2f} to {max(found):.2f}" if len(found) > 1 else "–",
+        loss=f"{mean(last):.4f}" if mean(last) < 10 else f"{mean(last):.1e}",
+        first_loss=f"{mean(run['loss'][0] for run in runs):.3g}",
+        steps=max(len(run["loss"]) for run in runs),
+        evaluations=round(mean(run["evaluations"][-1] for run in runs)),
+        seconds=round(mean(run["seconds"][-1] for run in runs)),
+        noisy=f"{mean(run['noisy_psnr'] for run in runs):.2f}",
+    )
+
+
+def layers():
+    """The rows of Appendix A: number, module, and what comes out of it."""
+    rows, grown = [], 0
+    for number, layer in enumerate(build_network()):
+        if isinstance(layer, torch.nn.Conv2d):
+            grown, channels = grown + 1, layer.out_channels
+        elif isinstance(layer, torch.nn.ConvTranspose2d):
+            grown, channels = grown - 1, layer.out_channels
+        size = f"{channels} x (H + {grown}) x (W + {grown})" if grown else f"{channels} x H x W"
+        module = f"BatchNorm2d({channels})" if isinstance(layer, torch.nn.BatchNorm2d) else repr(layer)
+        rows.append(dict(number=number, module=module, shape=size))
+    return rows
+
+
+def gather_numbers():
+    """All that the text quotes, numbers as they are or as text with the digits to show."""
+    study = {name: {variant: summary(runs) for variant, runs in runs_of(name).items()} for name in EXPERIMENTS}
+    benchmark, weights = load("benchmark"), load("weights")
+    machine = benchmark["steps"]
+    floors = [run["floor"] for runs in runs_of("batchnorm").values() for run in runs]
+    return dict(
+        study=study,
+        floor=f"{floors[0]:.4f}",
+        activations=[
+            dict(name=each, loss=f"{result['loss']:.3g}", mean=f"{result['layers'][-1]['mean']:.3g}",
+                 largest=f"{result['layers'][-1]['largest']:.3g}",
+                 layers=[f"{row['mean']:.2g}" for row in result["layers"] if "Conv" in row["kind"]])
+            for each, result in load("study/activations")[0]["result"].items()
+        ],
+        consistency={
+            name: f"{value:.1f}" if "psnr" in name else round(value)
+            for name, value in load("study/consistency")[0]["result"].items()
+            if isinstance(value, (int, float))
+        },
+        classical={
+            noise: {method: f"{score:.2f}" for method, score in scores.items()}
+            for noise, scores in load("study/classical")[0]["result"].items()
+        },
+        weights=weights,
+        robustness=load("robustness"),
+        steps=machine["result"],
+        machine=dict(processor=machine["processor"], cores=machine["cores"], torch=machine["torch"]),
+        gflops=round(benchmark["machine"]["result"]["matrix_product_gflops"]),
+        growth=benchmark["growth"]["result"],
+        noises=list(NOISES),
+        settings={**BASELINE, **SCALES["small"]},
+        validation_images=VALIDATION_IMAGES,
+        study_minutes=round(sum(run["minutes"] for name in EXPERIMENTS for run in load(f"study/{name}"))),
+        layers=layers(),
+        parameters=f"{sum(parameter.numel() for parameter in build_network().parameters()):,}",
+        curves=f"{max(abs(a / b - 1) for a, b in zip(*benchmark['curves']['result'].values())):.1e}",
+    )  # fmt: skip
+
+
+def draw_pictures(folder):
+    """The pictures of the report; returns what their captions quote."""
+    noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
+    model = Model()
+    model.load_pretrained_model()
+    order = psnr(model.predict(noisy, average=False).cpu(), clean).argsort().tolist()
+    cases = [order[-1], order[len(order) // 2], *order[:3]]  # best, median, three worst
+    shown = [*cases, *order[len(order) // 4 :: len(order) // 8][:6]]
+    noisy, clean = noisy[shown], clean[shown]
+    denoised = model.predict(noisy).cpu()
+    for name, part in (("cases", slice(5)), ("examples", slice(5, None))):
+        write_picture(comparison([images[part] for images in (noisy, denoised, clean)]), folder / f"{name}.png")
+
+    pairs = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
+    plan = {name: torch.zeros_like(choice) for name, choice in plan_epoch(1, (32, 32), None, 0.0, 0).items()}
+    plan["vertical"] = torch.ones(1, dtype=torch.bool)
+    flipped, _ = make_batch(*pairs, plan, slice(0, 1), None, FLIPS, False, "cpu")
+    write_picture(comparison([torch.cat([*pairs, flipped * 255])]), folder / "pair.png")
+
+    for name in ["consistency", *(f"{noise}, {target}" for noise in NOISES for target in ("1 draw", "clean"))]:
+        picture = read_picture(RESULTS / "study" / f"{name}.png")
+        rows = [torch.stack(row.split(32, 2)) for row in picture.split(32, 1)]  # of images (3, 32, 32)
+        write_picture(comparison([torch.cat(rows)] if name == "consistency" else rows), folder / f"{name}.png")
+    scores = zip(psnr(noisy, clean).tolist(), psnr(denoised, clean).tolist())
+    return dict(
+        cases=[dict(noisy=f"{before:.1f}", denoised=f"{after:.1f}") for before, after in list(scores)[: len(cases)]],
+        sample_images=len(order),
+    )
+
+
+def build(output, folder):
+    """Write everything that the text needs into `folder`, and the report to `output`.
+
+    Raises:
+        ModuleNotFoundError: typst, matplotlib or Pillow is not installed.
+    """
+    try:
+        import typst
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("typesetting the report needs typst: pip install typst") from None
+    draw_all(folder)
+    numbers = dict(gather_numbers(), **draw_pictures(folder))
+    (folder / "numbers.json").write_text(json.dumps(numbers))
+    for name in ("report.typ", "references.yml"):
+        shutil.copy(SOURCES / name, folder)
+    typst.compile(folder / "report.typ", output=output, root=folder)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m Miniproject_1.others.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--output", type=Path, default=REPORT, metavar="FILE", help="the PDF")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep figures, pictures and numbers here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        build(options.output, options.keep or Path(scratch))
+    print(options.output)
+
+
+if __name__ == "__main__":
+    main()
