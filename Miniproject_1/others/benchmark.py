@@ -23,10 +23,11 @@ import torch.nn.functional as F
 from .. import model as module
 from ..model import Model, forward
 from .evaluation import SAMPLE, load_pairs
-from .fast import TILE, conv2d
+from .fast import TILE, TILES_AT_ONCE, conv2d
 
 RESULTS = Path(__file__).resolve().parent / "results" / "benchmark.json"
 CHANNELS = (3, 64, 64, 128, 256, 512, 256, 128, 64, 64, 3)
+WINOGRAD_LAYERS = ((128, 256, 2, 4), (256, 256, 3, 4), (256, 128, 2, 3))  # channels, outputs, kernel, growth
 CURVE_STEPS = 200
 
 
@@ -52,7 +53,7 @@ def plain_products(size):
 def our_products(size):
     """Multiply-adds of ours: those over channels, and those of Winograd's transforms in one direction."""
     over_channels, transforms = 0, 0
-    for channels, outputs, kernel_size, side in ((128, 256, 2, 4), (256, 256, 3, 4), (256, 128, 2, 3)):
+    for channels, outputs, kernel_size, side in WINOGRAD_LAYERS:
         window = (TILE + kernel_size - 1) ** 2
         tiles = (-(-(size + side) // TILE)) ** 2
         over_channels += tiles * window * channels * outputs
@@ -121,6 +122,69 @@ def measure_steps(model):
         )
     print("bound: the plain network's arithmetic over ours, transforms counted")
     return rows
+
+
+def measure_limit(model):
+    """Where a training step of 100 images goes: its matrix products alone, on operands that are there already.
+
+    Nothing done in plain PyTorch can be faster than the products; the rest passes over memory.
+    """
+    number, size, network = 100, 32, model.network
+    batch = torch.rand(2, number, 3, size, size).unbind()
+    products, transforms = [], []
+    for channels, outputs, kernel_size, growth in WINOGRAD_LAYERS:
+        window, side = (TILE + kernel_size - 1) ** 2, -(-(size + growth) // TILE)
+        at_once = max(TILES_AT_ONCE // side**2, 1)
+        tiles, times = at_once * side**2, number // at_once
+        x, y, w = (torch.rand(window, *shape) for shape in ((tiles, channels), (tiles, outputs), (channels, outputs)))
+        to_points, to_output = torch.rand(window, window), torch.rand(TILE**2, window)
+        flat_x, flat_y, out = x.view(window, -1), y.view(window, -1), torch.rand(TILE**2, tiles * outputs)
+        grad_w = torch.empty_like(w)
+        products.append(
+            (
+                times,
+                lambda x=x, w=w: x @ w,
+                lambda y=y, w=w: y @ w.transpose(1, 2),
+                lambda x=x, y=y, w=grad_w: torch.bmm(x.transpose(1, 2), y, out=w),
+            )
+        )
+        transforms.append(
+            (
+                times,
+                lambda a=to_points, b=flat_x: a @ b,
+                lambda a=to_points, b=flat_x: a.t() @ b,
+                lambda a=to_output, b=flat_y: a @ b,
+                lambda a=to_output, b=out: a.t() @ b,
+            )
+        )
+
+    def all_of(groups):
+        return sum(times * sum(seconds(5, *functions)) for times, *functions in groups)
+
+    def small_layers():
+        images = batch[0].contiguous(memory_format=torch.channels_last)
+        first = F.conv2d(network[:4](images), network[4].weight, network[4].bias, padding=1)
+        features = torch.rand(number, 128, size + 3, size + 3).contiguous(memory_format=torch.channels_last)
+        last = network[17:](features.requires_grad_())
+        torch.autograd.backward((first.sum(), last.sum()))
+
+    def step():
+        network.train()
+        network.zero_grad()
+        F.mse_loss(forward(network, batch[0]), batch[1]).backward()
+
+    whole, small = seconds(3, step, small_layers)
+    result = {
+        "products over channels, three layers": all_of(products),
+        "Winograd's transforms": all_of(transforms),
+        "six small layers, with their ReLU": small,
+    }
+    result["BatchNorm, ReLU, gathering and adding tiles: passes over memory"] = whole - sum(result.values())
+    result["the whole step"] = whole
+    print("\na training step of 100 images, in seconds")
+    for name, taken in result.items():
+        print(f"{name:64} {taken:6.2f}")
+    return result
 
 
 def measure_layers(model):
@@ -196,6 +260,7 @@ def measure_curves(model):
 PARTS = dict(
     machine=measure_machine,
     steps=measure_steps,
+    limit=measure_limit,
     layers=measure_layers,
     growth=measure_growth,
     curves=measure_curves,
