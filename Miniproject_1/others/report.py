@@ -19,7 +19,7 @@ from ..model import FLIPS, Model, build_network, make_batch, plan_epoch
 from .evaluation import SAMPLE, load_pairs, psnr
 from .figures import RESULTS, draw_all, load, mean, runs_of
 from .pictures import comparison, read_picture, write_picture
-from .study import BASELINE, EXPERIMENTS, NOISES, SCALES, VALIDATION_IMAGES
+from .study import BASELINE, CLASSICAL_IMAGES, EXPERIMENTS, NOISES, SCALES, VALIDATION_IMAGES
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[1] / "report.pdf"
@@ -35,6 +35,7 @@ def summary(runs):
         diverged=sum(run["diverged"] for run in runs),
         psnr=f"{mean(found):.2f}" if found else "–",
         spread=f"{min(found):.2f} to {max(found):.2f}" if len(found) > 1 else "–",
+        classical=f"{mean(run['psnr_classical'] for run in runs):.2f}" if runs[0].get("psnr_classical") else "–",
         loss=f"{mean(last):.4f}" if mean(last) < 10 else f"{mean(last):.1e}",
         first_loss=f"{mean(run['loss'][0] for run in runs):.3g}",
         steps=max(len(run["loss"]) for run in runs),
@@ -91,6 +92,7 @@ def gather_numbers():
         noises=list(NOISES),
         settings={**BASELINE, **SCALES["small"]},
         validation_images=VALIDATION_IMAGES,
+        classical_images=CLASSICAL_IMAGES,
         study_minutes=round(sum(run["minutes"] for name in EXPERIMENTS for run in load(f"study/{name}"))),
         layers=layers(),
         parameters=f"{sum(parameter.numel() for parameter in build_network().parameters()):,}",

@@ -8,9 +8,9 @@ An experiment trains variants that differ in one thing, from the same starts on 
 photographs that it did not see, and what it cost in gradient evaluations and seconds. A run whose settings are
 in the file already is not repeated, so a study that was stopped goes on where it was.
 
-The seed trains on 1,000 pairs of 32 x 32 in batches of 100 (optimizers: 200). By default this study trains on 160
-pairs, random crops of 16 x 16, in batches of 16: the same ten steps in an epoch, each at a twentieth of the work.
-`--scale seed` takes batches of 100 whole images.
+The seed trains on 1,000 pairs of 32 x 32 in batches of 100 (optimizers: 200). By default this study trains on 80
+pairs, random crops of 16 x 16, in batches of 8 (optimizers: 16): the same ten steps in an epoch, each at a fortieth of
+the work. `--scale seed` takes batches of 100 whole images (optimizers: 200).
 """
 
 import argparse
@@ -50,9 +50,9 @@ from .pictures import comparison, read_picture, write_picture
 from .support import replaced
 
 RESULTS = Path(__file__).resolve().parent / "results" / "study"
-MOST_STEPS = 100  # of an epoch, in any experiment
 VALIDATION_IMAGES = 100
 SCORED_ON_THE_WAY = 40  # of them; all at the end
+CLASSICAL_IMAGES = 20  # of them: BM3D takes seconds for each
 VALIDATE_EVERY = 20  # gradient evaluations
 DRAWS = 9  # noisy versions of each image: one is the input, up to eight make the target
 DIVERGED = 1e6  # a loss above this, or NaN, ends a run
@@ -77,7 +77,7 @@ BASELINE = dict(
     steps_per_epoch=10,
     max_evaluations=None,
 )
-SCALES = dict(small=dict(batch_size=16, crop=16), seed=dict(batch_size=100, crop=None))
+SCALES = dict(small=dict(batch_size=8, crop=16), seed=dict(batch_size=100, crop=None))
 ADAM = dict(optimizer="ADAM", learning_rate=0.001, final_learning_rate=0.0)
 
 
@@ -87,8 +87,8 @@ ADAM = dict(optimizer="ADAM", learning_rate=0.001, final_learning_rate=0.0)
 
 
 def optimizers_of_the_seed():
-    """Five steps in an epoch, thirty epochs; what asks for more than one gradient a step stops at 300."""
-    like = dict(epochs=30, steps_per_epoch=5, max_evaluations=300)
+    """Batches twice as large, so five steps in an epoch; what asks for more than a gradient a step stops at 200."""
+    like = dict(batch_factor=2, epochs=20, steps_per_epoch=5, max_evaluations=200)
     variants = {name: dict(like, optimizer=name) for name in OPTIMIZERS}
     variants["ADAM, lr 0.001"] = dict(like, optimizer="ADAM", learning_rate=0.001)
     variants["hybrid"] = dict(like, hybrid=True)
@@ -103,16 +103,16 @@ def targets():
 
 def recipes():
     """What learns most in a given time: each idea of the shipped weights' training alone, on equally many pixels."""
-    like = dict(ADAM, epochs=1, steps_per_epoch=100)
+    like = dict(ADAM, batch_factor=2, epochs=1, steps_per_epoch=60)
     return {
         "ADAM, lr 0.001 falling to 0": like,
         "constant learning rate": dict(like, final_learning_rate=None),
         "constant, weights averaged": dict(like, final_learning_rate=None, averaging=0.95),
         "lr 0.002": dict(like, learning_rate=0.002),
         "lr 0.0005": dict(like, learning_rate=0.0005),
-        "batch 8": dict(like, batch_size=8, epochs=2),
-        "batch 32": dict(like, batch_size=32, steps_per_epoch=50),
-        "whole images, batch 4": dict(like, batch_size=4, crop=None),
+        "batch 8": dict(like, batch_factor=1, epochs=2),
+        "batch 32": dict(like, batch_factor=4, steps_per_epoch=30),
+        "whole images, batch 4": dict(like, batch_factor=0.5, crop=None),
         "no exchange": dict(like, swap=False),
         "targets of 8 draws": dict(like, target="8 draws", swap=False),
         "no flips": dict(like, flips=[]),
@@ -135,9 +135,9 @@ EXPERIMENTS = dict(
     initialization={name: dict(initialization=name) for name in INITIALIZATIONS},
     optimizers=optimizers_of_the_seed(),
     hybrid={
-        "momAGD": dict(epochs=26, max_evaluations=260),
-        "hybrid": dict(epochs=26, max_evaluations=260, hybrid=True),
-        "ADAM, lr 0.001 falling to 0": dict(ADAM, epochs=26, max_evaluations=260),
+        "momAGD": dict(batch_factor=2, epochs=20, max_evaluations=200),
+        "hybrid": dict(batch_factor=2, epochs=20, max_evaluations=200, hybrid=True),
+        "ADAM, lr 0.001 falling to 0": dict(ADAM, batch_factor=2, epochs=20, max_evaluations=200),
     },
     rates={
         f"lr {rate}, momentum {momentum}": dict(learning_rate=rate, momentum=momentum)
@@ -156,6 +156,13 @@ EXPERIMENTS = dict(
     recipes=recipes(),
     noises=other_noises(),
 )
+
+
+def settings_of(changes, scale):
+    """All settings of a variant; `batch_factor` multiplies the batch of the scale."""
+    settings = {**BASELINE, **SCALES[scale], **changes}
+    settings["batch_size"] = int(settings["batch_size"] * settings.pop("batch_factor", 1))
+    return settings
 
 
 def variant_network(name):
@@ -249,7 +256,8 @@ def run(settings, images, seed):
     Returns:
         dict: "loss", "evaluations" and "seconds" hold a value for each step (the latter two are sums), "scores" lists
         what validations found: epochs, evaluations, seconds so far, PSNR in dB (one pass, mean over images); "floor" is
-        that of the loss; "diverged" says whether the loss left all bounds; "psnr" is over all validation images.
+        that of the loss; "diverged" says whether the loss left all bounds; "psnr" is over all validation images,
+        "psnr_classical" over those of `measure_classical`.
     """
     num_pairs = settings["batch_size"] * settings["steps_per_epoch"]
     pairs = make_pairs(images["train"], settings, num_pairs, seed)
@@ -317,6 +325,7 @@ def run(settings, images, seed):
     if averaging:
         network.load_state_dict(mean)
     record["psnr"] = score_of(network, compute, *held_out)
+    record["psnr_classical"] = score_of(network, compute, *(part[:CLASSICAL_IMAGES] for part in held_out))
     record["noisy_psnr"] = psnr(*held_out).mean().item()
     if settings["noise"] != "blocks" and seed == 0:
         write_examples(network, compute, settings)
@@ -425,7 +434,9 @@ def measure_classical(images):
     result = {}
     for name in ("blocks", *NOISES):
         settings = dict(BASELINE, noise=name, target="clean")
-        noisy, clean = make_pairs(images["validation"], settings, VALIDATION_IMAGES, 1000)
+        noisy, clean = (
+            part[:CLASSICAL_IMAGES] for part in make_pairs(images["validation"], settings, VALIDATION_IMAGES, 1000)
+        )
         result[name] = {"noisy": psnr(noisy, clean).mean().item()}
         for method, denoise in (("BM3D", bm3d), ("non-local means", non_local_means)):
             denoised = []
@@ -508,14 +519,19 @@ def main():
     if options.photos is None:
         parser.error("experiments need --photos, a folder of photographs")
     RESULTS.mkdir(parents=True, exist_ok=True)
-    images = make_images(options.photos, SCALES[options.scale]["batch_size"] * MOST_STEPS)
+    plans = {
+        (name, variant): settings_of(changes, options.scale)
+        for name, variants in EXPERIMENTS.items()
+        for variant, changes in variants.items()
+    }
+    images = make_images(options.photos, max(each["batch_size"] * each["steps_per_epoch"] for each in plans.values()))
     for name in names:
         if name in MEASUREMENTS:
             perform(name, name, {}, 0, partial(MEASUREMENTS[name], images))
     for seed in options.seeds:
         for name in names:
-            for variant, changes in EXPERIMENTS.get(name, {}).items():
-                settings = {**BASELINE, **SCALES[options.scale], **changes}
+            for variant in EXPERIMENTS.get(name, {}):
+                settings = plans[name, variant]
                 perform(name, variant, settings, seed, partial(run, settings, images, seed))
 
 
