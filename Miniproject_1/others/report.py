@@ -62,6 +62,7 @@ def layers():
 def gather_numbers():
     """All that the text quotes, numbers as they are or as text with the digits to show."""
     study = {name: {variant: summary(runs) for variant, runs in runs_of(name).items()} for name in EXPERIMENTS}
+    seeds = max(row["seeds"] for variants in study.values() for row in variants.values())
     benchmark, weights = load("benchmark"), load("weights")
     machine = benchmark["steps"]
     floors = [run["floor"] for runs in runs_of("batchnorm").values() for run in runs]
@@ -93,6 +94,7 @@ def gather_numbers():
         settings={**BASELINE, **SCALES["small"]},
         validation_images=VALIDATION_IMAGES,
         classical_images=CLASSICAL_IMAGES,
+        seeds="one seed" if seeds == 1 else f"{seeds} seeds at most",
         study_minutes=round(sum(run["minutes"] for name in EXPERIMENTS for run in load(f"study/{name}"))),
         layers=layers(),
         parameters=f"{sum(parameter.numel() for parameter in build_network().parameters()):,}",

@@ -51,7 +51,7 @@ from .support import replaced
 
 RESULTS = Path(__file__).resolve().parent / "results" / "study"
 VALIDATION_IMAGES = 100
-SCORED_ON_THE_WAY = 40  # of them; all at the end
+SCORED_ON_THE_WAY = 20  # of them; all at the end
 CLASSICAL_IMAGES = 20  # of them: BM3D takes seconds for each
 VALIDATE_EVERY = 20  # gradient evaluations
 DRAWS = 9  # noisy versions of each image: one is the input, up to eight make the target
