@@ -205,7 +205,7 @@ def loss_curves(plt):
 
 def growth(plt):
     """Time and memory of one pass over large images."""
-    rows = load("benchmark")["growth"]["result"]["images"]
+    rows = load("benchmark").get("growth", dict(result=dict(images=[])))["result"]["images"]
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 1.9))
     pixels = [row["size"] ** 2 / 1e6 for row in rows]
     for axis, of, label in ((axes[0], "seconds", "seconds"), (axes[1], "peak_gb", "peak memory in GB")):
