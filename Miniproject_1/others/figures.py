@@ -192,7 +192,7 @@ def learning_curve(plt):
 
 def loss_curves(plt):
     """The same training with the plain network and with ours."""
-    curves = load("benchmark")["curves"]["result"]
+    curves = load("benchmark").get("curves", dict(result=dict(plain=[], ours=[])))["result"]
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 1.9))
     axes[0].plot(curves["plain"], color="grey", lw=2.5, label="plain")
     axes[0].plot(curves["ours"], color="black", lw=0.8, label="ours")
