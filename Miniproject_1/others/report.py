@@ -35,6 +35,7 @@ def summary(runs):
         diverged=sum(run["diverged"] for run in runs),
         psnr=f"{mean(found):.2f}" if found else "–",
         spread=f"{min(found):.2f} to {max(found):.2f}" if len(found) > 1 else "–",
+        at_100=at_gradients(runs, 100),
         classical=f"{mean(run['psnr_classical'] for run in runs):.2f}" if runs[0].get("psnr_classical") else "–",
         loss=f"{mean(last):.4f}" if mean(last) < 10 else f"{mean(last):.1e}",
         first_loss=f"{mean(run['loss'][0] for run in runs):.3g}",
@@ -43,6 +44,12 @@ def summary(runs):
         seconds=round(mean(run["seconds"][-1] for run in runs)),
         noisy=f"{mean(run['noisy_psnr'] for run in runs):.2f}",
     )
+
+
+def at_gradients(runs, number):
+    """The PSNR at the first validation after so many gradient evaluations, on the fewer images that these have."""
+    found = [[score["psnr"] for score in run["scores"] if score["evaluations"] >= number] for run in runs]
+    return f"{mean(each[0] for each in found):.1f}" if all(each and each[0] for each in found) else "–"
 
 
 def layers():
