@@ -14,6 +14,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 TRAINING, PREDICTION = "Test5Training.test_", "Test6Prediction.test_"
 PROCESS, FILES = "TestThorough1Process.test_", "TestThorough3Files.test_"
+COMMANDS = "Test9DataAndCommands.test_"
 # what breaks; the file; the text; what takes its place; the test that must fail
 BREAKAGES = (
     (
@@ -183,6 +184,27 @@ BREAKAGES = (
         "if not isinstance(weights, dict) or expected != {",
         "if not isinstance(weights, dict) or {} == {",
         "Test7Weights.test_bad_files_give_one_sentence_with_the_path",
+    ),
+    (
+        "damaged files raise whatever they like",
+        "others/support.py",
+        "except Exception as error:  # damaged pickles",
+        "except RuntimeError as error:  # damaged pickles",
+        FILES + "truncated_at_every_thousandth_byte",
+    ),
+    (
+        "a photograph that cannot be read stops make-data",
+        "others/data.py",
+        "except (OSError, ValueError) as error:",
+        "except KeyError as error:",
+        COMMANDS + "make_data_keeps_photographs_apart_and_repeats_itself",
+    ),
+    (
+        "errors reach the user as tracebacks",
+        "__main__.py",
+        "except (OSError, ValueError, TypeError,",
+        "except (TypeError,",
+        COMMANDS + "errors_are_one_line_with_status_2",
     ),
     (
         "16-bit pictures are cut off at 255",
