@@ -398,26 +398,43 @@ def measure_activations(images):
 def measure_consistency(images):
     """The seed's consistency check: twenty epochs of L-BFGS on one image of the sample, with itself as the target.
 
-    The output is taken twice: with BatchNorm's statistics of the image itself, as in training, and with their running
-    means, as `predict` does. PyTorch's running variance is the unbiased one, larger by n / (n - 1) for n pixels.
+    The output is taken with BatchNorm's statistics of the image itself, as in training ("psnr"); with their running
+    means, as `predict` does ("psnr_running"); with these once they have settled on the last weights ("psnr_settled");
+    and then with the biased variance, which training divides by, for PyTorch's unbiased one ("psnr_settled_biased").
     """
     image = load_pairs(SAMPLE, "val_data.pkl")[1][CONSISTENCY_IMAGE : CONSISTENCY_IMAGE + 1]
     model = Model()
     model.train(image, image, 20, **CONSISTENCY)
+
+    def score():
+        with torch.no_grad():
+            return psnr(model.network(image / 255).clamp(0, 1) * 255, image).item()
+
+    network = model.network.cpu().eval()
     result = dict(
         settings=CONSISTENCY,
         loss=model.history["loss"],
         gradients=sum(model.history["evaluations"]),
         seconds=model.history["seconds"][-1],
-        psnr_running=psnr(model.predict(image, average=False).cpu(), image).item(),
+        psnr_running=score(),
     )
-    model.network.cpu().train()
-    with torch.no_grad():
-        output = forward(model.network, image / 255).clamp(0, 1) * 255
-    result["psnr"] = psnr(output, image).item()
-    write_picture(comparison([image, output], scale=1, gap=0), RESULTS / "consistency.png")
+    network.train()
+    result["psnr"] = [score() for _ in range(200)][-1]  # after 200 the old weights' share of the means is 1e-9
+    network.eval()
+    result["psnr_settled"] = score()
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.register_forward_pre_hook(make_variance_biased)
+    result["psnr_settled_biased"] = score()
+    write_picture(comparison([image, model.predict(image, average=False)], scale=1, gap=0), RESULTS / "consistency.png")
     print(f"one image: {result['psnr']:.1f} dB in {result['seconds']:.0f} s")
     return result
+
+
+def make_variance_biased(batchnorm, inputs):
+    """Forward pre-hook, for one pass: divide by n in the running variance where PyTorch divided by n - 1."""
+    n = inputs[0][:, 0].numel()
+    batchnorm.running_var.mul_((n - 1) / n)
 
 
 def measure_classical(images):
