@@ -46,7 +46,7 @@ sys.path.insert(0, str(PROJECT))
 from Miniproject_1 import model as module  # noqa: E402
 from Miniproject_1.__main__ import main  # noqa: E402
 from Miniproject_1.model import INITIALIZATIONS, OPTIMIZERS, Model  # noqa: E402
-from Miniproject_1.others import data, fast, noises, pictures, study, support  # noqa: E402
+from Miniproject_1.others import data, fast, muon, noises, pictures, study, support  # noqa: E402
 from Miniproject_1.others.evaluation import SAMPLE, load_pairs, psnr  # noqa: E402
 
 HAS_PILLOW = importlib.util.find_spec("PIL") is not None
@@ -366,11 +366,12 @@ class Test5Training(TestCase):
 
     def test_every_optimizer_lowers_the_loss(self):
         clean = random_images(8, 1, 1).expand(8, 3, 8, 8).contiguous()
+        rates = {"ADAM": 0.003, "Muon": 0.003}
         for optimizer in OPTIMIZERS:
             with self.subTest(optimizer), mock.patch.object(module, "LBFGS_STEPS", 8):
                 model = Model()
                 model.train(clean, clean, 3, batch_size=4, hybrid=False, optimizer=optimizer,
-                            learning_rate=0.003 if optimizer == "ADAM" else 0.02, progress=False)  # fmt: skip
+                            learning_rate=rates.get(optimizer, 0.02), progress=False)  # fmt: skip
                 loss = model.history["loss"]
                 self.assertLess(sum(loss[-2:]), 0.7 * sum(loss[:2]))
 
@@ -470,6 +471,32 @@ class Test5Training(TestCase):
             if value.double().norm() > 1e-3:
                 self.assertLess(relative_error(model.network.state_dict()[name], value), 2e-3, name)
 
+    def test_muon_steps_along_the_singular_vectors_at_one_speed(self):
+        """Against a singular value decomposition, with kernels wider and narrower in the second dimension."""
+        for shape in ((16, 8, 2, 2), (8, 16, 2, 2)):
+            gradient = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+            matrix = muon.orthogonalized(gradient)
+            narrow = [kernel.transpose(0, 1) if shape[0] > 8 else kernel for kernel in (gradient, matrix)]
+            u, _, v = torch.linalg.svd(narrow[0].flatten(1), full_matrices=False)
+            speeds = u.t() @ narrow[1].flatten(1) @ v.t()  # diagonal
+            self.assertEqual(matrix.shape, gradient.shape)
+            self.assertTrue(((speeds.diag() > 0.6) & (speeds.diag() < 1.3)).all(), speeds.diag())
+            self.assertLess((speeds - speeds.diag().diag()).abs().max().item(), 1e-4)
+
+    def test_muon_is_adam_where_there_is_no_matrix_between_features(self):
+        kernel, bias = torch.randn(64, 3, 2, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(64)
+        found = [[kernel.clone(), bias.clone()] for _ in range(2)]
+        for parameters, stepper in (
+            (found[0], muon.Muon(found[0], 0.01, 0.9)),
+            (found[1], torch.optim.Adam(found[1], 0.01, betas=(0.9, 0.999))),
+        ):
+            for gradient in (1.0, -0.5, 3.0):
+                for parameter in parameters:
+                    parameter.grad = gradient * (parameter + 1)
+                stepper.step(lambda: torch.zeros(()))
+        for ours, theirs in zip(*found):
+            self.assertLess(relative_error(ours, theirs), 1e-5)
+
     def test_learning_rate_falls_to_zero_or_stays(self):
         model = Model()
         model.train(*self.pairs, 1, hybrid=False, **self.SMALL)
@@ -505,8 +532,12 @@ class Test5Training(TestCase):
             self.assertTrue(torch.equal(images, kept))
 
     def test_resumed_training_ends_where_an_unbroken_one_does(self):
-        """Stopped within the L-BFGS phase by a deadline, then within momAGD by Ctrl-C."""
-        options = dict(self.SMALL, crop=6)
+        """Stopped within the L-BFGS phase by a deadline, then after it by Ctrl-C."""
+        for optimizer in ("momAGD", "Muon"):
+            with self.subTest(optimizer):
+                self.check_resumed(dict(self.SMALL, crop=6, optimizer=optimizer))
+
+    def check_resumed(self, options):
         unbroken = Model()
         unbroken.train(*self.pairs, 3, **options)
         file = self.folder / "checkpoint"

@@ -163,9 +163,11 @@ def parse(arguments):
     added.add_argument("--batch-size", type=int, default=50, metavar="N", help="pairs in a step")
     added.add_argument("--optimizer", choices=OPTIMIZERS, default="momAGD", help="how the weights are changed")
     added.add_argument("--no-hybrid", action="store_true", help="do not begin with 5 iterations of L-BFGS")
-    added.add_argument("--learning-rate", type=float, default=0.05, metavar="X", help="at the beginning; ADAM: 0.001")
+    added.add_argument(
+        "--learning-rate", type=float, default=0.05, metavar="X", help="at the beginning; ADAM: 0.001, Muon: 0.002"
+    )
     added.add_argument("--final-learning-rate", type=float, default=0.0, metavar="X", help="at the end")
-    added.add_argument("--momentum", type=float, default=0.9, metavar="X", help="of momAGD, Nesterov and ADAM")
+    added.add_argument("--momentum", type=float, default=0.9, metavar="X", help="of all but SGD and L-BFGS")
     added.add_argument("--crop", type=int, metavar="PIXELS", help="train on random squares of this side")
     added.add_argument(
         "--no-swap", action="store_true", help="input and target never change places; for data with --target-draws"

@@ -32,6 +32,7 @@ from torch import nn
 if not __package__:  # imported as plain `model`: then this folder is the package, whatever else is called `others`
     __path__, __package__ = [str(Path(__file__).resolve().parent)], __name__
 from .others import support  # checks, files, progress
+from .others.muon import Muon
 
 try:
     from .others.fast import conv2d as fast_conv2d  # Winograd's algorithm, on a CPU
@@ -245,6 +246,7 @@ OPTIMIZERS = {
     "momAGD": lambda parameters, lr, momentum: torch.optim.SGD(parameters, lr, momentum=momentum),
     "Nesterov": lambda parameters, lr, momentum: torch.optim.SGD(parameters, lr, momentum=momentum, nesterov=True),
     "ADAM": lambda parameters, lr, momentum: torch.optim.Adam(parameters, lr, betas=(momentum, 0.999)),
+    "Muon": Muon,
     # Without a line search, steps with the curvature of the batch before bring the loss from 0.02 to 287.
     "L-BFGS": lambda parameters, lr, momentum: torch.optim.LBFGS(
         parameters, lr, max_iter=LBFGS_STEPS, history_size=LBFGS_STEPS, line_search_fn="strong_wolfe"
@@ -361,11 +363,11 @@ class Model:
                 smaller batches learn sooner (README).
             hybrid: take the first 5 iterations with L-BFGS, the rest with `optimizer`. An iteration of L-BFGS
                 that raises the loss on the next batch is undone.
-            optimizer: "SGD", "momAGD", "Nesterov", "ADAM" or "L-BFGS". The learning rate is momAGD's; ADAM
-                wants 0.001.
+            optimizer: "SGD", "momAGD", "Nesterov", "ADAM", "Muon" or "L-BFGS". The learning rate is momAGD's; ADAM
+                wants 0.001, and Muon, which learns most from an image, 0.002 (`others/muon.py`).
             learning_rate: at the first step; it falls linearly
             final_learning_rate: to this one at the end. Equal: it is constant.
-            momentum: of momAGD and Nesterov, and the first of ADAM's two.
+            momentum: of momAGD, Nesterov and Muon, and the first of ADAM's two.
             crop: side in pixels of a random square that is cut out of each pair, a new one in
                 every pass. None: whole images.
             flips: which of "vertical", "horizontal" and "transpose" (square images only).

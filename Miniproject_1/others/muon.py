@@ -1,0 +1,86 @@
+"""Muon: momentum, and every step of a weight matrix made orthogonal.
+
+The gradient of a convolution is, as a matrix, dominated by few directions: along all others plain gradient descent
+hardly moves. Muon keeps the singular vectors of the averaged gradient and sets its singular values to about one,
+so that all directions are learned at one speed. No singular value decomposition is needed: five steps of an iteration
+by Newton and Schulz, which are matrix products only, do it well enough.
+
+Sources: Jordan et al., https://kellerjordan.github.io/posts/muon/ (2024), the method and the iteration's
+coefficients; Liu et al., https://arxiv.org/abs/2502.16982 (2025), the scale that makes its learning rate like ADAM's;
+Kingma and Ba, https://arxiv.org/abs/1412.6980 (2015), ADAM.
+"""
+
+import math
+
+import torch
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of x, x^3 and x^5: takes (0, 1] to about 0.7 to 1.2
+ITERATIONS = 5
+SIZE = 0.2  # root mean square of a step in units of the learning rate: what ADAM's steps have
+SQUARES = 0.999  # decay of ADAM's running mean of squared gradients
+EPSILON = 1e-8  # added to its root
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for the kernels between hidden layers; ADAM for the first, the last, biases and BatchNorms.
+
+    Args:
+        parameters: of a network of convolutions.
+        lr: learning rate, of both; 0.002 did best here from fresh weights.
+        momentum: decay of the running mean of the gradients, of both.
+    """
+
+    def __init__(self, parameters, lr, momentum=0.95):
+        super().__init__(parameters, dict(lr=lr, momentum=momentum))
+
+    @torch.no_grad()
+    def step(self, closure):
+        """One step; returns the loss before it, which `closure` computes along with the gradients."""
+        with torch.enable_grad():
+            loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                direction = _muon if is_hidden_kernel(parameter) else _adam
+                parameter.sub_(direction(parameter.grad, state, group["momentum"]), alpha=group["lr"])
+        return loss
+
+
+def is_hidden_kernel(parameter):
+    """Whether this is the kernel (A, B, k, k) of a convolution from features to features."""
+    return parameter.dim() == 4 and min(parameter.shape[:2]) > 3
+
+
+def orthogonalized(kernel):
+    """The orthogonal matrix next to a kernel (A, B, k, k), nearly: singular values 0.7 to 1.2.
+
+    The smaller number of channels makes the rows, the other one and the positions the columns: the least arithmetic.
+    """
+    narrow = kernel if kernel.shape[0] <= kernel.shape[1] else kernel.transpose(0, 1)
+    matrix = narrow.flatten(1)
+    matrix = matrix / (matrix.norm() + EPSILON)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(ITERATIONS):
+        square = matrix @ matrix.t()
+        matrix = torch.addmm(matrix, b * square + c * square @ square, matrix, beta=a)
+    matrix = matrix.reshape(narrow.shape)
+    return matrix if narrow is kernel else matrix.transpose(0, 1)
+
+
+def _muon(gradient, state, momentum):
+    if not state:
+        state["mean"] = torch.zeros_like(gradient)
+    mean = state["mean"].lerp_(gradient, 1 - momentum)
+    ahead = gradient.lerp(mean, momentum)  # as Nesterov does
+    columns = gradient.numel() / min(gradient.shape[:2])  # the rows have length one
+    return orthogonalized(ahead) * (SIZE * math.sqrt(columns))
+
+
+def _adam(gradient, state, momentum):
+    if not state:
+        state.update(step=0, mean=torch.zeros_like(gradient), squares=torch.zeros_like(gradient))
+    state["step"] += 1
+    mean = state["mean"].lerp_(gradient, 1 - momentum)
+    squares = state["squares"].lerp_(gradient.square(), 1 - SQUARES)
+    mean = mean / (1 - momentum ** state["step"])
+    return mean / ((squares / (1 - SQUARES ** state["step"])).sqrt() + EPSILON)
