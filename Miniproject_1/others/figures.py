@@ -13,6 +13,7 @@ LINES = (
     ("#8e7dbe", (0, (5, 1)), "v"),
     ("#bc8a00", (0, (3, 1, 1, 1, 1, 1)), "P"),
     ("#7f7f7f", (0, (1, 1)), "X"),
+    ("#3d405b", (0, (7, 2, 1, 2)), "*"),
 )
 WIDTH = 6.7  # inches: the text of the report
 
@@ -126,7 +127,7 @@ def optimizers(plt):
         axes[1, column].set(xlabel=label)
     axes[0, 0].set(yscale="log", ylim=(0.008, 1), ylabel="training loss (MSE)")
     axes[1, 0].set(ylabel="validation PSNR in dB", ylim=(5, None))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(variants))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(variants) // 2)
     return figure
 
 

@@ -79,6 +79,7 @@ BASELINE = dict(
 )
 SCALES = dict(small=dict(batch_size=8, crop=16), seed=dict(batch_size=100, crop=None))
 ADAM = dict(optimizer="ADAM", learning_rate=0.001, final_learning_rate=0.0)
+MUON = dict(optimizer="Muon", learning_rate=0.002, final_learning_rate=0.0, momentum=0.95)
 
 
 # --------------------------------------------------------------------------------------------
@@ -89,8 +90,9 @@ ADAM = dict(optimizer="ADAM", learning_rate=0.001, final_learning_rate=0.0)
 def optimizers_of_the_seed():
     """Batches twice as large, so five steps in an epoch; what asks for more than a gradient a step stops at 200."""
     like = dict(batch_factor=2, epochs=20, steps_per_epoch=5, max_evaluations=200)
-    variants = {name: dict(like, optimizer=name) for name in OPTIMIZERS}
+    variants = {name: dict(like, optimizer=name) for name in OPTIMIZERS if name != "Muon"}
     variants["ADAM, lr 0.001"] = dict(like, optimizer="ADAM", learning_rate=0.001)
+    variants["Muon, lr 0.002"] = dict(like, **dict(MUON, final_learning_rate=None))
     variants["hybrid"] = dict(like, hybrid=True)
     return variants
 
@@ -117,6 +119,9 @@ def recipes():
         "targets of 8 draws": dict(like, target="8 draws", swap=False),
         "no flips": dict(like, flips=[]),
         "momAGD, lr 0.05 falling to 0": dict(like, **dict(optimizer="momAGD", learning_rate=0.05)),
+        "Muon, lr 0.002 falling to 0": dict(like, **MUON),
+        "Muon, lr 0.005 falling to 0": dict(like, **dict(MUON, learning_rate=0.005)),
+        "Muon, batch 8": dict(like, **dict(MUON, batch_factor=1, epochs=2)),
     }
 
 
@@ -138,6 +143,7 @@ EXPERIMENTS = dict(
         "momAGD": dict(batch_factor=2, epochs=20, max_evaluations=200),
         "hybrid": dict(batch_factor=2, epochs=20, max_evaluations=200, hybrid=True),
         "ADAM, lr 0.001 falling to 0": dict(ADAM, batch_factor=2, epochs=20, max_evaluations=200),
+        "Muon, lr 0.002 falling to 0": dict(MUON, batch_factor=2, epochs=20, max_evaluations=200),
     },
     rates={
         f"lr {rate}, momentum {momentum}": dict(learning_rate=rate, momentum=momentum)

@@ -7,7 +7,7 @@
 # come as builds for a GPU, several gigabytes each; a CPU runs them as well.
 set -u
 cd "$(dirname "$0")/../.."
-[ $# -gt 0 ] || set -- 3.8:1.13.1 3.10:2.2.2 3.11:2.13.0 3.13:2.13.0
+[ $# -gt 0 ] || set -- 3.8:1.13.1 3.10:2.2.2 3.11:2.13.0 3.13:2.14.1
 failed=0
 
 for versions in "$@"; do
