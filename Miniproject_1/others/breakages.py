@@ -20,9 +20,16 @@ BREAKAGES = (
     (
         "gradients stay off if they were off",
         "model.py",
-        "torch.inference_mode(False), torch.enable_grad()",  # either one switches them on
-        "nullcontext()",
+        "stepper.step(closure)",
+        "stepper.step(torch.no_grad()(closure))",
         TRAINING + "trains_though_gradients_are_off_and_outside_the_main_thread",
+    ),
+    (
+        "training stays in inference mode",
+        "model.py",
+        "torch.inference_mode(False), torch.enable_grad()",
+        "nullcontext()",
+        PROCESS + "whatever_was_set_before",
     ),
     (
         "the network is built in the default dtype",
