@@ -949,7 +949,7 @@ assert gradients == torch.is_grad_enabled() and dtype == torch.get_default_dtype
     def test_whatever_was_set_before(self):
         preparations = {
             "gradients off": "torch.set_grad_enabled(False)",
-            "inference mode": "torch.inference_mode().__enter__()",
+            "inference mode": "kept = torch.inference_mode(); kept.__enter__()",  # let go of, it would end
             "another dtype": "torch.set_default_dtype(torch.float64)",
             "another device": "torch.set_default_device('meta') if hasattr(torch, 'set_default_device') else None",
             "another random state": "torch.manual_seed(123)",
@@ -960,7 +960,7 @@ assert gradients == torch.is_grad_enabled() and dtype == torch.get_default_dtype
             "standard output is a file": "sys.stdout = open('out.txt', 'w')",
             "no standard streams": "sys.stdout = sys.stderr = None",
             "another folder": "os.chdir('/')",
-            "oneDNN off": "torch.backends.mkldnn.flags(enabled=False).__enter__()",
+            "oneDNN off": "kept = torch.backends.mkldnn.flags(enabled=False); kept.__enter__()",
         }
         for name, preparation in preparations.items():
             with self.subTest(name):

@@ -306,9 +306,10 @@ class Model:
     def __init__(self, initialization="masked xavier", seed=0) -> None:
         """Build the network with fresh weights; `initialization` and `seed` as in `initialize`."""
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = build_network()
-        initialize(self.network, initialization, seed)
-        self.network.to(self.device)
+        with torch.inference_mode(False):  # tensors made within inference mode cannot be trained, ever
+            self.network = build_network()
+            initialize(self.network, initialization, seed)
+            self.network.to(self.device)
         self.history = {"loss": [], "learning_rate": [], "evaluations": [], "seconds": []}
         self.finished = True
 
@@ -364,7 +365,7 @@ class Model:
             hybrid: take the first 5 iterations with L-BFGS, the rest with `optimizer`. An iteration of L-BFGS
                 that raises the loss on the next batch is undone.
             optimizer: "SGD", "momAGD", "Nesterov", "ADAM", "Muon" or "L-BFGS". The learning rate is momAGD's; ADAM
-                wants 0.001, and Muon, which learns most from an image, 0.002 (`others/muon.py`).
+                wants 0.001, and Muon (`others/muon.py`), which learnt most from an image, 0.002 and momentum 0.95.
             learning_rate: at the first step; it falls linearly
             final_learning_rate: to this one at the end. Equal: it is constant.
             momentum: of momAGD, Nesterov and Muon, and the first of ADAM's two.

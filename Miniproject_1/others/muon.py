@@ -1,7 +1,7 @@
 """Muon: momentum, and every step of a weight matrix made orthogonal.
 
-The gradient of a convolution is, as a matrix, dominated by few directions: along all others plain gradient descent
-hardly moves. Muon keeps the singular vectors of the averaged gradient and sets its singular values to about one,
+As a matrix the gradient of a layer is dominated by few directions, Jordan et al. found: along all others gradient
+descent hardly moves. Muon keeps the singular vectors of the averaged gradient and sets its singular values to about one,
 so that all directions are learned at one speed. No singular value decomposition is needed: five steps of an iteration
 by Newton and Schulz, which are matrix products only, do it well enough.
 
@@ -14,7 +14,7 @@ import math
 
 import torch
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of x, x^3 and x^5: takes (0, 1] to about 0.7 to 1.2
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5: in 5 steps 0.0015 to 1 become 0.68 to 1.2
 ITERATIONS = 5
 SIZE = 0.2  # root mean square of a step in units of the learning rate: what ADAM's steps have
 SQUARES = 0.999  # decay of ADAM's running mean of squared gradients
@@ -26,7 +26,7 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         parameters: of a network of convolutions.
-        lr: learning rate, of both; 0.002 did best here from fresh weights.
+        lr: learning rate, of both; 0.002 and 0.005 did alike here from fresh weights.
         momentum: decay of the running mean of the gradients, of both.
     """
 
@@ -52,7 +52,7 @@ def is_hidden_kernel(parameter):
 
 
 def orthogonalized(kernel):
-    """The orthogonal matrix next to a kernel (A, B, k, k), nearly: singular values 0.7 to 1.2.
+    """The orthogonal matrix next to a kernel (A, B, k, k), nearly: singular values 0.68 to 1.2, smaller if below 0.0015 of its norm.
 
     The smaller number of channels makes the rows, the other one and the positions the columns: the least arithmetic.
     """

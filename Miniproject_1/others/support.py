@@ -103,7 +103,7 @@ def load_file(path):
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     try:
-        with file, warnings.catch_warnings():
+        with file, warnings.catch_warnings(), torch.inference_mode(False):
             warnings.simplefilter("ignore")  # some versions of PyTorch warn of themselves here
             if zipfile.is_zipfile(file) and zipfile.ZipFile(file).testzip():
                 raise ValueError("a checksum is wrong")  # PyTorch does not look at them
