@@ -1,9 +1,9 @@
 """Muon: momentum, and every step of a weight matrix made orthogonal.
 
 As a matrix the gradient of a layer is dominated by few directions, Jordan et al. found: along all others gradient
-descent hardly moves. Muon keeps the singular vectors of the averaged gradient and sets its singular values to about one,
-so that all directions are learned at one speed. No singular value decomposition is needed: five steps of an iteration
-by Newton and Schulz, which are matrix products only, do it well enough.
+descent hardly moves. Muon keeps the singular vectors of the averaged gradient and sets its singular values to about
+one, so that all directions are learned at one speed. No singular value decomposition is needed: five steps of an
+iteration by Newton and Schulz, which are matrix products only, do it well enough.
 
 Sources: Jordan et al., https://kellerjordan.github.io/posts/muon/ (2024), the method and the iteration's
 coefficients; Liu et al., https://arxiv.org/abs/2502.16982 (2025), the scale that makes its learning rate like ADAM's;
@@ -52,7 +52,8 @@ def is_hidden_kernel(parameter):
 
 
 def orthogonalized(kernel):
-    """The orthogonal matrix next to a kernel (A, B, k, k), nearly: singular values 0.68 to 1.2, smaller if below 0.0015 of its norm.
+    """The orthogonal matrix next to a kernel (A, B, k, k), nearly: singular values 0.68 to 1.2, or less
+    where they were below 0.0015 of its norm.
 
     The smaller number of channels makes the rows, the other one and the positions the columns: the least arithmetic.
     """
