@@ -1,5 +1,6 @@
 """The figures of the report, drawn with matplotlib from the JSON files in `results/`, and from nothing else."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -92,7 +93,12 @@ def scores(run, of="epochs"):
     return [score[of] for score in kept], [score["psnr"] for score in kept]
 
 
-def comparison_of(name, title):
+def legend_below(figure, axes, columns):
+    """One legend for all parts of a figure, where it hides no curve."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+
+
+def comparison_of(name):
     """Loss and validation PSNR over epochs, one line a variant."""
 
     def draw(plt):
@@ -105,7 +111,7 @@ def comparison_of(name, title):
         draw_floor(left, next(iter(variants.values())))
         left.set(yscale="log", ylim=(0.008, 1), xlabel="epoch", ylabel="training loss (MSE)")
         right.set(xlabel="epoch", ylabel="validation PSNR in dB", ylim=(5, None))
-        right.legend(title=title, title_fontsize=7)
+        legend_below(figure, left, len(variants))
         return figure
 
     return draw
@@ -114,7 +120,7 @@ def comparison_of(name, title):
 def optimizers(plt):
     """Figure 2 of the seed, over epochs, over gradient evaluations and over seconds."""
     variants = runs_of("optimizers")
-    figure, axes = plt.subplots(2, 3, figsize=(WIDTH, 3.9), sharey="row")
+    figure, axes = plt.subplots(2, 3, figsize=(WIDTH, 3.6), sharey="row")
     for line, (variant, runs) in zip(LINES, variants.items()):
         steps = runs[0]["settings"]["steps_per_epoch"]
         for column, of in enumerate(("epochs", "evaluations", "seconds")):
@@ -127,7 +133,7 @@ def optimizers(plt):
         axes[1, column].set(xlabel=label)
     axes[0, 0].set(yscale="log", ylim=(0.008, 1), ylabel="training loss (MSE)")
     axes[1, 0].set(ylabel="validation PSNR in dB", ylim=(5, None))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(variants) // 2)
+    legend_below(figure, axes[0, 0], len(variants) // 2)
     return figure
 
 
@@ -168,6 +174,7 @@ def bars(name):
                 axes.plot([mean(found)] * 2, [row - 0.3, row + 0.3], color="black")
         axes.set(yticks=range(len(variants)), yticklabels=variants, xlabel="validation PSNR in dB")
         axes.invert_yaxis()
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(axis="x", lw=0.3)
         return figure
 
@@ -179,15 +186,15 @@ def learning_curve(plt):
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.0), sharey=True)
     phases = load("weights")["phases"]
     images, minutes = 0, 0.0
-    for number, (line, phase) in enumerate(zip(LINES, phases), 1):
+    for number, (line, phase) in enumerate(zip(itertools.cycle(LINES), phases), 1):
         points = phase["curve"]
         for axis, start, of, unit in ((axes[0], images, "images", 1000), (axes[1], minutes, "minutes", 60)):
             axis.plot([(start + point[of]) / unit for point in points], [point["psnr"] for point in points],
-                      color=line[0], ls=line[1], marker=line[2], label=f"phase {number}")  # fmt: skip
+                      color=line[0], ls=line[1], marker=line[2], label=f"run {number}")  # fmt: skip
         images, minutes = images + points[-1]["images"], minutes + points[-1]["minutes"]
     axes[0].set(xlabel="thousands of pairs seen", ylabel="validation PSNR in dB")
     axes[1].set(xlabel="hours on two cores")
-    axes[1].legend()
+    legend_below(figure, axes[1], len(phases))
     return figure
 
 
@@ -222,9 +229,9 @@ def growth(plt):
 
 
 FIGURES = dict(
-    batchnorm=comparison_of("batchnorm", "BatchNorm"),
-    initialization=comparison_of("initialization", "initialization"),
-    layers=comparison_of("layers", "layers"),
+    batchnorm=comparison_of("batchnorm"),
+    initialization=comparison_of("initialization"),
+    layers=comparison_of("layers"),
     optimizers=optimizers,
     hybrid=hybrid,
     activations=activations,
