@@ -1,5 +1,6 @@
 """What any training program needs and no denoiser is made of: checks, files, progress, interruption."""
 
+import io
 import json
 import math
 import signal
@@ -123,7 +124,7 @@ def replaced(path, temporary):
     try:
         yield temporary
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # PyTorch raises RuntimeError on a full disk
+    except OSError as error:
         raise OSError(f"{path} cannot be written: {error}") from error
     finally:
         if temporary.exists():
@@ -132,10 +133,10 @@ def replaced(path, temporary):
 
 def save_file(value, path):
     """`torch.save` to `path`; errors as in `replaced`."""
-    path = Path(path)
+    path, content = Path(path), io.BytesIO()
+    torch.save(value, content)  # in memory: PyTorch 1.13 ends the process when it writes to a full disk
     with replaced(path, path.with_name(path.name + ".part")) as temporary:
-        with open(temporary, "wb") as file:  # a file object, so that its name is not among the bytes
-            torch.save(value, file)
+        temporary.write_bytes(content.getbuffer())
 
 
 def save_checkpoint(path, network, optimizer, **state):
