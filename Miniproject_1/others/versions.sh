@@ -13,17 +13,19 @@ failed=0
 for versions in "$@"; do
     python=${versions%%:*}
     torch=${versions##*:}
-    interpreter=$(command -v "python$python" || ls "$(pyenv root)"/versions/"$python".*/bin/python 2>/dev/null | head -n 1)
-    environment=$(mktemp -d)
-    if "$interpreter" -m venv "$environment" &&
-        "$environment/bin/pip" install --quiet "torch==$torch" pillow hypothesis >"$environment/log" 2>&1 &&
-        "$environment/bin/python" test.py --thorough >"$environment/log" 2>&1; then
-        echo "Python $python, PyTorch $torch: $(tail -n 1 "$environment/log")"
-    else
-        grep -E "^(FAIL|ERROR)" "$environment/log"
-        echo "Python $python, PyTorch $torch: $(tail -n 1 "$environment/log")"
+    interpreter=python$python
+    "$interpreter" -c "" 2>/dev/null ||
+        interpreter=$(ls "$(pyenv root 2>/dev/null)"/versions/"$python".*/bin/python 2>/dev/null | head -n 1)
+    folder=$(mktemp -d)
+    {
+        "${interpreter:-python$python}" -m venv "$folder/environment" &&
+            "$folder/environment/bin/pip" install --quiet "torch==$torch" pillow hypothesis &&
+            "$folder/environment/bin/python" test.py --thorough
+    } >"$folder/log" 2>&1 || {
         failed=1
-    fi
-    rm -rf "$environment"
+        grep -E "^(FAIL|ERROR):" "$folder/log"
+    }
+    echo "Python $python, PyTorch $torch: $(tail -n 1 "$folder/log")"
+    rm -rf "$folder"
 done
 exit $failed
