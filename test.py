@@ -956,7 +956,8 @@ assert gradients == torch.is_grad_enabled() and dtype == torch.get_default_dtype
             "deterministic algorithms": "torch.use_deterministic_algorithms(True)",
             "one thread": "torch.set_num_threads(1)",
             "sixteen threads": "torch.set_num_threads(16)",
-            "warnings are errors": "torch.tensor(0.0); warnings.simplefilter('error')",  # of itself: PyTorch 1.13
+            # without NumPy, PyTorch 1.13 warns of itself at the first tensor
+            "warnings are errors": "torch.tensor(0.0); warnings.simplefilter('error')",
             "standard output is a file": "sys.stdout = open('out.txt', 'w')",
             "no standard streams": "sys.stdout = sys.stderr = None",
             "another folder": "os.chdir('/')",
