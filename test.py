@@ -250,6 +250,21 @@ Sequential(
                     for gradient, reference in zip(gradients, torch.autograd.grad(expected, exact, weight.double())):
                         self.assertLess(relative_error(gradient, reference), 1e-5)
 
+    def test_bfloat16_changes_gradients_by_little(self):
+        images, target = (random_images(2, 12, 9, seed=seed) / 255 for seed in (0, 1))
+        for winograd in (fast.conv2d, None):
+            with self.subTest(winograd=bool(winograd)), mock.patch.object(module, "fast_conv2d", winograd):
+                gradients = []
+                for bfloat16 in (False, True):
+                    network = Model("default").network.train()
+                    module.loss_on(network, images, target, bfloat16).backward()
+                    gradients.append(
+                        torch.cat([layer.weight.grad.flatten() for layer in network[::] if hasattr(layer, "weight")])
+                    )
+                error = relative_error(*reversed(gradients))
+                self.assertLess(error, 0.3)
+                self.assertGreater(error, 1e-5)
+
     def test_is_the_same_without_the_fast_path(self):
         """A project without `others/fast.py`, in a process of its own."""
         code = """
@@ -297,6 +312,29 @@ class Test3Initialization(TestCase):
         self.assertTrue(torch.equal(state, torch.random.get_rng_state()))
         self.assertSameWeights(first, same)
         self.assertFalse(torch.equal(first["0.weight"], other["0.weight"]))
+
+    def test_revived_channels_change_nothing_and_learn(self):
+        model, images = Model("default"), random_images(4, 8, 8)
+        network, killed = model.network, {0: [3], 2: [0, 5], 17: [1, 2, 60], 19: [7]}
+        with torch.no_grad():
+            for index, channels in killed.items():
+                network[index].bias[channels] = -1e3
+        before = model.predict(images)
+        self.assertGreaterEqual(module.revive(network, images / 255), 7)  # others fed on these alone
+        self.assertLess((model.predict(images) - before).abs().max(), 1e-3)
+        self.assertEqual(module.revive(network, images / 255), 0)
+        revived = copy.deepcopy(network)
+        model.train(
+            images, images, 3, batch_size=2, hybrid=False, optimizer="ADAM", learning_rate=0.001, progress=False
+        )
+        for index, channels in killed.items():
+            for layer in (index, index + 2):
+                kernels = (
+                    copied[layer].weight.transpose(0, int((index > 4) == (layer == index)))
+                    for copied in (network, revived)
+                )
+                changed, kept = (kernel[channels] for kernel in kernels)
+                self.assertTrue((changed != kept).flatten(1).any(1).all(), layer)
 
     def test_unknown_name_is_refused(self):
         with self.assertRaisesRegex(ValueError, "initialization must be one of .*'masked xavier'.* got 'he'"):

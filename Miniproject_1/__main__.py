@@ -5,13 +5,14 @@ import json
 import sys
 from pathlib import Path
 
-from .model import OPTIMIZERS, WEIGHTS, Model
+from .model import OPTIMIZERS, WEIGHTS, Model, revive
 from .others.data import make_data
 from .others.evaluation import SAMPLE, evaluate, load_pairs
 from .others.pictures import comparison, read_picture, write_picture
 from .others.support import load_checkpoint, save_file
 
 SHOWN = 12  # images in denoised.png
+LOOKED_AT = 200  # images, for channels that are zero everywhere
 
 
 def demonstrate(options):
@@ -51,6 +52,7 @@ def train(options):
         momentum=options.momentum,
         crop=options.crop,
         swap=not options.no_swap,
+        bfloat16=options.bfloat16,
         seed=options.seed,
     )
     if options.resume:
@@ -58,6 +60,9 @@ def train(options):
         settings = {name: value for name, value in settings.items() if name not in ("shape", "pixels")}
     model = load_model(options.start) if options.start else Model(seed=options.seed)
     noisy_1, noisy_2 = (images[: options.pairs] for images in load_pairs(options.data, "train_data.pkl"))
+    if options.revive:
+        number = revive(model.network, noisy_1[:LOOKED_AT].to(model.device) / 255, options.seed)
+        print(f"channels that were zero everywhere and are drawn anew: {number}", flush=True)
     checkpoint = options.output.with_name(options.output.name + ".checkpoint")
     how_to_go_on = f"go on with: train {options.data} --output {options.output} --resume {checkpoint}"
     if options.pairs:
@@ -171,6 +176,10 @@ def parse(arguments):
     added.add_argument("--crop", type=int, metavar="PIXELS", help="train on random squares of this side")
     added.add_argument(
         "--no-swap", action="store_true", help="input and target never change places; for data with --target-draws"
+    )
+    added.add_argument("--revive", action="store_true", help="first draw anew the channels that are zero everywhere")
+    added.add_argument(
+        "--bfloat16", action="store_true", help="compute in this type; twice as fast where it is built in"
     )
     added.add_argument("--seed", type=int, default=0, metavar="N", help="of all random choices")
 

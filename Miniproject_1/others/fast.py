@@ -46,7 +46,7 @@ def conv2d(images, kernel, bias, padding):
         (N, O, H + 2 padding - k + 1, W + 2 padding - k + 1) in channels_last.
     """
     if images.shape[1] < FEWEST_CHANNELS:
-        return F.conv2d(images, kernel, bias, padding=padding)
+        return F.conv2d(images, kernel.to(images.dtype), bias.to(images.dtype), padding=padding)
     images = images.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C)
     return _Winograd.apply(images, kernel, bias, padding, torch.is_grad_enabled()).permute(0, 3, 1, 2)
 
@@ -87,8 +87,8 @@ class _Winograd(torch.autograd.Function):
     def forward(ctx, images, kernel, bias, padding, keep):
         size, (number, height, width, channels) = kernel.shape[-1], images.shape
         height, width = (side + 2 * padding - size + 1 for side in (height, width))  # of the output
-        to_output, to_filters, to_points = _transforms(size, images.dtype)
-        filters = _transform_kernel(kernel, to_filters)  # (w^2, C, O)
+        to_output, _, to_points = _transforms(size, images.dtype)
+        filters = _transform_kernel(kernel).to(images.dtype)  # (w^2, C, O)
         output = images.new_empty(number, height, width, kernel.shape[0])
         kept = []
         at_once = _images_at_once(height, width)
@@ -102,16 +102,16 @@ class _Winograd(torch.autograd.Function):
             tiles = tiles.permute(2, 3, 0, 4, 1, 5).flatten(3, 4).flatten(1, 2)  # (n, 4 h, 4 w, O)
             torch.add(tiles[:, :height, :width], bias, out=result)
         ctx.save_for_backward(filters, *kept)
-        ctx.geometry = images.shape, size, padding
+        ctx.geometry = images.shape, size, padding, kernel.dtype
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_output):
         filters, *kept = ctx.saved_tensors
-        (number, height, width, channels), size, padding = ctx.geometry
-        to_output, to_filters, to_points = _transforms(size, filters.dtype)
-        grad_filters = torch.zeros_like(filters)
+        (number, height, width, channels), size, padding, dtype = ctx.geometry
+        to_output, _, to_points = _transforms(size, filters.dtype)
+        grad_filters = torch.zeros_like(filters, dtype=dtype)
         grad_images = filters.new_empty(number, height, width, channels)
         at_once = _images_at_once(*grad_output.shape[1:3])
         inside = (..., slice(padding, padding + height), slice(padding, padding + width), slice(None))
@@ -121,13 +121,16 @@ class _Winograd(torch.autograd.Function):
             grad = grad.view(shape[0], shape[1], TILE, shape[2], TILE, -1).permute(2, 4, 0, 1, 3, 5)
             grad = to_output.t() @ grad.reshape(TILE**2, -1)  # (w^2, T * O)
             grad = grad.view(len(filters), -1, filters.shape[2])  # (w^2, T, O)
-            grad_filters.baddbmm_(points.transpose(1, 2), grad)
+            if filters.dtype is dtype:
+                grad_filters.baddbmm_(points.transpose(1, 2), grad)
+            else:  # a sum of many parts in bfloat16 would lose the later ones
+                grad_filters += torch.bmm(points.transpose(1, 2), grad)
             grad = torch.bmm(grad, filters.transpose(1, 2)).view(len(filters), -1)  # (w^2, T * C)
             grad = (to_points.t() @ grad).view(TILE + size - 1, TILE + size - 1, *shape, channels)
             result.copy_(_scatter(grad)[inside])
-        grad_kernel = to_filters.t() @ grad_filters.view(len(filters), -1)  # (k^2, C * O)
+        grad_kernel = _transforms(size, dtype)[1].t() @ grad_filters.view(len(filters), -1)  # (k^2, C * O)
         grad_kernel = grad_kernel.view(size, size, channels, -1).permute(3, 2, 0, 1)  # (O, C, k, k)
-        return grad_images, grad_kernel, grad_output.sum((0, 1, 2)), None, None
+        return grad_images, grad_kernel, grad_output.sum((0, 1, 2), dtype=dtype), None, None
 
 
 def _images_at_once(height, width):
@@ -135,8 +138,9 @@ def _images_at_once(height, width):
     return max(TILES_AT_ONCE // (-(-height // TILE) * -(-width // TILE)), 1)
 
 
-def _transform_kernel(kernel, to_filters):
+def _transform_kernel(kernel):
     """(O, C, k, k) to (w^2, C, O)."""
+    to_filters = _transforms(kernel.shape[-1], kernel.dtype)[1]
     taps = kernel.permute(2, 3, 1, 0).reshape(to_filters.shape[1], -1)  # (k^2, C * O)
     return (to_filters @ taps).view(len(to_filters), kernel.shape[1], -1)
 
