@@ -1320,6 +1320,15 @@ class TestThorough5Study(TestCase):
                 mean = draws.median(0)[0] if name == "text" else draws.nanmean(0)
                 self.assertLess((mean - clean).abs().mean(), 2.0)
 
+    def test_settled_statistics_are_those_of_the_images(self):
+        network = study.variant_network("two each")
+        module.initialize(network)
+        noisy = random_images(20, 16, 16)
+        study.settle(network, module.forward, noisy)
+        with torch.no_grad():
+            in_training = module.forward(network.train(), noisy.float() / 255)
+            self.assertLess((module.forward(network.eval(), noisy.float() / 255) - in_training).abs().max(), 1e-3)
+
     def test_a_run_is_complete_and_repeats_itself(self):
         generator = torch.Generator().manual_seed(0)
         clean = torch.randint(256, (100, 3, 32, 32), dtype=torch.uint8, generator=generator)
@@ -1333,6 +1342,7 @@ class TestThorough5Study(TestCase):
         self.assertEqual([score["evaluations"] for score in first["scores"]], [0, 3])
         self.assertEqual(first["loss"], second["loss"])
         self.assertEqual(first["psnr"], second["psnr"])
+        self.assertEqual(first["psnr_settled"], second["psnr_settled"])
         variance = (41**2 - 1) / 12 / 255**2  # of the noise's uniform distribution
         self.assertAlmostEqual(first["floor"], variance, delta=0.02 * variance)
 

@@ -29,12 +29,14 @@ PAIR = 12  # of the sample, shown with its two noisy versions
 def summary(runs):
     """The numbers of a variant's runs, as the text shows them."""
     found = [run["psnr"] for run in runs if run["psnr"] is not None and not run["diverged"]]
-    last = [mean(run["loss"][-run["settings"]["steps_per_epoch"] :]) for run in runs]
+    settled = [run.get("psnr_settled") for run in runs]
+    last = [mean(run["loss"][-max(len(run["loss"]) // 5, 1) :]) for run in runs]  # a fifth of the steps
     return dict(
         seeds=len(runs),
         diverged=sum(run["diverged"] for run in runs),
         psnr=f"{mean(found):.2f}" if found else "–",
         spread=f"{min(found):.2f} to {max(found):.2f}" if len(found) > 1 else "–",
+        settled=f"{mean(settled):.2f}" if None not in settled else "–",
         at_100=at_gradients(runs, 100),
         classical=f"{mean(run['psnr_classical'] for run in runs):.2f}" if runs[0].get("psnr_classical") else "–",
         loss=f"{mean(last):.4f}" if mean(last) < 10 else f"{mean(last):.1e}",

@@ -54,6 +54,7 @@ VALIDATION_IMAGES = 100
 SCORED_ON_THE_WAY = 20  # of them; all at the end
 CLASSICAL_IMAGES = 20  # of them: BM3D takes seconds for each
 VALIDATE_EVERY = 20  # gradient evaluations
+SETTLED_ON = 200  # images of the training set, whole
 DRAWS = 9  # noisy versions of each image: one is the input, up to eight make the target
 DIVERGED = 1e6  # a loss above this, or NaN, ends a run
 EXAMPLES = slice(0, 210, 35)  # of the sample, for the report's pictures
@@ -263,7 +264,8 @@ def run(settings, images, seed):
         dict: "loss", "evaluations" and "seconds" hold a value for each step (the latter two are sums), "scores" lists
         what validations found: epochs, evaluations, seconds so far, PSNR in dB (one pass, mean over images); "floor" is
         that of the loss; "diverged" says whether the loss left all bounds; "psnr" is over all validation images,
-        "psnr_classical" over those of `measure_classical`.
+        "psnr_classical" over those of `measure_classical`; "psnr_settled" as "psnr", but with BatchNorm's statistics
+        of the last weights (`settle`), where "psnr" has running means that trail behind them.
     """
     num_pairs = settings["batch_size"] * settings["steps_per_epoch"]
     pairs = make_pairs(images["train"], settings, num_pairs, seed)
@@ -333,6 +335,8 @@ def run(settings, images, seed):
     record["psnr"] = score_of(network, compute, *held_out)
     record["psnr_classical"] = score_of(network, compute, *(part[:CLASSICAL_IMAGES] for part in held_out))
     record["noisy_psnr"] = psnr(*held_out).mean().item()
+    settle(network, compute, pairs[0][:SETTLED_ON])
+    record["psnr_settled"] = score_of(network, compute, *held_out)
     if settings["noise"] != "blocks" and seed == 0:
         write_examples(network, compute, settings)
     return record
@@ -344,6 +348,17 @@ def average(mean, weights, kept):
         name: mean[name].lerp(value, 1 - kept) if value.is_floating_point() else value.clone()
         for name, value in weights.items()
     }
+
+
+def settle(network, compute, noisy):
+    """Give BatchNorm the statistics that the present weights have on these images (N, 3, H, W), values 0 to 255."""
+    for layer in network.train():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None  # the mean over all batches
+    with torch.no_grad():
+        for part in noisy.split(20):
+            compute(network, part.float() / 255)
 
 
 def score_of(network, compute, noisy, clean):
