@@ -907,7 +907,7 @@ class Test9DataAndCommands(TestCase):
         expected = model.predict(noisy[:1], average=False)[0].round()
         self.assertTrue(torch.equal(pictures.read_picture(self.folder / "out.png"), expected.to(torch.uint8)))
 
-        options = ("--batch-size", 2, "--no-hybrid", "--crop", 8, "--learning-rate", 0.01)
+        options = ("--batch-size", 2, "--no-hybrid", "--crop", 8, "--learning-rate", 0.01, "--revive", "--bfloat16")
         self.assertEqual(self.run_command("train", self.folder, "--output", "whole.pth", *options)[0], 0)
         status, out, _ = self.run_command("train", self.folder, "--output", "part.pth", "--deadline", 0, *options)
         self.assertEqual(status, 0)

@@ -60,7 +60,7 @@ def train(options):
         settings = {name: value for name, value in settings.items() if name not in ("shape", "pixels")}
     model = load_model(options.start) if options.start else Model(seed=options.seed)
     noisy_1, noisy_2 = (images[: options.pairs] for images in load_pairs(options.data, "train_data.pkl"))
-    if options.revive:
+    if options.revive and not options.resume:
         number = revive(model.network, noisy_1[:LOOKED_AT].to(model.device) / 255, options.seed)
         print(f"channels that were zero everywhere and are drawn anew: {number}", flush=True)
     checkpoint = options.output.with_name(options.output.name + ".checkpoint")
