@@ -422,7 +422,7 @@ class Model:
             swap: let input and target change places in half of the pairs: both are noisy alike.
             bfloat16: compute the four large convolutions in this type; weights and all else stay float32. A gradient
                 keeps its direction to a cosine of 0.997; that of the next batch has 0.1 to 0.3. Twice as fast on a
-                processor that has the type built in (AVX-512 BF16, AMX), slower on others.
+                processor that has the type built in (measured with AVX-512 BF16).
             seed: of all random choices. PyTorch's global random state is left alone.
             progress: show loss and time left.
             checkpoint: file to write every 5 minutes and at the end, however it comes.

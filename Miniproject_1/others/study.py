@@ -335,10 +335,10 @@ def run(settings, images, seed):
     record["psnr"] = score_of(network, compute, *held_out)
     record["psnr_classical"] = score_of(network, compute, *(part[:CLASSICAL_IMAGES] for part in held_out))
     record["noisy_psnr"] = psnr(*held_out).mean().item()
-    settle(network, compute, pairs[0][:SETTLED_ON])
-    record["psnr_settled"] = score_of(network, compute, *held_out)
     if settings["noise"] != "blocks" and seed == 0:
         write_examples(network, compute, settings)
+    settle(network, compute, pairs[0][:SETTLED_ON])
+    record["psnr_settled"] = score_of(network, compute, *held_out)
     return record
 
 
