@@ -15,6 +15,7 @@ LINES = (
     ("#bc8a00", (0, (3, 1, 1, 1, 1, 1)), "P"),
     ("#7f7f7f", (0, (1, 1)), "X"),
     ("#3d405b", (0, (7, 2, 1, 2)), "*"),
+    ("#d4729b", (0, (3, 3)), "<"),
 )
 WIDTH = 6.7  # inches: the text of the report
 
@@ -161,18 +162,18 @@ def activations(plt):
     return figure
 
 
-def bars(name):
-    """Final PSNR of each variant: a dot a seed, a line at their mean."""
+def bars(name, score="psnr", label="validation PSNR in dB"):
+    """Final score of each variant: a dot a seed, a line at their mean."""
 
     def draw(plt):
         variants = runs_of(name)
         figure, axes = plt.subplots(figsize=(WIDTH / 2, 0.6 + 0.16 * len(variants)))
         for row, runs in enumerate(variants.values()):
-            found = [run["psnr"] for run in runs if run["psnr"] is not None]
+            found = [run[score] for run in runs if run[score] is not None]
             axes.plot(found, [row] * len(found), "o", color="black", mfc="none")
             if found:
                 axes.plot([mean(found)] * 2, [row - 0.3, row + 0.3], color="black")
-        axes.set(yticks=range(len(variants)), yticklabels=variants, xlabel="validation PSNR in dB")
+        axes.set(yticks=range(len(variants)), yticklabels=variants, xlabel=label)
         axes.invert_yaxis()
         axes.locator_params(axis="x", nbins=5)
         axes.grid(axis="x", lw=0.3)
@@ -237,7 +238,7 @@ FIGURES = dict(
     activations=activations,
     flips=bars("flips"),
     targets=bars("targets"),
-    recipes=bars("recipes"),
+    recipes=bars("recipes", "psnr_settled", "settled PSNR in dB"),
     learning_curve=learning_curve,
     loss_curves=loss_curves,
     growth=growth,
