@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -122,6 +123,34 @@ def measure_steps(model):
         )
     print("bound: the plain network's arithmetic over ours, transforms counted")
     return rows
+
+
+def measure_bfloat16(model):
+    """A training step of 100 images with and without bfloat16, plain (autocast) and ours: seconds."""
+    network = model.network
+    batch = torch.rand(2, 100, 3, 32, 32).unbind()
+
+    def autocast(images):
+        with torch.autocast("cpu", torch.bfloat16):
+            return network(images).float()
+
+    cases = {
+        "plain": network,
+        "plain, autocast to bfloat16": autocast,
+        "ours": partial(forward, network),
+        "ours, bfloat16": partial(forward, network, bfloat16=True),
+    }
+
+    def step(apply):
+        network.train()
+        network.zero_grad()
+        F.mse_loss(apply(batch[0]), batch[1]).backward()
+
+    times = dict(zip(cases, seconds(3, *(partial(step, apply) for apply in cases.values()))))
+    print("\na training step of 100 images, in seconds")
+    for name, taken in times.items():
+        print(f"{name:40} {taken:8.2f} {times['plain'] / taken:5.2f}x")
+    return times
 
 
 def measure_limit(model):
@@ -266,6 +295,7 @@ def measure_curves(model):
 PARTS = dict(
     machine=measure_machine,
     steps=measure_steps,
+    bfloat16=measure_bfloat16,
     limit=measure_limit,
     layers=measure_layers,
     growth=measure_growth,

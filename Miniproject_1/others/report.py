@@ -104,6 +104,8 @@ def gather_numbers():
         steps=machine["result"],
         machine=dict(processor=machine["processor"], cores=machine["cores"], torch=machine["torch"]),
         gflops=round(benchmark["machine"]["result"]["matrix_product_gflops"]),
+        bfloat16={name: f"{benchmark['bfloat16']['result']['plain'] / taken:.1f}"
+                  for name, taken in benchmark["bfloat16"]["result"].items()},
         limit={name: f"{taken:.2f}" for name, taken in benchmark["limit"]["result"].items()},
         has_growth="growth" in benchmark,
         noises=list(NOISES),
