@@ -889,6 +889,32 @@ class Test9DataAndCommands(TestCase):
         self.run_command(*command, "--seed", 1)
         self.assertNotEqual(first[0], (self.folder / "out" / "train_data.pkl").read_bytes())
 
+    def pairs_of(self, photo, *options):
+        """The 400 pairs that make-data draws from one photograph (3, H, W), as float."""
+        (self.folder / "photos").mkdir()
+        pictures.write_picture(photo, self.folder / "photos" / "photo.png")
+        command = ("make-data", "photos", "out", "--train-pairs", 400, "--validation-pairs", 0, *options)
+        self.assertEqual(self.run_command(*command)[0], 0)
+        return (images.float() for images in torch.load(str(self.folder / "out" / "train_data.pkl")))
+
+    @needs_pillow
+    def test_a_target_of_many_draws_has_less_noise(self):
+        stripes = (255 * (torch.arange(86) % 2)).expand(3, 86, 86)  # so small that blocks are 2 x 2, half white
+        noisy, target = self.pairs_of(stripes, "--target-draws", 16)
+        self.assertEqual(set(noisy.flatten().tolist()), {0, 255})
+        self.assertAlmostEqual((target - 127.5).square().mean().sqrt().item(), 127.5 / 4, delta=0.5)
+        self.assertAlmostEqual(target.mean().item(), 127.5, delta=0.5)
+
+    @needs_pillow
+    def test_gaussian_noise_is_added_to_a_share_of_the_inputs_and_to_no_target(self):
+        noisy, target = self.pairs_of(torch.full((3, 86, 86), 128), "--gaussian", 0.25)  # flat: no other noise
+        self.assertTrue((target == 128).all())
+        self.assertAlmostEqual(noisy.mean().item(), 128, delta=0.1)
+        sigmas = (noisy - 128).square().mean((1, 2, 3)).sqrt()
+        self.assertAlmostEqual((sigmas > 0).float().mean().item(), 0.25, delta=0.06)
+        self.assertAlmostEqual(sigmas[sigmas > 0].mean().item(), 7.5, delta=1)
+        self.assertLess(sigmas.max(), 15.5)
+
     @needs_pillow
     def test_evaluate_denoise_and_train(self):
         noisy, clean = load_pairs(SAMPLE, "val_data.pkl")

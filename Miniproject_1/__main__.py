@@ -97,6 +97,7 @@ def make(options):
         validation_share=options.validation_share,
         target_draws=options.target_draws,
         small_crops=options.small_crops,
+        gaussian=options.gaussian,
         seed=options.seed,
         shrink=options.shrink,
     )
@@ -201,6 +202,9 @@ def parse(arguments):
     )
     added.add_argument(
         "--small-crops", type=float, default=0.0, metavar="X", help="share of the training pairs with weaker noise"
+    )
+    added.add_argument(
+        "--gaussian", type=float, default=0.0, metavar="X", help="share of the training pairs with Gaussian noise added"
     )
     added.add_argument(
         "--shrink",

@@ -207,6 +207,13 @@ BREAKAGES = (
         COMMANDS + "make_data_keeps_photographs_apart_and_repeats_itself",
     ),
     (
+        "the share of pairs with Gaussian noise is the share without",
+        "others/data.py",
+        "generator=generator).item() < gaussian:",
+        "generator=generator).item() > gaussian:",
+        COMMANDS + "gaussian_noise_is_added_to_a_share_of_the_inputs_and_to_no_target",
+    ),
+    (
         "errors reach the user as tracebacks",
         "__main__.py",
         "except (OSError, ValueError, TypeError,",

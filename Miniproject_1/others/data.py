@@ -19,6 +19,7 @@ from .pictures import pillow, read_picture
 from .support import save_file, show
 
 IMAGE_SIZE = 32  # blocks along each side of a crop: the height and width of the course's images
+LARGEST_SIGMA = 15.0  # of 255, of the Gaussian noise that may be added
 CROP_SHARE = (0.75, 1.0)  # of a photograph's short side; gives 21.0 dB, the course's set has 20.7
 PHOTO_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -118,9 +119,17 @@ def make_pairs(paths, num_pairs, draw, generator, small_crops=0.0, shrink=None, 
     return first.clone(), second.clone()  # storages of their own: saved, a view brings all of its base
 
 
-def noisy_pair(crop, generator, target_draws=1):
-    """Two independent noisy versions, the second a mean of several: a pair to train on."""
-    return sample_blocks(crop, generator), sample_blocks(crop, generator, target_draws)
+def noisy_pair(crop, generator, target_draws=1, gaussian=0.0):
+    """Two independent noisy versions, the second a mean of several: a pair to train on.
+
+    With probability `gaussian` the first has Gaussian noise too, of a random sigma from 0 to `LARGEST_SIGMA`.
+    """
+    noisy = sample_blocks(crop, generator)
+    if gaussian and torch.rand((), generator=generator).item() < gaussian:
+        sigma = LARGEST_SIGMA * torch.rand((), generator=generator)
+        noisy = noisy + sigma * torch.randn(noisy.shape, generator=generator)
+        noisy = noisy.round().clamp(0, 255).to(torch.uint8)
+    return noisy, sample_blocks(crop, generator, target_draws)
 
 
 def noisy_and_clean(crop, generator):
@@ -136,6 +145,7 @@ def make_data(
     validation_share=0.1,
     target_draws=1,
     small_crops=0.0,
+    gaussian=0.0,
     seed=0,
     shrink=None,
     report=print,
@@ -155,6 +165,8 @@ def make_data(
             make its noise smaller; it is still noisy, but input and target may not change places.
         small_crops: share of the pairs to train on that are cut from less than 75 % of the short side, 0 to
             1: smaller blocks, so weaker noise.
+        gaussian: share of the pairs to train on whose first image has Gaussian noise on top, 0 to 1; see `noisy_pair`.
+            As with `target_draws`, input and target may not change places.
         seed: of the split, the crops and the noise.
         shrink: see `read_picture`. None takes photographs in the size they have.
         report: function that is given each line of text for the user.
@@ -166,10 +178,13 @@ def make_data(
     """
     if num_train < 0 or num_validation < 0 or num_train + num_validation == 0:
         raise ValueError(f"numbers of pairs must not be negative, nor both zero, got {num_train} and {num_validation}")
-    if not 0 <= validation_share <= 1:
-        raise ValueError(f"validation_share must be between 0 and 1, got {validation_share}")
-    if not 0 <= small_crops <= 1:
-        raise ValueError(f"small_crops must be between 0 and 1, got {small_crops}")
+    for name, share in (
+        ("validation_share", validation_share),
+        ("small_crops", small_crops),
+        ("gaussian", gaussian),
+    ):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} must be between 0 and 1, got {share}")
     if target_draws < 1:
         raise ValueError(f"target_draws must be at least 1, got {target_draws}")
     if not Path(photos).is_dir():
@@ -181,6 +196,7 @@ def make_data(
     num_kept = round(validation_share * len(paths))
     if num_validation and num_train:
         num_kept = min(max(num_kept, 1), len(paths) - 1)
+    pair = partial(noisy_pair, target_draws=target_draws, gaussian=gaussian)
     kept, rest = sorted(order[:num_kept]), sorted(order[num_kept:])
     if (num_validation and not kept) or (num_train and not rest):
         raise ValueError(
@@ -189,7 +205,7 @@ def make_data(
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, part, number, draw, small in (
         ("val_data.pkl", kept, num_validation, noisy_and_clean, 0.0),
-        ("train_data.pkl", rest, num_train, partial(noisy_pair, target_draws=target_draws), small_crops),
+        ("train_data.pkl", rest, num_train, pair, small_crops),
     ):
         if number:
             save_file(make_pairs(part, number, draw, generator, small, shrink, name), Path(out) / name)
