@@ -1355,6 +1355,16 @@ class TestThorough5Study(TestCase):
             in_training = module.forward(network.train(), noisy.float() / 255)
             self.assertLess((module.forward(network.eval(), noisy.float() / 255) - in_training).abs().max(), 1e-3)
 
+    def test_crops_move_to_the_corner_where_the_noisy_images_differ_most(self):
+        pairs = [torch.zeros(50, 3, 16, 16, dtype=torch.uint8) for _ in range(2)]
+        pairs[1] += torch.arange(16, dtype=torch.uint8)  # the difference grows to the right
+        first, moved = (module.plan_epoch(50, (16, 16), 8, 0.5, 3) for _ in range(2))
+        study.move_to_texture(moved, pairs, dict(crop=8, corners=4), 3)
+        self.assertTrue((moved["left"] >= first["left"]).all())
+        self.assertGreater(moved["left"].float().mean(), first["left"].float().mean() + 1.5)
+        for name in ("order", "vertical", "swap"):
+            self.assertTrue(torch.equal(moved[name], first[name]))
+
     def test_a_run_is_complete_and_repeats_itself(self):
         generator = torch.Generator().manual_seed(0)
         clean = torch.randint(256, (100, 3, 32, 32), dtype=torch.uint8, generator=generator)

@@ -119,6 +119,8 @@ def recipes():
         "no exchange": dict(like, swap=False),
         "targets of 8 draws": dict(like, target="8 draws", swap=False),
         "no flips": dict(like, flips=[]),
+        "a sixth of the pairs, six times": dict(like, epochs=6, steps_per_epoch=10),
+        "most texture of 4 crops": dict(like, corners=4),
         "momAGD, lr 0.05 falling to 0": dict(like, **dict(optimizer="momAGD", learning_rate=0.05)),
         "Muon, lr 0.002 falling to 0": dict(like, **MUON),
         "Muon, lr 0.005 falling to 0": dict(like, **dict(MUON, learning_rate=0.005)),
@@ -252,6 +254,19 @@ def mean_of_draws(draws, number):
     return draws[:, 1 : 1 + number].float().mean(1).round().to(torch.uint8)
 
 
+def move_to_texture(plan, pairs, settings, seed):
+    """Of so many random "corners" for each crop of a plan take the one where the two noisy images differ most."""
+    size, crop = tuple(pairs[0].shape[2:]), settings["crop"]
+    plans = [plan]
+    for number in range(1, settings["corners"]):
+        plans.append(plan_epoch(len(pairs[0]), size, crop, 0.0, seed + 100_000 * number))
+    differences = (pairs[0].float() - pairs[1].float()).square().sum(1)[plan["order"]]  # (N, H, W)
+    for row, difference in enumerate(differences):
+        corners = [(each["top"][row].item(), each["left"][row].item()) for each in plans]
+        found = [difference[top : top + crop, left : left + crop].sum() for top, left in corners]
+        plan["top"][row], plan["left"][row] = corners[found.index(max(found))]
+
+
 # --------------------------------------------------------------------------------------------
 # One run
 # --------------------------------------------------------------------------------------------
@@ -300,9 +315,12 @@ def run(settings, images, seed):
     for step in range(num_steps):
         epoch, batch = divmod(step, settings["steps_per_epoch"])
         if batch == 0:
+            plan_seed = 1000 * seed + epoch
             plan = plan_epoch(
-                num_pairs, tuple(pairs[0].shape[2:]), settings["crop"], settings["flip_fraction"], 1000 * seed + epoch
+                num_pairs, tuple(pairs[0].shape[2:]), settings["crop"], settings["flip_fraction"], plan_seed
             )
+            if "corners" in settings:
+                move_to_texture(plan, pairs, settings, plan_seed)
         start = time.perf_counter()
         in_hybrid = settings["hybrid"] and step < LBFGS_ITERATIONS
         wanted = "L-BFGS" if in_hybrid else settings["optimizer"]
