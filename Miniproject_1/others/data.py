@@ -19,7 +19,7 @@ from .pictures import pillow, read_picture
 from .support import save_file, show
 
 IMAGE_SIZE = 32  # blocks along each side of a crop: the height and width of the course's images
-LARGEST_SIGMA = 15.0  # of 255, of the Gaussian noise that may be added
+LARGEST_SIGMA = 15.0  # of 255, of added Gaussian noise: half as much again as `robustness.py` tries
 CROP_SHARE = (0.75, 1.0)  # of a photograph's short side; gives 21.0 dB, the course's set has 20.7
 PHOTO_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
