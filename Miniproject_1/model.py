@@ -1,27 +1,22 @@
-"""Noise2Noise: an image denoiser trained on pairs of noisy images alone.
+"""Noise2Noise: an image denoiser trained on pairs of noisy images alone. Its interface is `Model`, below.
 
-    model = Model()
-    model.load_pretrained_model()
-    denoised = model.predict(noisy)                # (N, 3, H, W), values 0 to 255
-    model.train(noisy_1, noisy_2, num_epochs=1)    # goes on from the weights it has
-
-The network, the initializations, the flips and the hybrid training loop are those of S. Brown,
-G. Briand and P. de Schoulepnikoff, "Noise2Noise model" (2022); the idea of training without
-clean images is Lehtinen et al., https://arxiv.org/abs/1803.04189. If the noise of the target
-is independent of the input and zero in the mean, the network that minimizes the mean squared
-error against noisy targets also minimizes it against clean ones.
-
-This file needs PyTorch alone. It reads top to bottom in the order in which data
-meet the code: network, initialization, batches, training, prediction. What serves speed only is in
-`others/fast.py`, and left out if that is missing.
-
-The shipped weights score 26.39 dB (26.32 in one pass) where the noisy images have 21.03: PSNR, mean over
-1,000 images from photographs that were not trained on.
+Network, initializations, flips and hybrid training loop are those of Brown, Briand and de Schoulepnikoff, "Noise2Noise
+model" (2022), here "Brown et al."; the idea is that of Lehtinen et al., https://arxiv.org/abs/1803.04189: if the noise
+of the target is independent of the input and zero in the mean, the least mean squared error against noisy targets is
+where that against clean images is. With `others/fast.py`, a CPU computes the same sooner. The shipped weights score
+26.39 dB (noisy: 21.03): mean PSNR of 1,000 images of photographs kept apart.
 """
 
+import importlib.util
 import math
+import operator
+import sys
 import time
-from contextlib import contextmanager, nullcontext
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -29,580 +24,427 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-if not __package__:  # imported as plain `model`: then this folder is the package, whatever else is called `others`
-    __path__, __package__ = [str(Path(__file__).resolve().parent)], __name__
-from .others import support  # checks, files, progress
-from .others.muon import Muon
-
-try:
-    from .others.fast import conv2d as fast_conv2d  # Winograd's algorithm, on a CPU
-except ImportError:
-    fast_conv2d = None
+try:  # by its path: in a process with several projects, the name `others` may be another project's
+    _spec = importlib.util.spec_from_file_location(__name__ + "_fast", Path(__file__).with_name("others") / "fast.py")
+    fast = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(fast)
+except (ImportError, OSError):
+    fast = None
 
 WEIGHTS = Path(__file__).resolve().parent / "bestmodel.pth"
-FLIPS = ("vertical", "horizontal", "transpose")
-LBFGS_ITERATIONS = 5  # of the hybrid training loop
-LBFGS_STEPS = 20  # quasi-Newton steps within one iteration: PyTorch's default
-CHECKPOINT_MINUTES = 5
-HALO = 5  # pixels on each side that an output pixel depends on: 10 layers, kernel 2
-MAX_PIXELS = 128 * 1024  # predicted at once; larger images are cut into tiles
-
-
-# --------------------------------------------------------------------------------------------
-# The network
-# --------------------------------------------------------------------------------------------
+INITIALIZATIONS = ("default", "default positive", "xavier", "xavier positive", "masked xavier", "zeros")
+FLIPS = {"vertical": lambda x: x.flip(2), "horizontal": lambda x: x.flip(3), "transpose": lambda x: x.transpose(2, 3)}
+OPTIMIZERS = {  # functions of parameters, learning rate and momentum; without its line search L-BFGS diverges
+    "SGD": lambda p, lr, momentum: torch.optim.SGD(p, lr),
+    "momAGD": lambda p, lr, momentum: torch.optim.SGD(p, lr, momentum),
+    "Nesterov": lambda p, lr, momentum: torch.optim.SGD(p, lr, momentum, nesterov=True),
+    "ADAM": lambda p, lr, momentum: torch.optim.Adam(p, lr, (momentum, 0.999)),
+    "L-BFGS": lambda p, lr, _: torch.optim.LBFGS(p, lr, LBFGS_STEPS, history_size=20, line_search_fn="strong_wolfe"),
+}
+HISTORY = ("loss", "learning_rate", "evaluations", "seconds")
+LBFGS_ITERATIONS, LBFGS_STEPS = 5, 20  # of the hybrid training loop; quasi-Newton steps in one of them
+USUAL, EXPLODED = 10, 1000  # times the lowest running mean of the loss: weights are good; training has gone wrong
+LOWEST_LOSS, ROLLBACKS = 1e-4, 5  # counts for all losses below it; returns to good weights before training gives up
+BFLOAT16_CHANNELS = 128  # outputs from which a convolution is computed in bfloat16: 94 % of the arithmetic
+HALO, MAX_PIXELS = 5, 384 * 384  # pixels around it that an output pixel depends on; of feature maps computed at once
+LARGEST_VALUE, LARGEST_SEED = 1e6, 2**62  # pixels far above it overflow in the network; seeds that PyTorch takes
 
 
 def build_network():
-    """The report's Appendix A, layer for layer: (N, 3, H, W) to (N, 3, H, W), values 0 to 1."""
+    """Appendix A of Brown et al., all layers: (N, 3, H, W) to (N, 3, H, W), values 0 to 1."""
     like = dict(device="cpu", dtype=torch.float32)  # whatever another module has set as the default
     conv = partial(nn.Conv2d, kernel_size=2, stride=1, padding=1, **like)
     deconv = partial(nn.ConvTranspose2d, kernel_size=2, stride=1, padding=1, **like)
-    norm = partial(nn.BatchNorm2d, **like)
-    with torch.random.fork_rng(devices=[]):  # the draws of these constructors are replaced below
+    norm, relu = partial(nn.BatchNorm2d, **like), partial(nn.ReLU, inplace=True)
+    with torch.random.fork_rng(devices=[]):  # the draws of these constructors are replaced by `initialize`
         return nn.Sequential(
-            # encoder
-            conv(3, 64), nn.ReLU(inplace=True),  # (N, 64, H + 1, W + 1)
-            conv(64, 64), nn.ReLU(inplace=True),  # (N, 64, H + 2, W + 2)
-            conv(64, 128), norm(128), nn.ReLU(inplace=True),  # (N, 128, H + 3, W + 3)
-            conv(128, 256), norm(256), nn.ReLU(),  # (N, 256, H + 4, W + 4)
-            conv(256, 512),  # (N, 512, H + 5, W + 5)
-            # decoder
-            deconv(512, 256), norm(256), nn.ReLU(inplace=True),  # (N, 256, H + 4, W + 4)
-            deconv(256, 128), norm(128), nn.ReLU(inplace=True),  # (N, 128, H + 3, W + 3)
-            deconv(128, 64), nn.ReLU(inplace=True),  # (N, 64, H + 2, W + 2)
-            deconv(64, 64), nn.ReLU(inplace=True),  # (N, 64, H + 1, W + 1)
-            deconv(64, 3),  # (N, 3, H, W)
+            conv(3, 64), relu(), conv(64, 64), relu(),  # (N, 64, H + 1, W + 1), (N, 64, H + 2, W + 2): the encoder
+            conv(64, 128), norm(128), relu(), conv(128, 256), norm(256), nn.ReLU(),  # H + 3, H + 4
+            conv(256, 512), deconv(512, 256), norm(256), relu(),  # (N, 512, H + 5, W + 5), (N, 256, H + 4, W + 4)
+            deconv(256, 128), norm(128), relu(), deconv(128, 64), relu(),  # H + 3, H + 2: the decoder
+            deconv(64, 64), relu(), deconv(64, 3),  # (N, 64, H + 1, W + 1), (N, 3, H, W)
         )  # fmt: skip
 
 
-def merge(conv, deconv):
-    """Kernel (O, I, 3, 3) and bias (O,) of the one convolution, padding 1, that two layers are.
-
-    There is no activation between layers 10 and 11, so with kernels c (M, I, 2, 2) and
-    t (M, O, 2, 2) they compute K[o, i, d] = sum of t[m, o, k] c[m, i, l] over m and all k, l
-    with l - k = d: two thirds of the arithmetic, and 512 channels that are never stored.
-    Autograd carries the gradient back to c and t.
-    """
-    c, t = conv.weight, deconv.weight
-    kernel = F.conv2d(c.transpose(0, 1), t.transpose(0, 1), padding=1)  # (I, O, 3, 3)
-    bias = deconv.bias + torch.einsum("mokl,m->o", t, conv.bias)  # (O,)
-    return kernel.transpose(0, 1), bias
-
-
-def folded(kernel, bias, norm):
-    """Kernel and bias of a convolution that does what this one and the BatchNorm after it do in eval mode."""
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)  # (O,)
-    return kernel * scale[:, None, None, None], (bias - norm.running_mean) * scale + norm.bias
-
-
-def conv2d(images, kernel, bias, padding):
-    """`F.conv2d` in the images' type, whatever the parameters' is."""
-    return F.conv2d(images, kernel.to(images.dtype), bias.to(images.dtype), padding=padding)
-
-
-def forward(network, images, bfloat16=False):
-    """`network(images)`, computed faster. (N, 3, H, W) to (N, 3, H, W), values 0 to 1.
-
-    The four convolutions that a BatchNorm follows do 94 % of the arithmetic. Layers 10 and 11 are computed as one,
-    layer 14 as the convolution that a transposed one is, and in eval mode BatchNorm is part of the kernels.
-    With `bfloat16` these four are computed in that type.
-    """
-    convolution = conv2d
-    if images.device.type == "cpu":
-        images = images.contiguous(memory_format=torch.channels_last)
-        convolution = fast_conv2d or conv2d
-    features = network[:4](images)  # (N, 64, H + 2, W + 2)
-    if bfloat16:
-        features = features.to(torch.bfloat16)
-    for kernel, bias, padding, norm in (
-        (network[4].weight, network[4].bias, 1, network[5]),  # (N, 128, H + 3, W + 3)
-        (network[7].weight, network[7].bias, 1, network[8]),  # (N, 256, H + 4, W + 4)
-        (*merge(network[10], network[11]), 1, network[12]),  # (N, 256, H + 4, W + 4)
-        (network[14].weight.transpose(0, 1).flip(2, 3), network[14].bias, 0, network[15]),  # (N, 128, H + 3, W + 3)
-    ):
-        if norm.training:
-            features = norm(convolution(features, kernel, bias, padding))
-        else:
-            features = convolution(features, *folded(kernel, bias, norm), padding)
-        features = F.relu_(features)
-    return network[17:](features.to(images.dtype))  # (N, 3, H, W)
+def prepare(network, training):
+    """The network as steps for `forward`: convolutions (kernel, bias, padding, BatchNorm, ReLU or not), other modules.
+    A transposed convolution is an ordinary one. Layers 10 and 11, nothing between them, of kernels c (M, I, 2, 2) and
+    t (M, O, 2, 2), are one with K[o, i, d] = sum of t[m, o, k] c[m, i, l] over m and all k, l with l - k = d: a third
+    less arithmetic, no 512 channels to store. In training mode gradients flow back to the parameters; otherwise the
+    steps are a copy, with BatchNorm folded into the kernels, that serves for many images."""
+    layers, steps = [*network, None], []
+    while layers[0] is not None:
+        layer = layers.pop(0)
+        if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            steps.append(layer)
+            continue
+        kernel, bias, padding = layer.weight, layer.bias, layer.padding[0]
+        if isinstance(layer, nn.ConvTranspose2d):
+            kernel, padding = kernel.transpose(0, 1).flip(2, 3), kernel.shape[2] - 1 - padding
+        elif isinstance(layers[0], nn.ConvTranspose2d) and layer.padding == layers[0].padding == (1, 1):
+            t, bias = layers[0].weight, layers[0].bias + torch.einsum("mokl,m->o", layers[0].weight, bias)
+            kernel = F.conv2d(kernel.transpose(0, 1), t.transpose(0, 1), padding=1).transpose(0, 1)  # (O, I, 3, 3)
+            layers.pop(0)
+        norm = layers.pop(0) if isinstance(layers[0], nn.BatchNorm2d) else None
+        relu = isinstance(layers[0], nn.ReLU) and bool(layers.pop(0))
+        if not training:
+            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps) if norm else torch.ones_like(bias)  # (O,)
+            bias = (bias - norm.running_mean) * scale + norm.bias if norm else bias.clone()
+            kernel, bias = (kernel * scale[:, None, None, None]).detach(), bias.detach()
+        steps.append((kernel, bias, padding, norm if training else None, relu))
+    return steps
 
 
-# --------------------------------------------------------------------------------------------
-# Initialization
-# --------------------------------------------------------------------------------------------
+def forward(network, images, training, bfloat16=False):
+    """`network(images)`, for Appendix A or a variant of it, sooner: (N, 3, H, W), values 0 to 1. `network` may be what
+    `prepare` made of it. The mode is `training`, not the module's. `bfloat16` is for the large convolutions."""
+    steps = network if isinstance(network, list) else prepare(network, training)
+    on_cpu = images.device.type == "cpu"
+    convolution = fast.conv2d if fast and on_cpu else F.conv2d
+    features = images.contiguous(memory_format=torch.channels_last) if on_cpu else images
+    for step in steps:
+        if isinstance(step, nn.Module):
+            features = step(features)
+            continue
+        kernel, bias, padding, norm, relu = step
+        dtype = torch.bfloat16 if bfloat16 and len(kernel) >= BFLOAT16_CHANNELS else images.dtype
+        features = convolution(features.to(dtype), kernel.to(dtype), bias.to(dtype), padding=padding)
+        if norm:
+            norm.num_batches_tracked += 1
+            options = norm.running_mean, norm.running_var, norm.weight, norm.bias, True, norm.momentum, norm.eps
+            features = F.batch_norm(features, *options)
+        features = F.relu_(features) if relu else features
+    return features.to(images.dtype)
 
 
 def initialize(network, name="masked xavier", seed=0):
-    """Draw the weights of all convolutions anew, and reset the BatchNorms.
-
-    The report's five: "default" is PyTorch's own, uniform between -1 and 1 over the root of the
-    fan-in; "xavier" is Glorot and Bengio's uniform one, with biases zero; the "positive" versions set
-    the negative values of either to zero; "zeros" sets everything to zero.
-
-    "masked xavier" is what trains, and the default. Setting the negative values of a Xavier draw
-    to zero, as the report's words have it, gives outputs near 600 where 0.5 is wanted, since the
-    last three layers have no BatchNorm after them, and momAGD diverges. A Xavier draw kept
-    where a second, independent draw is positive has half of its weights zero too, keeps both
-    signs, and reproduces the report's curves.
-
-    Args:
-        network: from `build_network`.
-        name: one of `INITIALIZATIONS`.
-        seed: of the draw; PyTorch's global random state is left alone.
-
-    Raises:
-        ValueError: no initialization has this name.
-    """
-    support.check_choice("initialization", name, INITIALIZATIONS)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for layer in network:
-            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-                for parameter in (layer.weight, layer.bias):
-                    values = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
-                    parameter.copy_(INITIALIZATIONS[name](values, layer, generator))
-            elif isinstance(layer, nn.BatchNorm2d):
-                layer.reset_running_stats()
-                layer.reset_parameters()
+    """Draw the weights of all convolutions anew, and reset the BatchNorms; PyTorch's random state is left alone.
+    The five of Brown et al.: "default" is PyTorch's own, uniform within 1 over the root of the fan-in; "xavier" that of
+    Glorot and Bengio (2010), biases zero; "positive" sets negative values to zero, with which outputs are near 600
+    and momAGD diverges. "masked xavier" keeps a Xavier draw where another is positive: as many zeros, both signs."""
+    check_choice("initialization", name, INITIALIZATIONS)
+    generator = torch.Generator().manual_seed(check_number("seed", seed, 0, LARGEST_SEED, whole=True))
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+        for parameter in (layer.weight, layer.bias) if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) else ():
+            fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()  # the same for a transposed kernel
+            bound = math.sqrt(6 / (fan_in + fan_out)) * (parameter is layer.weight and name != "zeros")
+            bound = 1 / math.sqrt(fan_in) if "default" in name else bound
+            draw = partial(torch.empty(parameter.shape, dtype=torch.float32, device="cpu").uniform_, -bound, bound)
+            kept = draw(generator=generator) > 0 if "masked" in name else True
+            values = draw(generator=generator) * kept
+            parameter.data.copy_(values.clamp_(min=0) if "positive" in name else values)
 
 
-def _default(values, layer, generator):
-    fan_in = layer.weight[0].numel()  # PyTorch takes the second dimension, also for a transposed kernel
-    bound = 1 / math.sqrt(fan_in)
-    return values.uniform_(-bound, bound, generator=generator)
+class Pairs:
+    """The batches of a training on two tensors of images, with arguments as in `Model.train`. `pairs(step)` is one, two
+    tensors (B, 3, H, W), values 0 to 255, a function of `seed` and the number of the step alone; `len(pairs)` is how
+    many a pass has. Any function like it can take its place in a `Training`."""
+
+    def __init__(self, train_input, train_target, batch_size=50, flips=tuple(FLIPS), flip_fraction=0.5, swap=True,
+                 seed=0):  # fmt: skip
+        self.images = check_images("train_input", train_input), check_images("train_target", train_target)
+        if train_input.shape != train_target.shape:
+            raise ValueError(f"train_target must have the shape of train_input, got {tuple(train_target.shape)}")
+        self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
+        self.flips = [check_choice("flips", flip, FLIPS) for flip in ([flips] if flips is None else flips)]
+        self.flip_fraction = check_number("flip_fraction", flip_fraction, 0, 1)
+        self.swap, self.seed = bool(swap), check_number("seed", seed, 0, LARGEST_SEED, whole=True)
+
+    def __len__(self):
+        return -(-len(self.images[0]) // self.batch_size)
+
+    def __call__(self, step):
+        epoch, batch = divmod(step, len(self))
+        generator = torch.Generator().manual_seed(self.seed + epoch)
+        rows = torch.randperm(len(self.images[0]), generator=generator, device="cpu").split(self.batch_size)[batch]
+        pairs = [images[rows.to(images.device)] for images in self.images]  # two of (B, 3, H, W)
+        generator.manual_seed(self.seed + 1_000_003 * (step + 1))
+        like = dict(generator=generator, dtype=torch.float32, device="cpu")
+        *chances, swap = torch.rand(len(self.flips) + 1, len(rows), 1, 1, 1, **like).to(pairs[0].device)
+        for name, chance in zip(self.flips, chances):
+            if name != "transpose" or pairs[0].shape[2] == pairs[0].shape[3]:
+                pairs = [torch.where(chance < self.flip_fraction, FLIPS[name](images), images) for images in pairs]
+        swap = swap < 0.5 * self.swap
+        return torch.where(swap, pairs[1], pairs[0]), torch.where(swap, pairs[0], pairs[1])
 
 
-def _xavier(values, layer, generator):
-    if values.dim() == 1:
-        return values.zero_()
-    fan_in, fan_out = values[0].numel(), values[:, 0].numel()
-    bound = math.sqrt(6 / (fan_in + fan_out))
-    return values.uniform_(-bound, bound, generator=generator)
+class Training(Iterator):
+    """A training between two steps: `next()` takes one, and in between it can be saved, watched and moved. `network` is
+    an `nn.Sequential` of convolutions, BatchNorms, ReLUs and the like, changed in place; `pairs` is a function like
+    `Pairs`; `decay` the share of the steps, at the end, in which the learning rate falls; `loss` a function of output
+    and target; all else as in `Model.train`. Weights are good once their loss was usual. When it is NaN or a thousand
+    times that, training returns to the last good ones, with half the learning rate, five times at most."""
 
+    def __init__(self, network, pairs, num_steps, hybrid=True, optimizer="momAGD", learning_rate=0.05,
+                 final_learning_rate=0.0, decay=1.0, momentum=0.9, bfloat16=False, loss=F.mse_loss):  # fmt: skip
+        self.num_steps = check_number("num_steps", num_steps, 1, whole=True)
+        self.first_rate = check_number("learning_rate", learning_rate, 0)
+        self.last_rate = check_number("final_learning_rate", final_learning_rate, 0)
+        self.decay, self.momentum = check_number("decay", decay, 0, 1), check_number("momentum", momentum, 0, 1)
+        self.network, self.pairs, self.hybrid, self.bfloat16, self.loss = network, pairs, hybrid, bfloat16, loss
+        self.main = optimizer if callable(optimizer) else OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
+        self.start_optimizer(False)  # now, so that what it refuses is refused before anything changes
+        self.history, self.device = {name: [] for name in HISTORY}, next(network.parameters()).device
+        self.good, self.optimizer = deepcopy(network.state_dict()), None
+        self.mean, self.lowest, self.rollbacks = None, math.inf, 0
 
-def _masked_xavier(values, layer, generator):
-    kept = _xavier(torch.empty_like(values), layer, generator) > 0
-    return _xavier(values, layer, generator) * kept
+    def __next__(self):
+        """Take a step; returns the loss before it, its learning rate, and how often it computed the gradient."""
+        step, start = len(self.history["loss"]), time.monotonic()
+        if step >= self.num_steps:
+            raise StopIteration
+        decayed = 1 - (1 - step / self.num_steps) / self.decay if self.decay else 0
+        rate = (self.first_rate + (self.last_rate - self.first_rate) * max(decayed, 0)) / 2**self.rollbacks
+        try:
+            with own_settings(self.device, gradients=True):
+                weights, batch = deepcopy(self.network.state_dict()), self.pairs(step)
+                loss, evaluations = self.take_step(step, rate, batch)
+                self.watch(loss, weights)
+                if step + 1 == self.num_steps:  # no later step will see these weights
+                    self.watch(self.loss_of(batch, training=False).item(), deepcopy(self.network.state_dict()))
+        except BaseException:
+            self.restore()
+            raise
+        seconds = time.monotonic() - start + (self.history["seconds"][-1] if step else 0)
+        for name, value in zip(HISTORY, (loss, rate, evaluations, seconds)):
+            self.history[name].append(value)
+        return loss, rate, evaluations
 
+    def loss_of(self, batch, training=True):
+        noisy, target = (images.to(self.device).to(torch.float32) / 255 for images in batch)
+        return self.loss(forward(self.network, noisy, training, self.bfloat16), target)
 
-def revive(network, images, seed=0):
-    """Draw anew the channels that are zero everywhere; the network computes what it did before.
+    def start_optimizer(self, in_hybrid):
+        start, self.in_hybrid = OPTIMIZERS["L-BFGS"] if in_hybrid else self.main, in_hybrid
+        self.optimizer = start(list(self.network.parameters()), self.first_rate, self.momentum)
 
-    A channel whose ReLU is zero at every pixel of every image has no gradient and never comes back. Layers that
-    a BatchNorm follows have none; of the other four, early steps that were too long can leave many. They get
-    a Xavier draw, a bias that makes them positive at half of the pixels, and kernels of zero in the next layer,
-    which training then finds use for.
+    def take_step(self, step, rate, batch):
+        """Loss and gradient evaluations of a step. L-BFGS sees one batch alone, and its 20 steps can fit the weights to
+        it: in the hybrid loop, an iteration that raises the loss on the next batch is undone."""
+        in_hybrid, losses = self.hybrid and step < LBFGS_ITERATIONS, []
+        if self.optimizer is None or in_hybrid != self.in_hybrid:
+            self.start_optimizer(in_hybrid)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
-    Args:
-        network: from `build_network`.
-        images: (N, 3, H, W), values 0 to 1, to look for channels that are zero.
-        seed: of the draws; PyTorch's global random state is left alone.
+        def closure():
+            self.optimizer.zero_grad()
+            loss = self.loss_of(batch)
+            loss.backward()
+            losses.append(loss.item())
+            return loss.detach()
 
-    Returns:
-        how many channels were drawn.
-    """
-    generator, number, was_training = torch.Generator().manual_seed(seed), 0, network.training
-    network.eval()
-    with torch.no_grad():
-        for index in (0, 2, 17, 19):
-            layer, following = network[index], network[index + 2]
-            dead = network[: index + 1](images).amax((0, 2, 3)) <= 0
-            drawn = _xavier(torch.empty(layer.weight.shape), layer, generator).to(images.device)
-            _channels(layer, "out")[dead] = _channels(layer, "out", drawn)[dead]
-            layer.bias[dead] -= network[: index + 1](images).transpose(0, 1).flatten(1).median(1).values[dead]
-            _channels(following, "in")[dead] = 0
-            number += int(dead.sum())
-    network.train(was_training)
-    return number
+        if in_hybrid:
+            weights, unseen = deepcopy(self.network.state_dict()), self.pairs(step + 1)
+            before = self.loss_of(unseen).item()
+        self.optimizer.step(closure)
+        if in_hybrid and not self.loss_of(unseen).item() < before:  # also where it is NaN
+            self.network.load_state_dict(weights)
+            self.optimizer = None  # and the curvature found on the way
+        return losses[0], len(losses)
 
+    def watch(self, loss, weights):
+        """`weights` had this loss: remember them if they are good, return to the last good ones if it has exploded."""
+        if loss <= EXPLODED * self.lowest and loss < math.inf:
+            if loss <= USUAL * self.lowest and all(torch.isfinite(value).all() for value in weights.values()):
+                self.good = weights
+            self.mean = loss if self.mean is None else 0.9 * self.mean + 0.1 * loss
+            self.lowest = max(min(self.lowest, self.mean), LOWEST_LOSS)
+            return
+        self.restore()
+        self.rollbacks += 1
+        if self.rollbacks > ROLLBACKS:
+            raise FloatingPointError(f"the loss rose to {loss:.3g} again; the model has the last good weights")
 
-def _channels(layer, side, kernel=None):
-    """The kernel with its "in" or "out" channels first, a view."""
-    kernel = layer.weight if kernel is None else kernel
-    return kernel if (side == "in") == isinstance(layer, nn.ConvTranspose2d) else kernel.transpose(0, 1)
+    def restore(self):
+        """Put the last good weights into the network, and forget what the optimizer has gathered."""
+        self.network.load_state_dict(self.good)
+        self.optimizer = None
 
+    def state_dict(self):
+        """All that continuing needs, as tensors, numbers and containers of them."""
+        state = {name: getattr(self, name) for name in ("history", "good", "mean", "lowest", "rollbacks", "in_hybrid")}
+        optimizer = self.optimizer and self.optimizer.state_dict()
+        return deepcopy(dict(training=state, network=self.network.state_dict(), optimizer=optimizer))
 
-INITIALIZATIONS = {
-    "default": _default,
-    "default positive": lambda *arguments: _default(*arguments).clamp_(min=0),
-    "xavier": _xavier,
-    "xavier positive": lambda *arguments: _xavier(*arguments).clamp_(min=0),
-    "masked xavier": _masked_xavier,
-    "zeros": lambda values, layer, generator: values.zero_(),
-}
-
-
-# --------------------------------------------------------------------------------------------
-# Batches
-# --------------------------------------------------------------------------------------------
-
-
-def plan_epoch(num_pairs, image_size, crop, flip_fraction, seed):
-    """Every random choice of one pass over the pairs, one row a pair: a function of `seed` alone.
-
-    Returns:
-        dict of tensors (num_pairs,): the "order" of the pairs; the corner of the crop, "top" and
-        "left"; and booleans that say which pairs are to be flipped or have input and target "swap"ped.
-    """
-    like = dict(generator=torch.Generator().manual_seed(seed), device="cpu")
-    height, width = image_size
-    plan = {"order": torch.randperm(num_pairs, **like)}
-    for name, size in (("top", height), ("left", width)):
-        plan[name] = torch.randint(size - (crop or size) + 1, (num_pairs,), **like)
-    for flip in FLIPS:
-        plan[flip] = torch.rand(num_pairs, dtype=torch.float32, **like) < flip_fraction
-    plan["swap"] = torch.rand(num_pairs, dtype=torch.float32, **like) < 0.5
-    return plan
-
-
-def make_batch(train_input, train_target, plan, rows, crop, flips, swap, device):
-    """Crop, flip and exchange the pairs in `rows` of a plan: two float tensors (B, 3, h, w), values 0 to 1."""
-    where = {name: choice[rows] for name, choice in plan.items()}
-    pairs = torch.stack([train_input[where["order"]], train_target[where["order"]]], 1)  # (B, 2, 3, H, W)
-    if crop:
-        corners = zip(pairs, where["top"].tolist(), where["left"].tolist())
-        pairs = torch.stack([pair[..., y : y + crop, x : x + crop] for pair, y, x in corners])
-    pairs = pairs.to(device).to(torch.float32) / 255
-    square = pairs.shape[-1] == pairs.shape[-2]
-    for name, flip in (
-        ("vertical", lambda images: images.flip(-2)),
-        ("horizontal", lambda images: images.flip(-1)),
-        ("transpose", lambda images: images.transpose(-1, -2)),
-    ):
-        if name in flips and (square or name != "transpose"):
-            pairs = torch.where(_per_image(where[name], pairs), flip(pairs), pairs)
-    if swap:
-        pairs = torch.where(_per_image(where["swap"], pairs), pairs.flip(1), pairs)
-    return pairs[:, 0], pairs[:, 1]
-
-
-def _per_image(choice, pairs):
-    return choice.to(pairs.device).view(-1, 1, 1, 1, 1)
-
-
-# --------------------------------------------------------------------------------------------
-# Training
-# --------------------------------------------------------------------------------------------
-
-OPTIMIZERS = {
-    "SGD": lambda parameters, lr, momentum: torch.optim.SGD(parameters, lr),
-    "momAGD": lambda parameters, lr, momentum: torch.optim.SGD(parameters, lr, momentum=momentum),
-    "Nesterov": lambda parameters, lr, momentum: torch.optim.SGD(parameters, lr, momentum=momentum, nesterov=True),
-    "ADAM": lambda parameters, lr, momentum: torch.optim.Adam(parameters, lr, betas=(momentum, 0.999)),
-    "Muon": Muon,
-    # Without a line search, steps with the curvature of the batch before bring the loss from 0.02 to 287.
-    "L-BFGS": lambda parameters, lr, momentum: torch.optim.LBFGS(
-        parameters, lr, max_iter=LBFGS_STEPS, history_size=LBFGS_STEPS, line_search_fn="strong_wolfe"
-    ),
-}
-
-
-def loss_on(network, noisy, target, bfloat16=False):
-    """The report's loss: mean squared error, images (N, 3, H, W) in [0, 1]; `bfloat16` as in `forward`."""
-    return F.mse_loss(forward(network, noisy, bfloat16), target)
-
-
-def take_step(stepper, loss_now):
-    """Let an optimizer lower the loss that `loss_now` computes; the loss before it, and how often it was asked for."""
-    evaluations = 0
-
-    def closure():
-        nonlocal evaluations
-        evaluations += 1
-        stepper.zero_grad()
-        loss = loss_now()
-        loss.backward()
-        return loss.detach()
-
-    return stepper.step(closure).item(), evaluations
-
-
-@contextmanager
-def undone_if_worse(network, stepper, unseen_loss):
-    """Undo the step taken within, unless it lowers the loss on a batch that it did not see.
-
-    Twenty L-BFGS steps see one batch alone, and can fit the weights to it.
-    """
-    kept = support.copy_of(network)
-    with torch.no_grad():
-        before = unseen_loss()
-    yield
-    with torch.no_grad():
-        after = unseen_loss()
-    if not after < before:  # also where it is NaN
-        network.load_state_dict(kept)
-        stepper.state.clear()  # the curvature found on the way
+    def load_state_dict(self, state):
+        """Continue from the `state_dict` of a training with the same arguments."""
+        self.network.load_state_dict(state["network"])
+        self.__dict__.update(deepcopy(state["training"]), optimizer=None)
+        if state["optimizer"]:
+            self.start_optimizer(self.in_hybrid)
+            self.optimizer.load_state_dict(state["optimizer"])
 
 
 class Model:
-    """The denoiser: the network with its weights, trained by `train`, used by `predict`.
+    """The denoiser: `network`, the `nn.Sequential` of Appendix A, is trained by `train` and used by `predict`.
 
-    Attributes:
-        network: the `nn.Sequential` of the report's Appendix A.
-        device: the GPU where there is one, else the CPU.
-        history: dict of lists, one value for each training step: "loss" (mean squared error, images in
-            [0, 1]), "learning_rate", "evaluations" (of the gradient; L-BFGS takes many a step) and
-            "seconds" since the beginning of the call of `train`.
-        finished: False if the last call of `train` stopped at its deadline.
-    """
+    `initialization`, `seed`: as in `initialize`; then the last bias begins at 0.5, so that a fresh model predicts
+    mid-grey (Brown et al. and the study begin at what is drawn). `device`: "cpu", "cuda:1"; None: a GPU if there.
+    `history`: lists of each step's "loss" (mean squared error, values 0 to 1), "learning_rate", "evaluations" of the
+    gradient, and "seconds" so far."""
 
-    def __init__(self, initialization="masked xavier", seed=0) -> None:
-        """Build the network with fresh weights; `initialization` and `seed` as in `initialize`."""
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with torch.inference_mode(False):  # tensors made within inference mode cannot be trained, ever
-            self.network = build_network()
+    def __init__(self, initialization="masked xavier", seed=0, device=None) -> None:
+        with own_settings(torch.device("cpu"), gradients=True):  # tensors made in inference mode cannot be trained
+            self.network = build_network().eval()
             initialize(self.network, initialization, seed)
+            self.network[-1].bias.data.fill_(0.5)
+            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             self.network.to(self.device)
-        self.history = {"loss": [], "learning_rate": [], "evaluations": [], "seconds": []}
-        self.finished = True
+        self.history = {name: [] for name in HISTORY}
 
     def load_pretrained_model(self, path=WEIGHTS) -> None:
-        """Read weights, by default `bestmodel.pth` from beside this module.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is damaged, or holds something else than this network's weights.
-        """
-        weights = support.load_file(path)
-        expected = {name: value.shape for name, value in self.network.state_dict().items()}
-        if not isinstance(weights, dict) or expected != {
-            name: getattr(value, "shape", None) for name, value in weights.items()
-        }:
+        """Read weights, by default `bestmodel.pth` beside this module, as of `torch.save(network.state_dict(), path)`,
+        also of `nn.DataParallel` or in a dict under "state_dict" or "network". FileNotFoundError, and ValueError where
+        the file is damaged or holds no usable weights of this network."""
+        weights, expected = load_file(path), self.network.state_dict()
+        for name in ("state_dict", "network", ""):
+            weights = weights.get(name, weights) if isinstance(weights, dict) else {}
+        weights = {str(name)[7 * str(name).startswith("module.") :]: value for name, value in weights.items()}
+        kinds = [{n: torch.is_tensor(v) and (v.shape, v.is_floating_point()) for n, v in each.items()}
+                 for each in (weights, expected)]  # fmt: skip
+        if kinds[0] != kinds[1]:
             raise ValueError(f"{path} does not hold the weights of this network")
+        if not all(torch.isfinite(v).all() and (v.min() >= 0 or "var" not in name) for name, v in weights.items()):
+            raise ValueError(f"{path} holds weights that are not finite, or negative variances")
         self.network.load_state_dict(weights)
 
-    def train(
-        self,
-        train_input,
-        train_target,
-        num_epochs,
-        batch_size=50,
-        hybrid=True,
-        optimizer="momAGD",
-        learning_rate=0.05,
-        final_learning_rate=0.0,
-        momentum=0.9,
-        crop=None,
-        flips=FLIPS,
-        flip_fraction=0.5,
-        swap=True,
-        bfloat16=False,
-        seed=0,
-        progress=True,
-        checkpoint=None,
-        resume=None,
-        deadline=None,
-    ) -> None:
-        """Train on pairs of noisy images, going on from the present weights.
-
-        Every random choice follows from `seed` and the number of steps in `history`. Ctrl-C ends the
-        training after the step under way; a second one ends it at once. When the loss turns NaN or a
-        thousand times the usual, training goes back to the last good weights and halves the learning rate.
+    def train(self, train_input, train_target, num_epochs, hybrid=True, batch_size=50, optimizer="momAGD",
+              learning_rate=0.05, final_learning_rate=0.0, momentum=0.9, flips=tuple(FLIPS), flip_fraction=0.5,
+              swap=True, bfloat16=False, seed=0, progress=True) -> None:  # fmt: skip
+        """Train on pairs of noisy images, going on from the present weights. However it ends, by an error or Ctrl-C
+        too, the weights are finite: the last with a usual loss.
 
         Args:
-            train_input, train_target: two noisy versions of the same images, (N, 3, H, W), values 0 to
-                255, uint8 or any other real dtype. They are converted to float batch by batch. Values
-                outside of that range are taken as they are, up to 1e6 on either side.
-            num_epochs: passes over the pairs.
-            batch_size: pairs in a step. 50 keeps what trained weights have, 16 has cost 0.11 dB; from fresh ones
-                smaller batches learn sooner (README).
-            hybrid: take the first 5 iterations with L-BFGS, the rest with `optimizer`. An iteration of L-BFGS
-                that raises the loss on the next batch is undone.
-            optimizer: "SGD", "momAGD", "Nesterov", "ADAM", "Muon" or "L-BFGS". The learning rate is momAGD's; ADAM
-                wants 0.001, and Muon (`others/muon.py`), which learnt most from an image, 0.002 and momentum 0.95.
-            learning_rate: at the first step; it falls linearly
-            final_learning_rate: to this one at the end. Equal: it is constant.
-            momentum: of momAGD, Nesterov and Muon, and the first of ADAM's two.
-            crop: side in pixels of a random square that is cut out of each pair, a new one in
-                every pass. None: whole images.
-            flips: which of "vertical", "horizontal" and "transpose" (square images only).
-            flip_fraction: the share of pairs that undergoes each flip, drawn anew in every pass.
-            swap: let input and target change places in half of the pairs: both are noisy alike.
-            bfloat16: compute the four large convolutions in this type; weights and all else stay float32. A gradient
-                keeps its direction to a cosine of 0.997; that of the next batch has 0.1 to 0.3. Twice as fast on a
-                processor that has the type built in (measured with AVX-512 BF16).
-            seed: of all random choices. PyTorch's global random state is left alone.
-            progress: show loss and time left.
-            checkpoint: file to write every 5 minutes and at the end, however it comes.
-            resume: checkpoint to go on from, with the same pairs and settings; the result is that of
-                a training without interruption. The present weights are replaced.
-            deadline: minutes after which to stop; see `finished`.
-
-        Raises:
-            TypeError, ValueError: an argument is not as described; nothing has changed.
-            FileNotFoundError: `resume` does not exist.
-            FloatingPointError: training went wrong six times; the model has the last good weights.
-            KeyboardInterrupt: Ctrl-C; weights, history and checkpoint are those after the last step.
-        """
-        settings = dict(
-            num_epochs=num_epochs, batch_size=batch_size, hybrid=bool(hybrid), optimizer=optimizer,
-            learning_rate=learning_rate, final_learning_rate=final_learning_rate, momentum=momentum,
-            crop=crop, flips=list(flips), flip_fraction=flip_fraction, swap=bool(swap),
-            bfloat16=bool(bfloat16), seed=seed,
-        )  # fmt: skip
-        support.check_training(train_input, train_target, settings, OPTIMIZERS, FLIPS)
-        train_input, train_target = train_input.detach(), train_target.detach()
-        num_pairs, image_size = len(train_input), tuple(train_input.shape[2:])
-        settings["shape"] = list(train_input.shape)
-        settings["pixels"] = [support.sum_of_pixels(images) for images in (train_input, train_target)]
-        steps_per_epoch = math.ceil(num_pairs / batch_size)
-        num_steps = num_epochs * steps_per_epoch
-        saved = support.load_checkpoint(resume, settings) if resume else None
-        first_step = len(self.history["loss"])  # of this call, counted over all calls
-        if saved:
-            self.network.load_state_dict(saved["network"])
-            self.history, first_step = saved["history"], saved["first_step"]
-        history, watch, method, plan = self.history, support.Watch(self.network), None, None
-        if saved:
-            watch.mean, watch.lowest, watch.rollbacks = saved["watch"]
-        done = len(history["loss"]) - first_step
-        start = time.monotonic() - (history["seconds"][-1] if done else 0)
-        stop_at = math.inf if deadline is None else time.monotonic() + 60 * deadline
-        previous_save = time.monotonic()
-
-        def loss_now(noisy, target):
-            return loss_on(self.network, noisy, target, bfloat16)
-
-        def batch_at(batch):
-            rows = slice(batch * batch_size, (batch + 1) * batch_size)
-            return make_batch(train_input, train_target, plan, rows, crop, flips, swap, self.device)
-
-        def save():
-            if checkpoint:
-                support.save_checkpoint(
-                    checkpoint, self.network.state_dict(), stepper.state_dict() if method else None, method=method,
-                    settings=settings, history=history, first_step=first_step,
-                    watch=(watch.mean, watch.lowest, watch.rollbacks),
-                )  # fmt: skip
-
-        self.network.train()
-        with torch.inference_mode(False), torch.enable_grad(), support.interruptible() as interrupted, support.show(
-            progress, done, num_steps
-        ) as report:
-            for step in range(done, num_steps):
-                epoch, batch = divmod(step, steps_per_epoch)
-                if plan is None or batch == 0:
-                    plan = plan_epoch(num_pairs, image_size, crop, flip_fraction, seed + first_step + epoch)
-                noisy, target = batch_at(batch)
-
-                in_hybrid = hybrid and step < LBFGS_ITERATIONS
-                wanted = "L-BFGS" if in_hybrid else optimizer
-                if wanted != method:
-                    method = wanted
-                    stepper = OPTIMIZERS[method](self.network.parameters(), learning_rate, momentum)
-                    if saved and saved["method"] == method:
-                        stepper.load_state_dict(saved["optimizer"])
-                    saved = None
-                rate = learning_rate + (final_learning_rate - learning_rate) * step / num_steps
-                rate /= 2**watch.rollbacks
-                for group in stepper.param_groups:
-                    group["lr"] = rate
-                guard = nullcontext()
-                if in_hybrid:
-                    unseen = batch_at((batch + 1) % steps_per_epoch)
-                    guard = undone_if_worse(self.network, stepper, partial(loss_now, *unseen))
-                with support.undone_on_error(self.network) as weights, guard:
-                    loss, evaluations = take_step(stepper, partial(loss_now, noisy, target))
-                now = time.monotonic()
-                for name, value in dict(
-                    loss=loss, learning_rate=rate, evaluations=evaluations, seconds=now - start
-                ).items():
-                    history[name].append(value)
-                if watch.exploded(loss):
-                    watch.roll_back(loss)
-                    method = None  # a fresh optimizer: the old one's momentum is what led astray
-                else:
-                    watch.saw(loss, weights)
-                report(loss)
-                if interrupted() or now > stop_at:
-                    break
-                if now - previous_save > 60 * CHECKPOINT_MINUTES:
-                    save()
-                    previous_save = now
-            self.network.eval()
-            if done < num_steps:  # the last step's weights have not been seen
-                with torch.no_grad():
-                    loss = loss_now(noisy, target).item()
-                if watch.exploded(loss):
-                    watch.roll_back(loss)
-                    method = None
-            self.finished = len(history["loss"]) - first_step == num_steps
-            save()
-        if interrupted() and not self.finished:
-            raise KeyboardInterrupt
+            train_input, train_target: two noisy versions of the same images, (N, 3, H, W), values 0 to 255, any real
+                dtype. Values outside of that range are taken as they are, up to 1e6 on either side.
+            num_epochs, batch_size: passes over the pairs, pairs in a step. Fresh weights learn sooner with 16.
+            hybrid: take the first 5 steps with L-BFGS, the rest with `optimizer`.
+            optimizer: a name in `OPTIMIZERS`, or a function of (parameters, learning rate, momentum).
+            learning_rate, final_learning_rate, momentum: the rate falls linearly to the final one. ADAM wants 0.001.
+            flips, flip_fraction: names in `FLIPS` ("transpose" for square images only), the share of pairs for each.
+            swap: let input and target, which are noisy alike, change places in half of the pairs.
+            bfloat16: compute the large convolutions in this type, twice as fast on a processor with AVX-512 BF16.
+            seed: of all random choices, with the length of `history`. progress: show loss and time left.
+        Raises TypeError or ValueError before anything changes, FloatingPointError if training went wrong six times."""
+        seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True) + len(self.history["loss"])
+        pairs = Pairs(train_input, train_target, batch_size, flips, flip_fraction, swap, seed)
+        steps = check_number("num_epochs", num_epochs, 1, whole=True) * len(pairs)
+        rates = learning_rate, final_learning_rate, 1.0, momentum
+        training = Training(self.network, pairs, steps, hybrid, optimizer, *rates, bfloat16)
+        try:
+            for _ in track(training, steps, progress, text="loss {0[0]:.5f}, learning rate {0[1]:.2g}".format):
+                pass
+        finally:
+            if len(training.history["loss"]) < steps:
+                training.restore()
+            self.history = {name: values + training.history[name] for name, values in self.history.items()}
 
     def predict(self, test_input, average=True, progress=False) -> torch.Tensor:
-        """Denoise images of any size. Neither the input nor a training under way is changed.
-
-        Args:
-            test_input: (N, 3, H, W), values 0 to 255, uint8 or any other real dtype; of any memory format,
-                part of a graph or not. Values outside of that range are taken as they are, up to 1e6 on either side.
-            average: take the mean over the 8 flips and rotations of the input, for 8 times the work;
-                +0.07 dB. False: one pass.
-            progress: show the progress, for large images.
-
-        Returns:
-            float32 tensor (N, 3, H, W), values 0 to 255, on the device of the model.
-
-        Raises:
-            TypeError, ValueError: `test_input` is not as described.
-        """
-        support.check_images("test_input", test_input)
-        output = torch.empty(test_input.shape, dtype=torch.float32, device=self.device)
-        pieces = list(tiles(*test_input.shape))
-        was_training = self.network.training
-        self.network.eval()
-        try:
-            with torch.no_grad(), support.show(progress, 0, len(pieces)) as report:
-                for images, outer, inner, result in pieces:
-                    piece = test_input[images][outer].to(self.device).to(torch.float32) / 255
-                    piece = self._denoise(piece, average) * 255
-                    output[images][result] = piece[inner].clamp_(0, 255)
-                    report()
-        finally:
-            self.network.train(was_training)
+        """Denoise images of any size: (N, 3, H, W), values 0 to 255, any real dtype, to float32 of that shape and range
+        on the model's device. Threads may predict at once, also while another trains. `average`: the mean over the 8
+        flips and rotations of the input, 8 times the work, +0.07 dB. Raises TypeError or ValueError if not so."""
+        images, turns = check_images("test_input", test_input), 8 if average else 1
+        pieces = list(tiles(*images.shape))
+        with own_settings(self.device, gradients=False):
+            steps = prepare(self.network, training=False)
+            output = torch.empty(images.shape, dtype=torch.float32, device=self.device)
+            for rows, outer, inner, result in track(pieces, len(pieces), progress):
+                piece = images[rows][outer].to(self.device).to(torch.float32) / 255
+                total = torch.zeros_like(piece)
+                for turn in range(turns):  # by 90 degrees; from 4 on mirrored
+                    turned = (piece.flip(3) if turn > 3 else piece).rot90(turn, (2, 3)).contiguous()
+                    turned = forward(steps, turned, training=False).rot90(-turn, (2, 3))
+                    total += turned.flip(3) if turn > 3 else turned
+                output[rows][result] = (total[inner] * (255 / turns)).clamp_(0, 255)
         return output
-
-    def _denoise(self, images, average):
-        """One pass, or the mean over the 8 symmetries of the square. (n, 3, h, w), values 0 to 1."""
-        if not average:
-            return forward(self.network, images)
-        total = torch.zeros_like(images)
-        for transposed in (False, True):
-            for dimensions in ((), (-1,), (-2,), (-2, -1)):
-                turned = images.flip(dimensions)
-                turned = turned.transpose(-1, -2) if transposed else turned
-                turned = forward(self.network, turned.contiguous())
-                turned = turned.transpose(-1, -2) if transposed else turned
-                total += turned.flip(dimensions)
-        return total / 8
-
-
-# --------------------------------------------------------------------------------------------
-# Large images
-# --------------------------------------------------------------------------------------------
 
 
 def tiles(number, _, height, width):
-    """Cut a batch into pieces of at most about `MAX_PIXELS` that together give the whole, without seams.
-
-    Yields:
-        four indices: the images; rows and columns of the input, with a halo where the image goes
-        on; those of the piece's result that are right; and where they belong in the output.
-    """
-    side = math.isqrt(MAX_PIXELS)
-    step_y, step_x = (height, width) if height * width <= MAX_PIXELS else (side, side)
-    at_once = max(MAX_PIXELS // (step_y * step_x), 1)
+    """Cut a batch into pieces whose feature maps have at most `MAX_PIXELS`. Four indices of each: the images; rows and
+    columns of the input, with a halo where it goes on; those of the result that are right; where they belong."""
+    side = math.isqrt(MAX_PIXELS) - 3 * HALO
+    at_once = MAX_PIXELS // ((min(height, side + 2 * HALO) + HALO) * (min(width, side + 2 * HALO) + HALO))
     for first in range(0, number, at_once):
-        for y in range(0, height, step_y):
-            for x in range(0, width, step_x):
-                top, left = max(y - HALO, 0), max(x - HALO, 0)
-                bottom, right = min(y + step_y, height), min(x + step_x, width)
-                yield (
-                    slice(first, first + at_once),
-                    (..., slice(top, bottom + HALO), slice(left, right + HALO)),
-                    (..., slice(y - top, bottom - top), slice(x - left, right - left)),
-                    (..., slice(y, bottom), slice(x, right)),
-                )
+        for y in range(0, height, side):
+            for x in range(0, width, side):
+                top, left, bottom, right = max(y - HALO, 0), max(x - HALO, 0), y + side, x + side
+                outer = ..., slice(top, bottom + HALO), slice(left, right + HALO)
+                inner = ..., slice(y - top, bottom - top), slice(x - left, right - left)
+                yield slice(first, first + at_once), outer, inner, (..., slice(y, bottom), slice(x, right))
+
+
+def check_images(name, images):
+    """The images, detached. An error unless they are finite real numbers (N, 3, H, W); a warning if hardly 0 to 255."""
+    if not isinstance(images, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(images).__name__}")
+    if images.is_complex() or images.is_quantized or images.dtype == torch.bool or images.layout != torch.strided:
+        raise TypeError(f"{name} must be a dense tensor of integers or floats, got {images.dtype}, {images.layout}")
+    if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape:
+        raise ValueError(f"{name} must have shape (N, 3, H, W), none of them 0, got {tuple(images.shape)}")
+    images = images.detach() if images.dtype == torch.uint8 else images.detach().to(torch.float32)
+    lowest, highest = images.min().item(), images.max().item()
+    if not -LARGEST_VALUE <= lowest <= highest <= LARGEST_VALUE:
+        raise ValueError(f"{name} must be finite, with values 0 to 255, got {lowest:.3g} to {highest:.3g}")
+    if images.dtype != torch.uint8 and (highest <= 16 or lowest < -255 or highest > 510):  # not even with noise
+        text = f"{name} should have values 0 to 255, got {lowest:.3g} to {highest:.3g}; they are taken as they are"
+        warnings.warn(text, stacklevel=3 if name == "test_input" else 4)
+    return images
+
+
+def check_number(name, value, lowest, highest=math.inf, whole=False):
+    """The value as an int or a float. An error unless it is one, finite, from `lowest` to `highest`."""
+    text = f"{name} must be {'an integer' if whole else 'a number'} from {lowest} to {highest}, got {value!r}"
+    with suppress(TypeError, ValueError):
+        value = value if isinstance(value, (bool, str)) else operator.index(value) if whole else float(value)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        raise TypeError(text)
+    if not lowest <= value <= highest or value == math.inf:
+        raise ValueError(text)
+    return value
+
+
+def check_choice(name, value, choices):
+    """The value. An error unless it is among the names."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def load_file(path):
+    """What `torch.save` wrote to `path`: tensors, numbers and containers, no code. FileNotFoundError, ValueError."""
+    try:
+        with open(str(path), "rb") as file, warnings.catch_warnings(), torch.inference_mode(False):
+            warnings.simplefilter("ignore")  # some versions of PyTorch warn of themselves here
+            if zipfile.is_zipfile(file) and zipfile.ZipFile(file).testzip():
+                raise ValueError("a checksum is wrong")  # PyTorch does not look at them
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except Exception as error:  # damaged pickles raise nearly everything
+        kind = "holds objects" if "nsupported" in str(error) else "is damaged"  # PyTorch's word for classes
+        raise ValueError(f"{path} {kind}: it must hold tensors, as by torch.save(network.state_dict())") from error
+
+
+@contextmanager
+def own_settings(device, gradients):
+    """Compute as PyTorch does when it starts, whatever the process has set."""
+    autocast = torch.autocast(device.type, enabled=False) if device.type in ("cpu", "cuda") else nullcontext()
+    default_device = device if hasattr(device, "__enter__") else nullcontext()  # from PyTorch 2.0 on
+    with torch.inference_mode(False), torch.set_grad_enabled(gradients), autocast, default_device:
+        yield
+
+
+def track(items, total, shown=True, label="step", text=lambda item: ""):
+    """Iterate over items; every 30 seconds a line on standard error says how far it is, and how long it will take."""
+    start = previous = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if shown and sys.stderr and (now - previous > 30 or done == total):
+            previous, left = now, (now - start) / done * (total - done) / 60
+            with suppress(OSError, ValueError):  # a message that cannot be shown stops nothing
+                print(label, f"{done} of {total}, {left:.1f} minutes left", text(item), file=sys.stderr, flush=True)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 
+from ...model import FLIPS, check_number, track
+from .files import check_output, save
 from .pictures import pillow, read_picture
-from .support import save_file, show
 
 IMAGE_SIZE = 32  # blocks along each side of a crop: the height and width of the course's images
 LARGEST_SIGMA = 15.0  # of 255, of added Gaussian noise: half as much again as `robustness.py` tries
@@ -80,7 +81,7 @@ def readable_photos(paths, shrink, report):
     """Those of `paths` that can be read and hold a crop of 64 pixels; `report` is told of the others."""
     smallest = math.ceil(2 * IMAGE_SIZE / CROP_SHARE[0])
     readable = []
-    for path in track(paths, "reading"):
+    for path in track(paths, len(paths), label="reading"):
         try:
             height, width = read_picture(path, shrink).shape[1:]
         except (OSError, ValueError) as error:
@@ -110,7 +111,7 @@ def make_pairs(paths, num_pairs, draw, generator, small_crops=0.0, shrink=None, 
     """
     first, second = torch.empty(2, num_pairs, 3, IMAGE_SIZE, IMAGE_SIZE, dtype=torch.uint8).unbind()
     place = iter(torch.randperm(num_pairs, generator=generator).tolist())
-    for number, path in enumerate(track(paths, label)):
+    for number, path in enumerate(track(paths, len(paths), label=label)):
         share = num_pairs // len(paths) + (number < num_pairs % len(paths))
         photo = read_picture(path, shrink) if share else None
         for _ in range(share):
@@ -137,6 +138,49 @@ def noisy_and_clean(crop, generator):
     return sample_blocks(crop, generator), average_blocks(crop)
 
 
+class PhotoPairs:
+    """Training pairs drawn on the fly: fresh crops of photographs, two independent single draws of the noise of each.
+
+    `pairs(step)` is the batch of a step, two uint8 tensors (B, 3, 32, 32), values 0 to 255, a function of `seed` and
+    the step's number alone; each pair is flipped and turned at random. All photographs are held in memory as uint8: 3 bytes a
+    pixel. A batch is drawn at once, without a loop over its pairs.
+
+    Args:
+        paths: photographs that `read_picture` reads, both sides at least 86 pixels.
+        batch_size: pairs in a batch.
+        small_crops: as in `random_crop`.
+        seed: of all random choices.
+        shrink: see `read_picture`.
+    """
+
+    def __init__(self, paths, batch_size=16, small_crops=0.0, seed=0, shrink=None):
+        self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
+        self.small_crops = check_number("small_crops", small_crops, 0, 1)
+        self.seed = check_number("seed", seed, 0, whole=True)
+        photos = [read_picture(path, shrink) for path in track(paths, len(paths), label="reading")]
+        self.heights, self.widths = (torch.tensor([photo.shape[side] for photo in photos]) for side in (1, 2))
+        self.starts = (self.heights * self.widths).cumsum(0) - self.heights * self.widths  # of each in `pixels`
+        self.pixels = torch.cat([photo.permute(1, 2, 0).reshape(-1, 3) for photo in photos])  # (pixels, 3)
+
+    def __call__(self, step):
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**32)
+        number, grid = self.batch_size, torch.arange(IMAGE_SIZE)
+        photo = torch.randint(len(self.heights), (number,), generator=generator)
+        small, size, top, left, *flips = torch.rand(7, number, 1, 1, generator=generator)
+        height, width, start = (each[photo].view(-1, 1, 1) for each in (self.heights, self.widths, self.starts))
+        low, high = CROP_SHARE
+        share = torch.where(small < self.small_crops, low * size, low + (high - low) * size)
+        block = (torch.minimum(height, width) * share / IMAGE_SIZE).long().clamp(min=2)
+        top, left = ((place * (side - IMAGE_SIZE * block + 1)).long() for place, side in ((top, height), (left, width)))
+        offset = (torch.rand(2, 2, number, IMAGE_SIZE, IMAGE_SIZE, generator=generator) * block).long()
+        rows, columns = top + grid[:, None] * block + offset[0], left + grid * block + offset[1]  # (2, B, 32, 32) each
+        pairs = self.pixels[start + rows * width + columns].permute(0, 1, 4, 2, 3)  # (2, B, 3, 32, 32)
+        for flip, change in zip(flips, FLIPS.values()):
+            flipped = flip[:, None] < 0.5  # (B, 1, 1, 1)
+            pairs = torch.stack([torch.where(flipped, change(images), images) for images in pairs])
+        return pairs[0], pairs[1]
+
+
 def make_data(
     photos,
     out,
@@ -148,6 +192,7 @@ def make_data(
     gaussian=0.0,
     seed=0,
     shrink=None,
+    overwrite=False,
     report=print,
 ):
     """Build `train_data.pkl` and `val_data.pkl` from a folder of photographs.
@@ -169,6 +214,7 @@ def make_data(
             As with `target_draws`, input and target may not change places.
         seed: of the split, the crops and the noise.
         shrink: see `read_picture`. None takes photographs in the size they have.
+        overwrite: replace files of these names that are there already.
         report: function that is given each line of text for the user.
 
     Raises:
@@ -176,20 +222,22 @@ def make_data(
         ValueError: a number is out of range, or there are too few photographs to split.
         OSError: `photos` is not a folder, or `out` cannot be written.
     """
-    if num_train < 0 or num_validation < 0 or num_train + num_validation == 0:
-        raise ValueError(f"numbers of pairs must not be negative, nor both zero, got {num_train} and {num_validation}")
-    for name, share in (
-        ("validation_share", validation_share),
-        ("small_crops", small_crops),
-        ("gaussian", gaussian),
-    ):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name} must be between 0 and 1, got {share}")
-    if target_draws < 1:
-        raise ValueError(f"target_draws must be at least 1, got {target_draws}")
+    wanted = {"val_data.pkl": ("num_validation", num_validation), "train_data.pkl": ("num_train", num_train)}
+    numbers = {file: check_number(name, number, 0, whole=True) for file, (name, number) in wanted.items()}
+    if not any(numbers.values()):
+        raise ValueError("the numbers of pairs must not both be zero")
+    for name, share in dict(validation_share=validation_share, small_crops=small_crops, gaussian=gaussian).items():
+        check_number(name, share, 0, 1)
+    check_number("target_draws", target_draws, 1, whole=True)
+    if shrink is not None:
+        check_number("shrink", shrink, 1, whole=True)
     if not Path(photos).is_dir():
         raise NotADirectoryError(f"{photos} is not a folder of photographs")
     pillow()
+    Path(out).mkdir(parents=True, exist_ok=True)
+    for name, number in numbers.items():
+        if number:
+            check_output(Path(out) / name, overwrite)
     paths = readable_photos(distinct_photos(photos), shrink, report)
     generator = torch.Generator().manual_seed(seed)
     order = [paths[i] for i in torch.randperm(len(paths), generator=generator).tolist()]
@@ -202,19 +250,10 @@ def make_data(
         raise ValueError(
             f"{photos} has {len(paths)} usable photographs, too few for a validation share of {validation_share}"
         )
-    Path(out).mkdir(parents=True, exist_ok=True)
     for name, part, number, draw, small in (
         ("val_data.pkl", kept, num_validation, noisy_and_clean, 0.0),
         ("train_data.pkl", rest, num_train, pair, small_crops),
     ):
         if number:
-            save_file(make_pairs(part, number, draw, generator, small, shrink, name), Path(out) / name)
+            save(make_pairs(part, number, draw, generator, small, shrink, name), Path(out) / name)
             report(f"{Path(out) / name}: {number} pairs from {len(part)} photographs")
-
-
-def track(items, label):
-    """Iterate over `items`, showing the progress."""
-    with show(True, 0, len(items), label) as report:
-        for item in items:
-            yield item
-            report()

@@ -1,7 +1,7 @@
 """Build the report: draw its figures and pictures, gather its numbers from `results/`, typeset it with typst.
 
     pip install torch==2.13.0 pillow matplotlib typst
-    python -m Miniproject_1.others.report [--output report.pdf] [--keep FOLDER]
+    python -m Miniproject_1.others.study.report [--output report.pdf] [--keep FOLDER]
 
 No number is typed into the text: `report.typ` reads `numbers.json`, made here from the JSON files in `results/`.
 The pictures are made from the embedded sample with the shipped weights.
@@ -15,14 +15,16 @@ from pathlib import Path
 
 import torch
 
-from ..model import FLIPS, Model, build_network, make_batch, plan_epoch
-from .evaluation import SAMPLE, load_pairs, psnr
+from ...model import Model, Pairs, build_network
+from ..data.noises import NOISES
+from ..data.pairs import SAMPLE, load_pairs, psnr
+from ..data.pictures import comparison, read_picture, write_picture
+from .experiments import BASELINE, EXPERIMENTS, SCALES
 from .figures import RESULTS, draw_all, load, mean, runs_of
-from .pictures import comparison, read_picture, write_picture
-from .study import BASELINE, CLASSICAL_IMAGES, EXPERIMENTS, NOISES, SCALES, VALIDATION_IMAGES
+from .runs import CLASSICAL_IMAGES, VALIDATION_IMAGES
 
 SOURCES = Path(__file__).resolve().parent
-REPORT = SOURCES.parents[1] / "report.pdf"
+REPORT = SOURCES.parents[2] / "report.pdf"
 PAIR = 12  # of the sample, shown with its two noisy versions
 
 
@@ -134,10 +136,8 @@ def draw_pictures(folder):
         write_picture(comparison([images[part] for images in (noisy, denoised, clean)]), folder / f"{name}.png")
 
     pairs = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
-    plan = {name: torch.zeros_like(choice) for name, choice in plan_epoch(1, (32, 32), None, 0.0, 0).items()}
-    plan["vertical"] = torch.ones(1, dtype=torch.bool)
-    flipped, _ = make_batch(*pairs, plan, slice(0, 1), None, FLIPS, False, "cpu")
-    write_picture(comparison([torch.cat([*pairs, flipped * 255])]), folder / "pair.png")
+    flipped, _ = Pairs(*pairs, flips=["vertical"], flip_fraction=1, swap=False)(0)
+    write_picture(comparison([torch.cat([*pairs, flipped])]), folder / "pair.png")
 
     for name in ["consistency", *(f"{noise}, {target}" for noise in NOISES for target in ("1 draw", "clean"))]:
         picture = read_picture(RESULTS / "study" / f"{name}.png")
@@ -170,7 +170,7 @@ def build(output, folder):
 
 def main():
     parser = argparse.ArgumentParser(
-        prog="python -m Miniproject_1.others.report",
+        prog="python -m Miniproject_1.others.study.report",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

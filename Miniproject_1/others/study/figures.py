@@ -121,7 +121,7 @@ def comparison_of(name):
 
 
 def optimizers(plt):
-    """Figure 2 of the seed, over epochs, over gradient evaluations and over seconds."""
+    """Figure 2 of Brown et al., over epochs, over gradient evaluations and over seconds."""
     variants = runs_of("optimizers")
     figure, axes = plt.subplots(2, 3, figsize=(WIDTH, 3.6), sharey="row")
     for line, (variant, runs) in zip(LINES, variants.items()):

@@ -1,6 +1,6 @@
 """How fast is it: our network against the plain `nn.Sequential`, measured side by side.
 
-    python -m Miniproject_1.others.benchmark [PART ...] [--output FILE]
+    python -m Miniproject_1.others.study.benchmark [PART ...] [--output FILE]
 
 Plain and ours take turns, so that a machine that slows down is fair to both; every time is the
 median of its runs. The same weights and batches; the plain network in its default memory layout.
@@ -21,10 +21,10 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 
-from .. import model as module
-from ..model import Model, forward
-from .evaluation import SAMPLE, load_pairs
-from .fast import TILE, TILES_AT_ONCE, conv2d
+from ... import model as module
+from ...model import Model, forward
+from ..data.pairs import SAMPLE, load_pairs
+from ..fast import TILE, TILES_AT_ONCE, conv2d
 
 RESULTS = Path(__file__).resolve().parent / "results" / "benchmark.json"
 CHANNELS = (3, 64, 64, 128, 256, 512, 256, 128, 64, 64, 3)
@@ -80,14 +80,14 @@ def measure_steps(model):
 
     def training_step(apply, noisy, target):
         def step():
-            network.train()
+            network.train()  # for the plain one
             network.zero_grad()
             F.mse_loss(apply(noisy), target).backward()
 
         return step
 
     def ours(images):
-        return forward(network, images)
+        return forward(network, images, training=True)
 
     def plain_prediction():
         network.eval()
@@ -137,8 +137,8 @@ def measure_bfloat16(model):
     cases = {
         "plain": network,
         "plain, autocast to bfloat16": autocast,
-        "ours": partial(forward, network),
-        "ours, bfloat16": partial(forward, network, bfloat16=True),
+        "ours": partial(forward, network, training=True),
+        "ours, bfloat16": partial(forward, network, training=True, bfloat16=True),
     }
 
     def step(apply):
@@ -199,9 +199,8 @@ def measure_limit(model):
         torch.autograd.backward((first.sum(), last.sum()))
 
     def step():
-        network.train()
         network.zero_grad()
-        F.mse_loss(forward(network, batch[0]), batch[1]).backward()
+        F.mse_loss(forward(network, batch[0], training=True), batch[1]).backward()
 
     a, b = torch.rand(2, 2048, 2048).unbind()
     whole, small, large_product = seconds(5, step, small_layers, lambda: a @ b)
@@ -282,7 +281,7 @@ def measure_curves(model):
     settings = dict(batch_size=8, crop=16, hybrid=False, progress=False)
     epochs = -(-CURVE_STEPS * settings["batch_size"] // len(pairs[0]))
     curves = {}
-    for name, function in (("plain", lambda network, images: network(images)), ("ours", forward)):
+    for name, function in (("plain", lambda network, images, *_: network.train()(images)), ("ours", forward)):
         with mock.patch.object(module, "forward", function):
             trained = Model()
             trained.train(*pairs, epochs, **settings)
@@ -312,7 +311,7 @@ def in_a_process(code):
         f"{code}\n"
         "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     result = subprocess.run([sys.executable, "-c", code], cwd=str(root), stdout=subprocess.PIPE, text=True, check=True)
     taken, kilobytes = result.stdout.split()[-2:]
     return float(taken), int(kilobytes) / 1e6
@@ -329,7 +328,7 @@ def processor():
 
 def main():
     parser = argparse.ArgumentParser(
-        prog="python -m Miniproject_1.others.benchmark",
+        prog="python -m Miniproject_1.others.study.benchmark",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -346,10 +345,8 @@ def main():
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}")
     torch.manual_seed(0)
-    model = Model()
+    model = Model(device="cpu")
     model.load_pretrained_model()
-    model.device = torch.device("cpu")
-    model.network.cpu()
     results = json.loads(options.output.read_text()) if options.output.exists() else {}
     for part in parts:
         results[part] = dict(

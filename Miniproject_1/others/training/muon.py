@@ -27,17 +27,19 @@ class Muon(torch.optim.Optimizer):
     Args:
         parameters: of a network of convolutions.
         lr: learning rate, of both; 0.002 and 0.005 did alike here from fresh weights.
-        momentum: decay of the running mean of the gradients, of both.
+        momentum: decay of the running mean of the gradients, of both; less than 1.
     """
 
     def __init__(self, parameters, lr, momentum=0.95):
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and less than 1, got {momentum}")
         super().__init__(parameters, dict(lr=lr, momentum=momentum))
 
     @torch.no_grad()
-    def step(self, closure):
-        """One step; returns the loss before it, which `closure` computes along with the gradients."""
+    def step(self, closure=None):
+        """One step; returns the loss before it, which `closure`, if there is one, computes along with the gradients."""
         with torch.enable_grad():
-            loss = closure()
+            loss = closure and closure()
         for group in self.param_groups:
             for parameter in group["params"]:
                 state = self.state[parameter]

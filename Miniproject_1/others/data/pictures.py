@@ -3,11 +3,10 @@
 import ctypes
 import math
 import warnings
-from pathlib import Path
 
 import torch
 
-from .support import replaced
+from .files import check_output, replaced
 
 
 def pillow():
@@ -22,7 +21,8 @@ def pillow():
 def read_picture(path, shrink=None):
     """Read a picture file upright, as a uint8 RGB tensor (3, H, W).
 
-    16-bit pictures are reduced to 8 bits, and transparent ones laid on white.
+    16-bit pictures are reduced to 8 bits, and transparent ones laid on white. Pictures of floats or 32-bit integers are
+    scaled where the file says its range (TIFF's tags for the smallest and largest sample), else refused.
 
     Args:
         path: the file, of any format that Pillow reads.
@@ -39,8 +39,11 @@ def read_picture(path, shrink=None):
             warnings.simplefilter("ignore")  # of files that are read all the same
             with Image.open(path) as image:
                 image = ImageOps.exif_transpose(image)
-                if image.mode.startswith("I"):  # 16 bits; convert() would cut them off at 255
-                    image = image.convert("I").point(lambda value: value / 257).convert("L")
+                if image.mode[0] in "IF":  # convert() would cut them off at 255
+                    low, high = value_range(image)
+                    scale = 255 / (high - low)
+                    image = image.convert("I" if image.mode[0] == "I" else "F").convert("F")
+                    image = image.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
                 if "transparency" in image.info or image.mode.endswith(("A", "a")):
                     image = image.convert("RGBA")
                     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -55,6 +58,36 @@ def read_picture(path, shrink=None):
     return pixels.view(image.height, image.width, 3).permute(2, 0, 1).contiguous()  # (3, H, W)
 
 
+def value_range(image):
+    """What black and white are in a Pillow image of 16 bits, 32-bit integers ("I") or floats ("F").
+
+    Raises:
+        ValueError: the file does not say it.
+    """
+    if image.mode.startswith("I;16") or image.format in ("PNG", "PPM"):
+        return 0, 65535
+    tags = getattr(image, "tag_v2", {})
+    for low, high in ((340, 341), (280, 281)):  # SMinSampleValue and SMaxSampleValue; MinSampleValue, MaxSampleValue
+        found = [tags.get(tag) for tag in (low, high)]
+        low, high = (value[0] if isinstance(value, tuple) else value for value in found)
+        if low is not None and high is not None and low < high:
+            return low, high
+    lowest, highest = image.getextrema()
+    raise ValueError(
+        f"it has values {lowest:.4g} to {highest:.4g} and does not say which is white; save it with 8 or 16 bits"
+    )
+
+
+def check_picture_output(path, overwrite=False):
+    """`check_output`, and ValueError where the ending names no format that Pillow writes."""
+    Image, _ = pillow()
+    path = check_output(path, overwrite)
+    known = Image.registered_extensions()
+    if known.get(path.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"{path}: the ending must name a picture format, as .png and .jpg do")
+    return path
+
+
 def write_picture(image, path):
     """Write an image (3, H, W), values 0 to 255, in the format of the file's ending.
 
@@ -67,8 +100,7 @@ def write_picture(image, path):
     pixels = image.detach().cpu().round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()  # (H, W, 3)
     height, width, _ = pixels.shape
     data = ctypes.string_at(pixels.data_ptr(), pixels.numel())  # fast, and NumPy need not be there
-    path = Path(path)
-    with replaced(path, path.with_name("part-" + path.name)) as temporary:  # the ending tells the format
+    with replaced(path) as temporary:  # it has the same ending, which tells the format
         Image.frombytes("RGB", (width, height), data).save(temporary)
 
 

@@ -1,6 +1,6 @@
 """How the weights do on noise of other strengths, on clean images, and with Gaussian noise on top.
 
-    python -m Miniproject_1.others.robustness PHOTOS DATA [--weights FILE] [--output FILE]
+    python -m Miniproject_1.others.study.robustness PHOTOS DATA [--weights FILE] [--output FILE]
 
 From PHOTOS, every fourth photograph by name gives the crop of 32 s x 32 s pixels at its centre,
 for blocks of s x s pixels, and one noisy draw of it. From DATA, a `val_data.pkl`, every tenth
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from ..model import WEIGHTS, Model
-from .data import IMAGE_SIZE, distinct_photos, noisy_and_clean
-from .evaluation import load_pairs, psnr
-from .pictures import read_picture
+from ...model import WEIGHTS, Model
+from ..data.pairs import load_pairs, psnr
+from ..data.photos import IMAGE_SIZE, distinct_photos, noisy_and_clean
+from ..data.pictures import read_picture
 
 BLOCK_SIZES = (2, 3, 4, 6, 8)
 SIGMAS = (5, 10)  # of 255
@@ -46,7 +46,7 @@ def cases(photos, data):
 
 def main():
     parser = argparse.ArgumentParser(
-        prog="python -m Miniproject_1.others.robustness",
+        prog="python -m Miniproject_1.others.study.robustness",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
