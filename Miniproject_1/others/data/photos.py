@@ -142,8 +142,8 @@ class PhotoPairs:
     """Training pairs drawn on the fly: fresh crops of photographs, two independent single draws of the noise of each.
 
     `pairs(step)` is the batch of a step, two uint8 tensors (B, 3, 32, 32), values 0 to 255, a function of `seed` and
-    the step's number alone; each pair is flipped and turned at random. All photographs are held in memory as uint8: 3 bytes a
-    pixel. A batch is drawn at once, without a loop over its pairs.
+    the number of the step alone; each pair is flipped and turned at random. All photographs are held in memory as
+    uint8: 3 bytes a pixel. A batch is drawn at once, without a loop over its pairs.
 
     Args:
         paths: photographs that `read_picture` reads, both sides at least 86 pixels.

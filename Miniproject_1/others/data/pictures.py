@@ -38,12 +38,12 @@ def read_picture(path, shrink=None):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of files that are read all the same
             with Image.open(path) as image:
+                levels = value_range(image) if image.mode[0] in "IF" else None  # convert() would cut off at 255
                 image = ImageOps.exif_transpose(image)
-                if image.mode[0] in "IF":  # convert() would cut them off at 255
-                    low, high = value_range(image)
-                    scale = 255 / (high - low)
+                if levels:
                     image = image.convert("I" if image.mode[0] == "I" else "F").convert("F")
-                    image = image.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+                    scale = 255 / (levels[1] - levels[0])
+                    image = image.point(lambda value: value * scale + (0.5 - levels[0] * scale)).convert("L")
                 if "transparency" in image.info or image.mode.endswith(("A", "a")):
                     image = image.convert("RGBA")
                     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

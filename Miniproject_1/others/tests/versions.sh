@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Run all of test.py with other versions of Python and PyTorch: one environment after the other, removed after use.
+# Run test.py --thorough with other versions of Python and PyTorch: one environment after the other, removed after use.
+# With versions older than Python 3.10 or PyTorch 2.2 it runs the grading checks and the tests of model.py.
 #
-#     bash Miniproject_1/others/versions.sh [PYTHON:TORCH ...]
+#     bash Miniproject_1/others/tests/versions.sh [PYTHON:TORCH ...]
 #
 # Pythons are looked for as `pythonX.Y`, then under pyenv. Versions of PyTorch other than the pinned one may
 # come as builds for a GPU, several gigabytes each; a CPU runs them as well.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 [ $# -gt 0 ] || set -- 3.8:1.13.1 3.10:2.2.2 3.11:2.13.0 3.13:2.14.1
 failed=0
 

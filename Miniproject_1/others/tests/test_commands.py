@@ -1,0 +1,383 @@
+"""The commands, as a user calls them."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from unittest import mock
+
+import torch
+
+from ... import model as module
+from ...__main__ import main
+from ...model import Model
+from ..data import pictures
+from ..data.pairs import SAMPLE, load_pairs, psnr
+from ..training import longrun
+from . import PROJECT, TestCase, needs_pillow, random_images, thorough, weights_of
+
+
+class CommandCase(TestCase):
+    def run_command(self, *arguments):
+        """Exit status, standard output and standard error of a command, run in an empty folder."""
+        out, err, before = io.StringIO(), io.StringIO(), os.getcwd()
+        os.chdir(str(self.folder))
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = main([str(argument) for argument in arguments])
+        finally:
+            os.chdir(before)
+        return status, out.getvalue(), err.getvalue()
+
+    def succeed(self, *arguments):
+        status, out, err = self.run_command(*arguments)
+        self.assertEqual(status, 0, err)
+        return out
+
+    def fail(self, words, *arguments):
+        """The command ends with status 2 and one line with these words, and changes no file."""
+        before = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        status, out, err = self.run_command(*arguments)
+        self.assertEqual((status, out), (2, ""), arguments)
+        self.assertRegex(err, rf"\Aerror: [^\n]*{words}[^\n]*\n\Z")
+        self.assertEqual(before, {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()})
+
+    def data_files(self, number=8):
+        """A small train_data.pkl and val_data.pkl of the sample."""
+        noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
+        torch.save((noisy[:8].clone(), clean[:8].clone()), str(self.folder / "val_data.pkl"))
+        torch.save((noisy[:number].clone(), noisy[8 : 8 + number].clone()), str(self.folder / "train_data.pkl"))
+        return noisy, clean
+
+    def weights(self, name):
+        return torch.load(str(self.folder / name))
+
+
+class TestCommands(CommandCase):
+    def test_evaluate(self):
+        noisy, clean = self.data_files()
+        model = Model()
+        model.load_pretrained_model()
+        for options, average in (((), True), (("--one-pass", "--device", "cpu"), False)):
+            expected = psnr(model.predict(noisy[:8], average=average), clean[:8]).mean().item()
+            out = self.succeed("evaluate", self.folder, *options)
+            self.assertIn(f"denoised {expected:6.2f} dB", out)
+            self.assertIn(f"noisy    {psnr(noisy[:8], clean[:8]).mean().item():6.2f} dB", out)
+        torch.save((clean[:3].clone(), clean[:3].clone()), str(self.folder / "flat.pkl"))
+        self.assertIn("noisy       all exact", self.succeed("evaluate", "flat.pkl", "--one-pass"))
+
+    @needs_pillow
+    def test_denoise(self):
+        noisy, _ = self.data_files()
+        pictures.write_picture(noisy[0], self.folder / "in.png")
+        self.succeed("denoise", "in.png", "out.png", "--one-pass")
+        model = Model()
+        model.load_pretrained_model()
+        expected = model.predict(noisy[:1], average=False)[0].round().to(torch.uint8)
+        self.assertTrue(torch.equal(pictures.read_picture(self.folder / "out.png"), expected))
+        self.assertEqual({path.suffix for path in self.folder.iterdir()}, {".png", ".pkl"})
+
+    @needs_pillow
+    def test_outputs_are_checked_before_anything_is_computed(self):
+        self.data_files()
+        pictures.write_picture(random_images(1, 8, 8)[0], self.folder / "in.png")
+        (self.folder / "there.png").write_bytes(b"mine")
+        (self.folder / "denoised.png").write_bytes(b"mine")
+        (self.folder / "m.pth.json").write_bytes(b"mine")
+        stop = AssertionError("computed before the output was checked")
+        self.patch(mock.patch.object(Model, "predict", side_effect=stop))
+        self.patch(mock.patch.object(module.Training, "__next__", side_effect=stop))
+        for output, words in (
+            ("no/o.png", "no does not exist"),
+            ("o.xyz", "must name a picture format"),
+            ("o", "must name a picture format"),
+            (self.folder, "is a folder"),
+            ("there.png", "exists already"),
+        ):
+            self.fail(words, "denoise", "in.png", output)
+        self.fail("exists already.*--overwrite")  # the demonstration's denoised.png
+        self.fail("no does not exist", "--output", "no/o.png")
+        for output, words in (("no/m.pth", "no does not exist"), (self.folder, "is a folder"), ("there.png", "exists")):
+            self.fail(words, "train", self.folder, "--output", output)
+        self.fail("m.pth.json exists already", "train", self.folder, "--output", "m.pth")
+        self.fail("exists already", "make-data", SAMPLE, self.folder)
+
+    def test_demonstration_writes_where_it_is_told(self):
+        noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
+        with mock.patch("Miniproject_1.__main__.load_pairs", return_value=(noisy[:24], clean[:24])):
+            out = self.succeed("--output", "shown.png")
+        self.assertIn("shown.png shows", out)
+        self.assertTrue((self.folder / "shown.png").exists())
+
+    def test_errors_are_one_line_with_status_2(self):
+        (self.folder / "broken.pth").write_bytes(b"no weights")
+        self.fail("nowhere.pkl does not exist", "evaluate", "nowhere.pkl")
+        self.fail("broken.pth is damaged", "evaluate", SAMPLE, "--weights", "broken.pth")
+        self.fail("num_epochs|epochs must be an integer from 1", "train", SAMPLE, "--epochs", 0)
+        self.fail("pairs must be an integer from 1 to 100", "train", SAMPLE, "--pairs", -92)
+        self.fail("crop must be an integer from 1 to 32", "train", SAMPLE, "--crop", 0)
+        self.fail("deadline must be a number", "train", SAMPLE, "--deadline", -1)
+        self.fail("broken.pth is damaged", "train", SAMPLE, "--resume", "broken.pth")
+        self.fail("not a checkpoint", "train", SAMPLE, "--resume", module.WEIGHTS)
+        self.fail("nowhere is not a folder", "make-data", "nowhere", "out")
+        self.fail("small_crops must be a number from 0 to 1", "make-data", SAMPLE, "out", "--small-crops", 2)
+        self.fail("nowhere.png", "denoise", "nowhere.png", "out.png")
+
+    def test_help_explains_every_command(self):
+        for folder, call in ((PROJECT, ["-m", "Miniproject_1"]), (self.folder, [str(PROJECT / "Miniproject_1")])):
+            result = subprocess.run(
+                [sys.executable, *call, "--help"], cwd=str(folder), stdout=subprocess.PIPE, text=True
+            )
+            self.assertEqual(result.returncode, 0)
+            for name in ("evaluate", "denoise", "train", "make-data"):
+                self.assertIn(name, result.stdout)
+
+    @needs_pillow
+    def test_a_path_that_the_console_cannot_show_stops_nothing(self):
+        (self.folder / "写真").mkdir()
+        (self.folder / "写真" / "caf\udce9.png").write_bytes(b"no picture")
+        for number in range(2):
+            pictures.write_picture(random_images(1, 90, 90, seed=number)[0], self.folder / "写真" / f"{number}é.png")
+        code = "import sys; from Miniproject_1.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        for encoding in ("ascii", "cp1252"):
+            out, _ = self.python(code, "make-data", "写真", encoding, "--train-pairs", 2, "--validation-pairs", 1,
+                                 PYTHONIOENCODING=encoding, PYTHONUTF8="0")  # fmt: skip
+            self.assertIn("passed over", out)
+            self.assertEqual(
+                {path.name for path in (self.folder / encoding).iterdir()}, {"train_data.pkl", "val_data.pkl"}
+            )
+
+
+@needs_pillow
+class TestMakeData(CommandCase):
+    def photographs(self, number=6):
+        from PIL import Image
+
+        folder = self.folder / "photos"
+        folder.mkdir()
+        for index in range(number):  # every photograph has a red of its own
+            pixels = random_images(1, 100, 120, seed=index)[0]
+            pixels[0] = 40 * index
+            pictures.write_picture(pixels, folder / f"{index}.png")
+        (folder / "broken.jpg").write_bytes(b"no picture")
+        Image.new("RGB", (500, 20)).save(str(folder / "small.png"))
+        return folder
+
+    def test_keeps_photographs_apart_and_repeats_itself(self):
+        photos = self.photographs()
+        command = ("make-data", photos, "out", "--train-pairs", 40, "--validation-pairs", 10, "--validation-share", 0.4)
+        out = self.succeed(*command)
+        self.assertRegex(out, "passed over: .*broken.jpg cannot be read")
+        self.assertIn("small.png: 500 x 20 is too small", out)
+        noisy_1, noisy_2 = self.weights("out/train_data.pkl")
+        noisy, clean = self.weights("out/val_data.pkl")
+        for images, number in ((noisy_1, 40), (noisy_2, 40), (noisy, 10), (clean, 10)):
+            self.assertEqual((images.shape, images.dtype), ((number, 3, 32, 32), torch.uint8))
+        self.assertFalse(torch.equal(noisy_1, noisy_2))
+        reds = [set(images[:, 0].flatten().tolist()) for images in (noisy_1, noisy)]
+        self.assertEqual([len(each) for each in reds], [4, 2])
+        self.assertFalse(reds[0] & reds[1])
+        first = [(self.folder / "out" / name).read_bytes() for name in ("train_data.pkl", "val_data.pkl")]
+        self.fail("exists already", *command)
+        self.succeed(*command, "--overwrite")
+        again = [(self.folder / "out" / name).read_bytes() for name in ("train_data.pkl", "val_data.pkl")]
+        self.assertEqual(first, again)
+        self.succeed(*command, "--seed", 1, "--overwrite")
+        self.assertNotEqual(first[0], (self.folder / "out" / "train_data.pkl").read_bytes())
+
+    def pairs_of(self, photo, *options):
+        """The 400 pairs that make-data draws from one photograph (3, H, W), as float."""
+        (self.folder / "photos").mkdir()
+        pictures.write_picture(photo, self.folder / "photos" / "photo.png")
+        self.succeed("make-data", "photos", "out", "--train-pairs", 400, "--validation-pairs", 0, *options)
+        return (images.float() for images in self.weights("out/train_data.pkl"))
+
+    def test_a_target_of_many_draws_has_less_noise(self):
+        stripes = (255 * (torch.arange(86) % 2)).expand(3, 86, 86)  # so small that blocks are 2 x 2, half white
+        noisy, target = self.pairs_of(stripes, "--target-draws", 16)
+        self.assertEqual(set(noisy.flatten().tolist()), {0, 255})
+        self.assertAlmostEqual((target - 127.5).square().mean().sqrt().item(), 127.5 / 4, delta=0.5)
+        self.assertAlmostEqual(target.mean().item(), 127.5, delta=0.5)
+
+    def test_gaussian_noise_is_added_to_a_share_of_the_inputs_and_to_no_target(self):
+        noisy, target = self.pairs_of(torch.full((3, 86, 86), 128), "--gaussian", 0.25)  # flat: no other noise
+        self.assertTrue((target == 128).all())
+        self.assertAlmostEqual(noisy.mean().item(), 128, delta=0.1)
+        sigmas = (noisy - 128).square().mean((1, 2, 3)).sqrt()
+        self.assertAlmostEqual((sigmas > 0).float().mean().item(), 0.25, delta=0.06)
+        self.assertAlmostEqual(sigmas[sigmas > 0].mean().item(), 7.5, delta=1)
+        self.assertLess(sigmas.max(), 15.5)
+
+
+class TestTrainCommand(CommandCase):
+    FAST = ("--batch-size", 2, "--no-hybrid", "--crop", 8, "--learning-rate", 0.01)
+
+    def setUp(self):
+        super().setUp()
+        self.data_files()
+
+    def test_writes_weights_and_history_and_leaves_nothing_else(self):
+        out = self.succeed("train", self.folder, "--output", "m.pth", "--optimizer", "Muon", "--bfloat16", *self.FAST)
+        self.assertRegex(out, r"weights after 4 steps(.|\n)*denoised +\d")
+        record = json.loads((self.folder / "m.pth.json").read_text())
+        self.assertEqual(len(record["history"]["loss"]), 4)
+        self.assertEqual((record["settings"]["optimizer"], record["settings"]["bfloat16"]), ("Muon", True))
+        names = {path.name for path in self.folder.iterdir()}
+        self.assertEqual(names, {"m.pth", "m.pth.json", "train_data.pkl", "val_data.pkl"})
+        model = Model()
+        model.load_pretrained_model(self.folder / "m.pth")
+        self.assertFalse(torch.equal(model.network[0].weight, Model().network[0].weight))
+
+    def test_begins_where_it_is_told(self):
+        model = Model("default", seed=9)
+        model.network[0].bias.data[3] = -1e3  # a channel that is zero everywhere
+        torch.save(model.network.state_dict(), str(self.folder / "start.pth"))
+        options = ("--start", "start.pth", "--learning-rate", 0, *self.FAST[:-2], "--output")
+        self.succeed("train", self.folder, *options, "plain.pth")
+        self.assertIn("drawn anew", self.succeed("train", self.folder, "--revive", *options, "revived.pth"))
+        plain, revived = self.weights("plain.pth"), self.weights("revived.pth")
+        self.assertTrue(torch.equal(plain["0.weight"], model.network[0].weight))
+        self.assertFalse(torch.equal(plain["0.weight"][3], revived["0.weight"][3]))
+
+    def test_stopped_by_deadline_and_ctrl_c_and_resumed_it_is_the_unbroken_one(self):
+        self.succeed("train", self.folder, "--output", "whole.pth", *self.FAST)
+        out = self.succeed("train", self.folder, "--output", "part.pth", "--deadline", 0, *self.FAST)
+        self.assertIn("continue with: train", out)
+        self.assertFinite(self.weights("part.pth"))
+        self.fail("continue that training with --resume", "train", self.folder, "--output", "part.pth", *self.FAST)
+        self.fail("begun with batch_size = 2, not 4", "train", self.folder, "--resume", "part.pth.checkpoint",
+                  "--batch-size", 4)  # fmt: skip
+        self.fail("begun with other pairs", "train", SAMPLE, "--resume", "part.pth.checkpoint")
+        step = module.Training.take_step
+
+        def interrupted(*arguments):
+            signal.raise_signal(signal.SIGINT)
+            return step(*arguments)
+
+        with mock.patch.object(module.Training, "take_step", interrupted):
+            status, _, err = self.run_command("train", self.folder, "--resume", "part.pth.checkpoint")
+        self.assertEqual(status, 130)
+        self.assertIn("stopping after this step", err)
+        self.succeed("train", self.folder, "--resume", "part.pth.checkpoint")
+        self.assertFalse((self.folder / "part.pth.checkpoint").exists())
+        self.assertSameWeights(self.weights("whole.pth"), self.weights("part.pth"))
+        whole, part = (
+            json.loads((self.folder / name).read_text())["history"] for name in ("whole.pth.json", "part.pth.json")
+        )
+        self.assertEqual(whole["loss"], part["loss"])
+        self.assertEqual(part["seconds"], sorted(part["seconds"]))
+
+    def test_a_training_that_fails_leaves_its_good_weights(self):
+        status, _, err = self.run_command(
+            "train", self.folder, "--output", "m.pth", "--epochs", 20, *self.FAST[:-1], 1e12
+        )
+        self.assertEqual(status, 2)
+        self.assertIn("m.pth has the last good weights", err)
+        self.assertFinite(self.weights("m.pth"))
+
+    def test_a_checkpoint_that_cannot_be_written_is_a_warning_and_tried_again(self):
+        self.patch(mock.patch.object(longrun, "CHECKPOINT_MINUTES", 0))
+        tried = []
+
+        def save(value, path):
+            tried.append(path.name)
+            raise OSError("disk full")
+
+        with mock.patch.object(longrun, "save", save):
+            status, _, err = self.run_command("train", self.folder, "--output", "m.pth", *self.FAST)
+        self.assertEqual((status, err.count("warning: disk full")), (0, 4), err)
+        self.assertEqual(tried, ["m.pth.checkpoint"] * 4)
+        self.assertTrue((self.folder / "m.pth").exists())
+
+    def test_going_back_is_told_and_resumes(self):
+        options = ("--batch-size", 2, "--no-hybrid", "--learning-rate", 20, "--epochs", 4)
+        status, _, err = self.run_command("train", self.folder, "--output", "whole.pth", *options)
+        self.assertIn("back to the last good weights, with half the learning rate", err)
+        self.run_command("train", self.folder, "--output", "part.pth", "--deadline", 0, *options)
+        for _ in range(20):
+            last = self.run_command("train", self.folder, "--resume", "part.pth.checkpoint", "--deadline", 0)[0]
+            if last or not (self.folder / "part.pth.checkpoint").exists():
+                break
+        self.assertEqual(status, last)
+        self.assertSameWeights(self.weights("whole.pth"), self.weights("part.pth"))
+
+    def test_checkpoints_are_written_on_the_way(self):
+        self.patch(mock.patch.object(longrun, "CHECKPOINT_MINUTES", 0))
+        seen, save = [], longrun.save_checkpoint
+        self.patch(mock.patch.object(longrun, "save_checkpoint", lambda *a: (save(*a), seen.append(load(a[1])))))
+
+        def load(path):
+            return len(longrun.load_checkpoint(path)["training"]["history"]["loss"])
+
+        self.succeed("train", self.folder, "--output", "m.pth", *self.FAST)
+        self.assertEqual(seen, [1, 2, 3, 4])
+
+
+@thorough
+class TestKilled(CommandCase):
+    CODE = """
+import sys
+from Miniproject_1 import model
+from Miniproject_1.__main__ import main
+from Miniproject_1.others.training import longrun
+model.LBFGS_STEPS, longrun.CHECKPOINT_MINUTES = 2, 0
+print("ready", flush=True)
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
+    def test_killed_at_random_moments_and_resumed_it_ends_the_same(self):
+        """20 kills, each within a second of the training's start; then the training is left alone."""
+        import random
+        import time
+
+        pairs = [random_images(16, 16, 16, seed=seed) for seed in (1, 2)]
+        torch.save(pairs, str(self.folder / "pairs.pkl"))
+        generator = random.Random(0)
+
+        def run(name, kill_after=None):
+            checkpoint = self.folder / f"{name}.checkpoint"
+            options = ["--resume", checkpoint] if checkpoint.exists() else ["--epochs", 6, "--batch-size", 2]
+            options += [] if checkpoint.exists() else ["--learning-rate", 5, "--output", name]
+            command = [sys.executable, "-c", self.CODE, "pairs.pkl", *map(str, options)]
+            environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+            with subprocess.Popen(command, cwd=str(self.folder), stdout=subprocess.PIPE, env=environment) as process:
+                process.stdout.readline()
+                if kill_after is not None:
+                    time.sleep(kill_after)
+                    process.kill()
+            return process.returncode
+
+        status = run("unbroken")
+        kills = sum(run("killed", generator.random()) == -signal.SIGKILL for _ in range(20))
+        print(f"{kills} trainings were killed before their end")
+        self.assertGreater(kills, 5)
+        self.assertEqual(run("killed"), status)
+        self.assertSameWeights(self.weights("unbroken"), self.weights("killed"))
+        self.assertEqual([path.name for path in self.folder.glob("*.part-*")], [])
+
+
+class TestRevive(TestCase):
+    def test_revived_channels_change_nothing_and_learn(self):
+        from ..training.revive import revive
+
+        model, images = Model("default"), random_images(4, 8, 8)
+        network, killed = model.network, {0: [3], 2: [0, 5], 17: [1, 2, 60], 19: [7]}
+        with torch.no_grad():
+            for index, channels in killed.items():
+                network[index].bias[channels] = -1e3
+        before = model.predict(images)
+        self.assertGreaterEqual(revive(network, images / 255), 7)  # others fed on these alone
+        self.assertLess((model.predict(images) - before).abs().max(), 1e-2)
+        self.assertEqual(revive(network, images / 255), 0)
+        revived = weights_of(network)
+        model.train(images, images, 3, False, 2, "ADAM", 0.001, progress=False)
+        for index, channels in killed.items():
+            for layer in (index, index + 2):
+                kernels = (weights[f"{layer}.weight"] for weights in (weights_of(network), revived))
+                changed, kept = (
+                    kernel.transpose(0, int((index > 4) == (layer == index)))[channels] for kernel in kernels
+                )
+                self.assertTrue((changed != kept).flatten(1).any(1).all(), layer)

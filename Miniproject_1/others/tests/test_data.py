@@ -1,0 +1,264 @@
+"""Pairs made from photographs, data files, picture files, noises."""
+
+import math
+import os
+import pickle
+import shutil
+import zlib
+
+import torch
+
+from ...model import load_file
+from ..data import files, noises, photos, pictures
+from ..data.pairs import SAMPLE, described, load_pairs, psnr
+from . import TestCase, needs_pillow, random_images, thorough
+
+
+class TestNoise(TestCase):
+    def test_noise_takes_a_pixel_of_each_block_and_clean_is_the_mean(self):
+        generator = torch.Generator().manual_seed(0)
+        crop = random_images(1, 96, 96)[0]
+        draws = torch.stack([photos.sample_blocks(crop, generator) for _ in range(400)])
+        blocks = crop.view(3, 32, 3, 32, 3).permute(0, 1, 3, 2, 4).flatten(3)  # (3, 32, 32, 9)
+        pixels = blocks[:, 5, 7].t().tolist()
+        for draw in draws[:50, :, 5, 7].tolist():
+            self.assertIn(draw, pixels)
+        self.assertEqual(len({tuple(draw) for draw in draws[:, :, 5, 7].tolist()}), 9)
+        clean = photos.average_blocks(crop)
+        self.assertLess((clean.float() - blocks.float().mean(3)).abs().max(), 0.51)
+        self.assertLess((draws.float().mean(0) - clean).abs().mean(), 5)
+
+    @needs_pillow
+    def test_other_noises_have_the_clean_image_as_their_mean(self):
+        """Missing pixels do not count, and of letters most pixels are free."""
+        clean = random_images(4, 32, 32).float().clamp(min=1)
+        generator = torch.Generator().manual_seed(0)
+        for name, (noise, _) in noises.NOISES.items():
+            with self.subTest(name):
+                draws = torch.stack([noise(clean.clone(), generator) for _ in range(300)])
+                if name == "Bernoulli":
+                    self.assertAlmostEqual((draws == 0).float().mean().item(), 0.5, delta=0.02)
+                    draws[draws == 0] = math.nan
+                mean = draws.median(0)[0] if name == "text" else draws.nanmean(0)
+                self.assertLess((mean - clean).abs().mean(), 2.0)
+
+
+@needs_pillow
+class TestPhotoPairs(TestCase):
+    def setUp(self):
+        super().setUp()
+        for index in range(3):  # each photograph has a red of its own; green and blue tell the place of a pixel
+            pixels = torch.stack(torch.meshgrid(torch.arange(120), torch.arange(100 + index), indexing="ij"))
+            pixels = torch.cat([torch.full_like(pixels[:1], 80 * index), pixels])
+            pictures.write_picture(pixels, self.folder / f"{index}.png")
+        self.paths = sorted(self.folder.glob("*.png"))
+
+    def test_a_batch_follows_from_seed_and_step_alone(self):
+        first = photos.PhotoPairs(self.paths, 8, 0.4, seed=5)
+        later = photos.PhotoPairs(self.paths, 8, 0.4, seed=5)
+        batches = [first(step) for step in (0, 1, 7)]
+        for one, other in zip(reversed(batches), (later(step) for step in (7, 1, 0))):
+            self.assertTrue(all(map(torch.equal, one, other)))
+        self.assertFalse(torch.equal(batches[0][0], batches[1][0]))
+        self.assertFalse(torch.equal(batches[0][0], photos.PhotoPairs(self.paths, 8, 0.4, seed=6)(0)[0]))
+
+    def test_images_are_two_draws_of_the_blocks_of_one_crop(self):
+        noisy_1, noisy_2 = photos.PhotoPairs(self.paths, 200, small_crops=0.5)(0)
+        self.assertEqual((noisy_1.shape, noisy_1.dtype), ((200, 3, 32, 32), torch.uint8))
+        self.assertEqual(set(noisy_1[:, 0].flatten().tolist()), {0, 80, 160})
+        kinds, blocks = set(), set()
+        for first, second in zip(noisy_1.int(), noisy_2.int()):
+            self.assertEqual(len(first[0].unique()), 1)
+            rows, columns = first[1:]
+            transposed = (rows[0] - rows[-1]).abs().float().mean() < (rows[:, 0] - rows[:, -1]).abs().float().mean()
+            kinds.add((bool(transposed), bool(rows[0, 0] > rows[-1, -1]), bool(columns[0, 0] > columns[-1, -1])))
+            step = ((rows.max() - rows.min()) / 31).round().item()  # pixels from block to block: their side
+            blocks.add(step)
+            self.assertLess((first - second).abs().max(), step + 1)  # in one block, so less than its side apart
+            self.assertGreater((first - second).abs().float().mean(), 0.1)  # drawn independently
+        self.assertEqual(len(kinds), 8)
+        self.assertEqual(blocks, {2, 3})
+
+    def test_the_mean_of_many_draws_is_the_clean_image(self):
+        """All pixels of a block are taken equally often: place within the block, over many pairs."""
+        noisy, _ = photos.PhotoPairs(self.paths, 4000)(3)
+        differences = noisy[:, 1:].int().diff(dim=3).abs().float()
+        large = differences.mean((2, 3)).amax(1)  # along the axis that grows
+        self.assertAlmostEqual(large[large < 2.5].mean().item(), 2, delta=0.05)
+
+
+@needs_pillow
+class TestPictures(TestCase):
+    def test_every_kind_is_read(self):
+        from PIL import Image, TiffImagePlugin
+
+        pixels = random_images(1, 5, 4)[0]
+        path = self.folder / "picture.png"
+        pictures.write_picture(pixels, path)
+        plain = Image.open(str(path))
+        grey = plain.convert("L")
+        same_in_all = torch.tensor(list(grey.tobytes())).view(1, 5, 4).expand(3, 5, 4)
+        gradient = Image.new("I;16", (2, 1))
+        gradient.putpixel((0, 0), 65535)
+        gradient.putpixel((1, 0), 25700)
+        levels = torch.tensor([255, 100]).view(1, 1, 2).expand(3, 1, 2)
+        floats, integers = Image.new("F", (2, 1), 1.0), Image.new("I", (2, 1), 255)
+        floats.putpixel((1, 0), 100 / 255)
+        integers.putpixel((1, 0), 100)
+        tags = {}
+        for name, kind, values in (("float", 12, (0.0, 1.0)), ("integer", 9, (0, 255))):
+            tags[name] = TiffImagePlugin.ImageFileDirectory_v2()
+            for tag, value in zip((340, 341), values):
+                tags[name].tagtype[tag] = kind
+                tags[name][tag] = value
+        upside_down = Image.Exif()
+        upside_down[0x0112] = 3  # orientation: turned by 180 degrees
+        clear = plain.convert("RGBA")
+        clear.putalpha(0)
+        red = torch.tensor([255, 0, 0]).view(3, 1, 1).expand(3, 2, 2)
+        for name, image, expected, options in (
+            ("rgb.png", plain, pixels, {}),
+            ("grey.png", grey, same_in_all, {}),
+            ("palette.png", grey.convert("P"), same_in_all, {}),
+            ("16 bits.png", gradient, levels, {}),
+            ("16 bits.tif", gradient, levels, {}),
+            ("floats.tif", floats, levels, dict(tiffinfo=tags["float"])),
+            ("integers.tif", integers, levels, dict(tiffinfo=tags["integer"])),
+            ("clear.png", clear, torch.full((3, 5, 4), 255), {}),
+            ("turned.png", plain, pixels.flip((1, 2)), dict(exif=upside_down)),
+            ("single.png", Image.new("RGB", (1, 1), (1, 2, 3)), torch.tensor([1, 2, 3]).view(3, 1, 1), {}),
+            ("cmyk.tif", Image.new("CMYK", (2, 2), (0, 255, 255, 0)), red, {}),
+        ):
+            with self.subTest(name):
+                image.save(str(self.folder / name), **options)
+                self.assertEqual(pictures.read_picture(self.folder / name).tolist(), expected.tolist())
+        for name, image in (("floats 1.tif", floats), ("integers 255.tif", integers)):  # black, or white?
+            image.save(str(self.folder / name))
+            with self.assertRaisesRegex(ValueError, f"{name} .*does not say which is white"):
+                pictures.read_picture(self.folder / name)
+
+    def test_damaged_ones_are_refused(self):
+        path, noise = self.folder / "picture.png", random_images(1, 90, 90)[0]
+        pictures.write_picture(noise, path)
+        good = path.read_bytes()
+        header = good[:16] + (20_000).to_bytes(4, "big") * 2 + good[24:29]  # more pixels than Pillow trusts
+        large = header + zlib.crc32(header[12:29]).to_bytes(4, "big") + good[33:]
+        for content in (large, *(good[:length] for length in range(0, len(good) - 100, 1000))):
+            path.write_bytes(content)
+            with self.assertRaisesRegex(ValueError, "picture.png cannot be read"):
+                pictures.read_picture(path)
+
+
+class TestFiles(TestCase):
+    def test_outputs_are_checked_before_any_work(self):
+        there = self.folder / "there.txt"
+        there.write_text("mine")
+        for path, words in (
+            (self.folder, "is a folder"),
+            (self.folder / "no" / "o.png", "no does not exist"),
+            (there / "o.png", "does not exist"),
+            (there, "exists already.*--overwrite"),
+            (self.folder / ("a" * 300), "name too long|exists|written"),
+        ):
+            with self.subTest(path.name[:9]), self.assertRaisesRegex(OSError, words):
+                files.check_output(path)
+        self.assertEqual(files.check_output(there, overwrite=True), there)
+        self.assertEqual(files.check_output(self.folder / "free"), self.folder / "free")
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["there.txt"])
+        self.assertEqual(there.read_text(), "mine")
+
+    def test_what_was_there_stays_until_the_new_file_is_whole(self):
+        path = self.folder / "file.pth"
+        path.write_bytes(b"good")
+        for error in (KeyboardInterrupt, ValueError, OSError):
+            with self.assertRaises(error), files.replaced(path) as temporary:
+                temporary.write_bytes(b"half")
+                self.assertEqual((path.read_bytes(), temporary.suffix), (b"good", ".pth"))
+                raise error
+            self.assertEqual([each.read_bytes() for each in self.folder.iterdir()], [b"good"])
+
+    def test_links_and_permissions_stay(self):
+        target, link = self.folder / "target", self.folder / "link"
+        target.write_bytes(b"old")
+        target.chmod(0o640)
+        link.symlink_to(target)
+        files.save([1], link)
+        self.assertTrue(link.is_symlink())
+        self.assertEqual((load_file(target), target.stat().st_mode & 0o777), ([1], 0o640))
+
+    def test_no_file_of_the_users_is_touched(self):
+        names = ("m.pth.part", "part-m.pth", ".m.pth.part", "m.pth.tmp", ".part-m.pth")
+        for name in names:
+            (self.folder / name).write_text("mine")
+        files.save([1], self.folder / "m.pth")
+        self.assertEqual({path.name for path in self.folder.iterdir()}, {*names, "m.pth"})
+        for name in names:
+            self.assertEqual((self.folder / name).read_text(), "mine")
+
+    @thorough
+    def test_a_full_disk_leaves_the_file_that_was_there(self):
+        """The limit on the size of a file stands for a full disk."""
+        code = """
+import resource, sys, torch
+from pathlib import Path
+from Miniproject_1.model import Model
+from Miniproject_1.others.data.files import save
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+path = Path(sys.argv[1])
+path.write_bytes(b"good")
+try:
+    save(Model().network.state_dict(), path)
+except OSError as error:
+    assert f"{path} cannot be written" in str(error), error
+else:
+    raise AssertionError("no error")
+assert path.read_bytes() == b"good" and len(list(path.parent.iterdir())) == 1
+"""
+        self.python(code, self.folder / "file")
+
+    def test_data_files_are_checked(self):
+        good = random_images(2, 4, 4)
+        for name, content in dict(
+            single=good, floats=(good.float(), good), shapes=(good, good[:1]), three=[good] * 3
+        ).items():
+            torch.save(content, str(self.folder / name))
+            with self.assertRaisesRegex(ValueError, f"{name} must hold two uint8 tensors"):
+                load_pairs(self.folder / name, "")
+        torch.save([good, good], str(self.folder / "val_data.pkl"))
+        self.assertTrue(torch.equal(load_pairs(self.folder, "val_data.pkl")[0], good))
+        with self.assertRaisesRegex(FileNotFoundError, "train_data.pkl does not exist"):
+            load_pairs(self.folder, "train_data.pkl")
+
+    def test_a_pickle_that_runs_code_is_refused(self):
+        marker, path = self.folder / "executed", self.folder / "attack"
+
+        class Attack:
+            def __reduce__(self):
+                return os.mkdir, (str(marker),)
+
+        for write in (lambda: torch.save(Attack(), str(path)), lambda: path.write_bytes(pickle.dumps(Attack()))):
+            write()
+            with self.assertRaisesRegex(ValueError, "attack"):
+                load_file(path)
+        self.assertFalse(marker.exists())
+
+    @thorough
+    def test_data_cut_off_anywhere_are_refused(self):
+        path = self.folder / "truncated"
+        shutil.copy(str(SAMPLE / "val_data.pkl"), str(path))
+        for length in range(path.stat().st_size - 1, -1, -1000):
+            os.truncate(str(path), length)
+            with self.assertRaisesRegex(ValueError, "truncated"):
+                load_pairs(path, "")
+
+
+class TestScores(TestCase):
+    def test_psnr_is_the_courses(self):
+        images, clean = random_images(3, 4, 4), random_images(3, 4, 4, seed=1)
+        error = ((images.double() - clean.double()) / 255).square().mean((1, 2, 3))
+        self.assertTrue(torch.allclose(psnr(images, clean).double(), -10 * error.log10(), atol=1e-5))
+
+    def test_exact_images_are_counted_apart(self):
+        self.assertEqual(described(torch.tensor([20.0, 30.0])), " 25.00 dB")
+        self.assertEqual(described(torch.tensor([20.0, math.inf, 30.0])), " 25.00 dB (1 exact, not in the mean)")
+        self.assertEqual(described(torch.tensor([math.inf])), "   all exact")
