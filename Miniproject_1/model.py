@@ -425,9 +425,7 @@ def load_file(path):
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except Exception as error:  # damaged pickles raise nearly everything
-        kind = (
-            "holds objects" if any(f"nsupported {word}" in str(error) for word in ("global", "class")) else "is damaged"
-        )
+        kind = "holds objects" if "nsupported glob" in str(error) or "nsupported cl" in str(error) else "is damaged"
         raise ValueError(f"{path} {kind}: it must hold tensors, as by torch.save(network.state_dict())") from error
 
 

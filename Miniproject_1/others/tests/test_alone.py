@@ -94,7 +94,18 @@ class TestAlone(AloneCase):
             elif isinstance(node, ast.ImportFrom):
                 names.add(str(node.module).split(".")[0])
                 relative += [node.module] if node.level else []
-        allowed = {"collections", "contextlib", "copy", "functools", "importlib", "math", "operator", "pathlib", "sys"}
+        allowed = {
+            "collections",
+            "contextlib",
+            "copy",
+            "functools",
+            "importlib",
+            "math",
+            "operator",
+            "pathlib",
+            "re",
+            "sys",
+        }
         self.assertLessEqual(names, allowed | {"time", "torch", "warnings", "zipfile"})
         self.assertEqual(relative, [])
 
