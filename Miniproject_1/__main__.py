@@ -11,7 +11,7 @@ if not __package__:  # run as `python Miniproject_1`
 
 from .model import OPTIMIZERS, WEIGHTS, Model, Pairs, Training, check_number
 from .others.data.files import check_output, replaced, save, say
-from .others.data.pairs import SAMPLE, described, evaluate, load_pairs
+from .others.data.pairs import SAMPLE, described, evaluate, load_pairs, places_in_sample
 from .others.data.photos import make_data
 from .others.data.pictures import check_picture_output, comparison, read_picture, write_picture
 from .others.training import longrun
@@ -20,7 +20,6 @@ from .others.training.muon import Muon
 from .others.training.revive import revive
 
 ALL_OPTIMIZERS = {**OPTIMIZERS, "Muon": Muon}
-SHOWN = 12  # images in denoised.png
 LOOKED_AT = 200  # images, for channels that are zero everywhere
 TRAIN_DEFAULTS = dict(
     epochs=1, pairs=None, batch_size=50, optimizer="momAGD", hybrid=True, learning_rate=0.05, final_learning_rate=0.0,
@@ -35,9 +34,10 @@ def demonstrate(options):
     noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
     denoised, *scores = evaluate(model, noisy, clean)
     report(*scores)
-    shown = slice(0, len(noisy), len(noisy) // SHOWN)
-    write_picture(comparison([noisy[shown], denoised[shown], clean[shown]]), options.output)
-    print(f"{options.output} shows some of them: noisy above, denoised in the middle, clean below")
+    shown = places_in_sample()[:, 0]  # an image of each photograph
+    rows = [images[shown] for images in (noisy, denoised, clean)]
+    write_picture(comparison(rows, labels=("noisy", "denoised", "clean")), options.output)
+    print(f"{options.output} shows one image of each photograph: noisy, denoised and clean")
 
 
 def evaluate_data(options):

@@ -10,6 +10,16 @@ from ...model import load_file
 SAMPLE = Path(__file__).resolve().parent / "sample"  # photographs that may be shipped; sources.md lists them
 
 
+def places_in_sample():
+    """Which images of the sample's val_data.pkl show the same photograph: a tensor (15, 14), a row for each.
+
+    `make_data` drew them so: the order of all 21 photographs first, then the places of the 210 pairs.
+    """
+    generator = torch.Generator().manual_seed(0)
+    torch.randperm(21, generator=generator)
+    return torch.randperm(210, generator=generator).view(15, 14)
+
+
 def psnr(images, reference):
     """Peak signal-to-noise ratio of each image, in dB; infinite where they are equal.
 

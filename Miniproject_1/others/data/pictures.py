@@ -8,6 +8,8 @@ import torch
 
 from .files import check_output, replaced
 
+LABEL_WIDTH = 100  # pixels
+
 
 def pillow():
     """Pillow's `Image` and `ImageOps`, or an error that says what to install."""
@@ -104,13 +106,14 @@ def write_picture(image, path):
         Image.frombytes("RGB", (width, height), data).save(temporary)
 
 
-def comparison(rows, scale=4, gap=8):
+def comparison(rows, scale=4, gap=8, labels=()):
     """Lay images out in a grid, one row for each batch, every pixel a square of `scale` pixels.
 
     Args:
         rows: tensors (N, 3, H, W) of equal shape, values 0 to 255: noisy, denoised and clean, say.
         scale: pixels for one pixel.
         gap: white pixels between the images.
+        labels: a word for each row, written at its left.
 
     Returns:
         float32 tensor (3, height, width).
@@ -120,4 +123,15 @@ def comparison(rows, scale=4, gap=8):
         images = images.detach().cpu().float().repeat_interleave(scale, 2).repeat_interleave(scale, 3)
         padded = torch.nn.functional.pad(images, (gap, 0, gap, 0), value=255.0)
         lines.append(torch.cat(list(padded), 2))  # (3, height, width)
-    return torch.nn.functional.pad(torch.cat(lines, 1), (0, gap, 0, gap), value=255.0)
+    grid = torch.nn.functional.pad(torch.cat(lines, 1), (0, gap, 0, gap), value=255.0)
+    if not labels:
+        return grid
+    Image, _ = pillow()
+    from PIL import ImageDraw
+
+    margin = Image.new("L", (LABEL_WIDTH, grid.shape[1]), 255)
+    for number, label in enumerate(labels):
+        middle = (number + 0.5) * (grid.shape[1] - gap) / len(labels)
+        ImageDraw.Draw(margin).text((gap, middle), label, fill=0, anchor="lm", font_size=LABEL_WIDTH / 5)
+    margin = torch.frombuffer(bytearray(margin.tobytes()), dtype=torch.uint8).view(-1, LABEL_WIDTH)
+    return torch.cat([margin.float().expand(3, -1, -1), grid], 2)

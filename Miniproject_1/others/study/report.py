@@ -17,7 +17,7 @@ import torch
 
 from ...model import Model, Pairs, build_network
 from ..data.noises import NOISES
-from ..data.pairs import SAMPLE, load_pairs, psnr
+from ..data.pairs import SAMPLE, load_pairs, places_in_sample, psnr
 from ..data.pictures import comparison, read_picture, write_picture
 from .experiments import BASELINE, EXPERIMENTS, SCALES
 from .figures import RESULTS, draw_all, load, mean, runs_of
@@ -127,13 +127,16 @@ def draw_pictures(folder):
     noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
     model = Model()
     model.load_pretrained_model()
-    order = psnr(model.predict(noisy, average=False).cpu(), clean).argsort().tolist()
-    cases = [order[-1], order[len(order) // 2], *order[:3]]  # best, median, three worst
-    shown = [*cases, *order[len(order) // 4 :: len(order) // 8][:6]]
-    noisy, clean = noisy[shown], clean[shown]
-    denoised = model.predict(noisy).cpu()
-    for name, part in (("cases", slice(5)), ("examples", slice(5, None))):
-        write_picture(comparison([images[part] for images in (noisy, denoised, clean)]), folder / f"{name}.png")
+    denoised, photographs = model.predict(noisy).cpu(), places_in_sample()
+    scores = psnr(denoised, clean)
+    order = scores[photographs].mean(1).argsort()  # of the photographs, worst first
+    cases = [photographs[number][scores[photographs[number]].argsort()[7]].item() for number in order.tolist()]
+    cases = [cases[-1], cases[len(cases) // 2], *cases[:3]]  # best, median, three worst
+    labels = dict(labels=("noisy", "denoised", "clean"))
+    for name, places in (("cases", cases), ("examples", photographs[4:10, 1]), ("strip", photographs[:12, 0])):
+        rows = [images[places] for images in (noisy, denoised, clean)]
+        write_picture(comparison(rows, **labels), folder / f"{name}.png")
+    noisy, clean, denoised = noisy[cases], clean[cases], denoised[cases]
 
     pairs = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
     flipped, _ = Pairs(*pairs, flips=["vertical"], flip_fraction=1, swap=False)(0)
