@@ -1,6 +1,6 @@
 """The course's grading checks, then the tests of this project.
 
-    python test.py [-p PROJECT_FOLDER] [-d DATA_FOLDER] [--thorough] [NAME ...]
+    python test.py [-p PROJECT_FOLDER] [-d DATA_FOLDER] [--thorough] [--failfast] [NAME ...]
 
 The grading checks use `train_data.pkl` and `val_data.pkl` of DATA_FOLDER, which trains for a whole epoch; without -d
 they take the embedded sample and a short training. The tests are those of `Miniproject_1/others/tests/`; `--thorough`
@@ -19,6 +19,7 @@ PARSER = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 PARSER.add_argument("-p", "--project-path", type=Path, default=Path(__file__).parent, help="the project's folder")
 PARSER.add_argument("-d", "--data-path", type=Path, help="the folder of train_data.pkl and val_data.pkl")
 PARSER.add_argument("--thorough", action="store_true", help="also run the slow tests")
+PARSER.add_argument("--failfast", action="store_true", help="stop at the first failure")
 PARSER.add_argument("names", nargs="*", metavar="NAME", help="what to run; by default all")
 OPTIONS = PARSER.parse_args() if __name__ == "__main__" else PARSER.parse_args([])
 PROJECT = OPTIONS.project_path.resolve()
@@ -108,7 +109,7 @@ def chosen_tests():
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    result = unittest.TextTestRunner(verbosity=2).run(chosen_tests())
+    result = unittest.TextTestRunner(verbosity=2, failfast=OPTIONS.failfast).run(chosen_tests())
     failed = len({getattr(test, "test_case", test).id() for test, _ in result.failures + result.errors})
     passed = result.testsRun - failed - len(result.skipped)
     print(f"{passed} passed, {failed} failed" + (f", {len(result.skipped)} skipped" if result.skipped else ""))
