@@ -154,8 +154,7 @@ def _gather(images, size, padding):
     images = F.pad(images, (0, 0, padding, right, padding, below))
     image, row, column, _ = images.stride()
     windows = images.as_strided(
-        (window, window, number, rows, columns, channels),
-        (row, column, image, TILE * row, TILE * column, 1),
+        (window, window, number, rows, columns, channels), (row, column, image, TILE * row, TILE * column, 1)
     )
     return windows.reshape(window**2, -1), (number, rows, columns)
 

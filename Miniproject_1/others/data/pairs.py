@@ -79,3 +79,10 @@ def evaluate(model, noisy, clean, average=True):
     denoised = model.predict(noisy, average=average, progress=len(noisy) >= 1000).cpu()
     speed = len(noisy) / (time.perf_counter() - start)
     return denoised, speed, psnr(noisy, clean), psnr(denoised, clean)
+
+
+def report(speed, before, after):
+    """Print what `evaluate` found."""
+    print(f"{len(before)} images, {speed:.0f} a second")
+    print(f"noisy    {described(before)} PSNR, mean over images")
+    print(f"denoised {described(after)}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from ...model import FLIPS, check_number, track
+from ...model import FLIPS, LARGEST_SEED, check_number, track
 from .files import check_output, save
 from .pictures import pillow, read_picture
 
@@ -222,24 +222,15 @@ def make_data(
         ValueError: a number is out of range, or there are too few photographs to split.
         OSError: `photos` is not a folder, or `out` cannot be written.
     """
-    wanted = {"val_data.pkl": ("num_validation", num_validation), "train_data.pkl": ("num_train", num_train)}
-    numbers = {file: check_number(name, number, 0, whole=True) for file, (name, number) in wanted.items()}
-    if not any(numbers.values()):
-        raise ValueError("the numbers of pairs must not both be zero")
-    for name, share in dict(validation_share=validation_share, small_crops=small_crops, gaussian=gaussian).items():
-        check_number(name, share, 0, 1)
-    check_number("target_draws", target_draws, 1, whole=True)
-    if shrink is not None:
-        check_number("shrink", shrink, 1, whole=True)
-    if not Path(photos).is_dir():
-        raise NotADirectoryError(f"{photos} is not a folder of photographs")
+    shares = dict(validation_share=validation_share, small_crops=small_crops, gaussian=gaussian)
+    numbers = check_data(photos, num_train, num_validation, shares, target_draws, shrink)
+    generator = torch.Generator().manual_seed(check_number("seed", seed, 0, LARGEST_SEED, whole=True))
     pillow()
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, number in numbers.items():
         if number:
             check_output(Path(out) / name, overwrite)
     paths = readable_photos(distinct_photos(photos), shrink, report)
-    generator = torch.Generator().manual_seed(seed)
     order = [paths[i] for i in torch.randperm(len(paths), generator=generator).tolist()]
     num_kept = round(validation_share * len(paths))
     if num_validation and num_train:
@@ -257,3 +248,19 @@ def make_data(
         if number:
             save(make_pairs(part, number, draw, generator, small, shrink, name), Path(out) / name)
             report(f"{Path(out) / name}: {number} pairs from {len(part)} photographs")
+
+
+def check_data(photos, num_train, num_validation, shares, target_draws, shrink):
+    """Raise unless the arguments are as `make_data` wants them; returns the number of pairs in each file."""
+    wanted = {"val_data.pkl": ("num_validation", num_validation), "train_data.pkl": ("num_train", num_train)}
+    numbers = {file: check_number(name, number, 0, whole=True) for file, (name, number) in wanted.items()}
+    if not any(numbers.values()):
+        raise ValueError("the numbers of pairs must not both be zero")
+    for name, share in shares.items():
+        check_number(name, share, 0, 1)
+    check_number("target_draws", target_draws, 1, whole=True)
+    if shrink is not None:
+        check_number("shrink", shrink, 1, whole=True)
+    if not Path(photos).is_dir():
+        raise NotADirectoryError(f"{photos} is not a folder of photographs")
+    return numbers

@@ -7,11 +7,13 @@ median of its runs. The same weights and batches; the plain network in its defau
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import datetime, timezone
 from functools import partial
@@ -22,14 +24,19 @@ import torch
 import torch.nn.functional as F
 
 from ... import model as module
-from ...model import Model, forward
+from ...model import Model, Pairs, Training, forward
 from ..data.pairs import SAMPLE, load_pairs
+from ..data.photos import PhotoPairs
+from ..data.pictures import write_picture
 from ..fast import TILE, TILES_AT_ONCE, conv2d
+from ..training.command import ALL_OPTIMIZERS
+from ..training.crops import Crops
 
 RESULTS = Path(__file__).resolve().parent / "results" / "benchmark.json"
 CHANNELS = (3, 64, 64, 128, 256, 512, 256, 128, 64, 64, 3)
 WINOGRAD_LAYERS = ((128, 256, 2, 4), (256, 256, 3, 4), (256, 128, 2, 3))  # channels, outputs, kernel, growth
 CURVE_STEPS = 200
+PHOTOGRAPHS = 200
 
 
 def seconds(runs, *functions):
@@ -153,14 +160,8 @@ def measure_bfloat16(model):
     return times
 
 
-def measure_limit(model):
-    """Where a training step of 100 images goes: its matrix products alone, on operands that are there already.
-
-    The first line is what the arithmetic needs where this machine multiplies fastest; the next ones what the shapes of
-    the products allow; what remains of the step passes over memory.
-    """
-    number, size, network = 100, 32, model.network
-    batch = torch.rand(2, number, 3, size, size).unbind()
+def products_of_a_step(number, size):
+    """The matrix products of Winograd's layers over channels, and of its transforms: (times, function ...) each."""
     products, transforms = [], []
     for channels, outputs, kernel_size, growth in WINOGRAD_LAYERS:
         window, side = (TILE + kernel_size - 1) ** 2, -(-(size + growth) // TILE)
@@ -187,6 +188,18 @@ def measure_limit(model):
                 lambda a=to_output, b=out: a.t() @ b,
             )
         )
+    return products, transforms
+
+
+def measure_limit(model):
+    """Where a training step of 100 images goes: its matrix products alone, on operands that are there already.
+
+    The first line is what the arithmetic needs where this machine multiplies fastest; the next ones what the shapes of
+    the products allow; what remains of the step passes over memory.
+    """
+    number, size, network = 100, 32, model.network
+    batch = torch.rand(2, number, 3, size, size).unbind()
+    products, transforms = products_of_a_step(number, size)
 
     def all_of(groups):
         return sum(times * sum(seconds(5, *functions)) for times, *functions in groups)
@@ -275,17 +288,28 @@ def measure_epoch(model):
     return dict(minutes=taken / 60, peak_gb=memory)
 
 
+def measure_pairs(model):
+    """Drawing a batch of 16 pairs from photographs, beside the bfloat16 training step that it feeds: seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(PHOTOGRAPHS):  # of a usual size, and together larger than any cache
+            write_picture(torch.randint(256, (3, 375, 500), dtype=torch.uint8), Path(folder) / f"{number}.bmp")
+        pairs = PhotoPairs(sorted(Path(folder).iterdir()), batch_size=16, small_crops=0.4)
+    steps = itertools.count()
+    training = Training(model.network, lambda step: pairs(0), 10**6, False, ALL_OPTIMIZERS["Muon"], 0.0, bfloat16=True)
+    draw, step = seconds(9, lambda: pairs(next(steps)), lambda: next(training))
+    print(
+        f"drawing 16 pairs: {1000 * draw:.1f} ms; a step with them: {1000 * step:.0f} ms, {draw / step:.1%} for drawing"
+    )
+    return dict(draw_seconds=draw, step_seconds=step)
+
+
 def measure_curves(model):
     """The loss of the same training, plain and ours: 200 steps of 8 crops of 16 x 16."""
-    pairs = load_pairs(SAMPLE, "train_data.pkl")
-    settings = dict(batch_size=8, crop=16, hybrid=False, progress=False)
-    epochs = -(-CURVE_STEPS * settings["batch_size"] // len(pairs[0]))
+    pairs = Crops(Pairs(*load_pairs(SAMPLE, "train_data.pkl"), batch_size=8), 16)
     curves = {}
     for name, function in (("plain", lambda network, images, *_: network.train()(images)), ("ours", forward)):
         with mock.patch.object(module, "forward", function):
-            trained = Model()
-            trained.train(*pairs, epochs, **settings)
-        curves[name] = trained.history["loss"][:CURVE_STEPS]
+            curves[name] = [loss for loss, *_ in Training(Model().network, pairs, CURVE_STEPS, hybrid=False)]
     furthest = max(abs(a - b) / b for a, b in zip(curves["ours"], curves["plain"]))
     print(f"loss over {len(curves['plain'])} steps: ours departs from the plain one's by at most {furthest:.1e} of it")
     return curves
@@ -298,6 +322,7 @@ PARTS = dict(
     limit=measure_limit,
     layers=measure_layers,
     growth=measure_growth,
+    pairs=measure_pairs,
     curves=measure_curves,
     epoch=measure_epoch,
 )

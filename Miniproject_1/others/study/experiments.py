@@ -4,9 +4,7 @@ from torch import nn
 
 from ...model import FLIPS, INITIALIZATIONS, OPTIMIZERS, build_network
 from ..data.noises import NOISES
-from ..training.muon import Muon
 
-ALL_OPTIMIZERS = {**OPTIMIZERS, "Muon": Muon}
 CONSISTENCY = dict(batch_size=1, hybrid=False, optimizer="L-BFGS", learning_rate=1.0, final_learning_rate=1.0, flips=())
 BASELINE = dict(
     layers="two each",  # see `variant_network`

@@ -14,8 +14,9 @@ from ..data.noises import NOISES
 from ..data.pairs import SAMPLE, load_pairs, psnr
 from ..data.photos import average_blocks, distinct_photos, random_crop, readable_photos, sample_blocks
 from ..data.pictures import comparison, read_picture, write_picture
+from ..training.command import ALL_OPTIMIZERS
 from ..training.crops import Crops
-from .experiments import ALL_OPTIMIZERS, BASELINE, CONSISTENCY, variant_network
+from .experiments import BASELINE, CONSISTENCY, variant_network
 
 RESULTS = Path(__file__).resolve().parent / "results" / "study"
 VALIDATION_IMAGES = 100

@@ -1,0 +1,141 @@
+"""The `train` command: its options, and a training from data files to weights that loses nothing on the way."""
+
+import json
+from pathlib import Path
+
+from ...model import OPTIMIZERS, Model, Pairs, Training, check_number
+from ..data.files import check_output, replaced, save, say
+from ..data.pairs import evaluate, load_pairs, report
+from . import longrun
+from .crops import Crops
+from .muon import Muon
+from .revive import revive
+
+ALL_OPTIMIZERS = {**OPTIMIZERS, "Muon": Muon}
+LOOKED_AT = 200  # images, for channels that are zero everywhere
+DEFAULTS = dict(
+    epochs=1, pairs=None, batch_size=50, optimizer="momAGD", hybrid=True, learning_rate=0.05, final_learning_rate=0.0,
+    decay=1.0, momentum=0.9, crop=None, swap=True, bfloat16=False, seed=0,
+)  # fmt: skip
+
+
+def add_options(parser):
+    """Add the options of `train`; what is not given becomes None."""
+    parser.add_argument("--output", type=Path, metavar="FILE", help="weights to write; default: trained.pth")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="weights to start from; default: fresh ones")
+    parser.add_argument("--deadline", type=float, metavar="MINUTES", help="stop by then, with a checkpoint")
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE",
+        help="checkpoint (OUTPUT.checkpoint) of a training that was stopped; brings the options it was begun with",
+    )  # fmt: skip
+    parser.add_argument("--revive", action="store_true", help="first draw anew the channels that are zero everywhere")
+
+    def setting(name, kind, metavar, text):
+        default = DEFAULTS[name]
+        text += "" if default is None else f"; default: {default}"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
+
+    def switch(name, to, value, text):
+        parser.add_argument(name, dest=to, action="store_const", const=value, help=text)
+
+    setting("epochs", int, "N", "passes over the pairs")
+    setting("pairs", int, "N", "take only the first N pairs")
+    setting("batch_size", int, "N", "pairs in a step")
+    parser.add_argument("--optimizer", choices=ALL_OPTIMIZERS, help="how the weights are changed; default: momAGD")
+    switch("--no-hybrid", "hybrid", False, "do not begin with 5 iterations of L-BFGS")
+    setting("learning_rate", float, "X", "at the beginning; ADAM wants 0.001, Muon 0.002")
+    setting("final_learning_rate", float, "X", "at the end")
+    setting("decay", float, "X", "share of the steps, at the end, in which the learning rate falls")
+    setting("momentum", float, "X", "of all but SGD and L-BFGS")
+    setting("crop", int, "PIXELS", "train on random squares of this side")
+    switch("--no-swap", "swap", False, "input and target never change places; for data with --target-draws")
+    switch("--bfloat16", "bfloat16", True, "compute in this type: twice as fast where it is built in")
+    setting("seed", int, "N", "of all random choices")
+
+
+def train(options):
+    """Train on pairs of noisy images, and write the weights; returns the exit status."""
+    if options.deadline is not None:
+        check_number("deadline", options.deadline, 0)
+    saved = longrun.load_checkpoint(options.resume) if options.resume else None
+    settings = settings_of(options, saved)
+    output, history, checkpoint = outputs_of(options, saved)
+    images = load_pairs(options.data, "train_data.pkl")
+    if settings["pairs"] is not None:
+        number = check_number("pairs", settings["pairs"], 1, len(images[0]), whole=True)
+        images = [part[:number] for part in images]
+    model, training = start(options, settings, images, saved)
+    about = dict(settings=settings, data=fingerprint(images), output=str(output.resolve()))
+    how_to_go_on = f"continue with: train {options.data} --output {output} --resume {checkpoint}"
+    try:
+        ended = longrun.run(training, checkpoint, about, options.deadline)
+    except Exception:
+        if training.history["loss"]:
+            save(training.good, output)
+            say(f"{output} has the last good weights")
+        raise
+    if ended == longrun.INTERRUPTED:
+        say(f"interrupted; {how_to_go_on}")
+        return 130
+    save(training.good if ended == longrun.DEADLINE else model.network.state_dict(), output)
+    with replaced(history) as temporary:
+        temporary.write_text(json.dumps(dict(settings=settings, history=training.history)) + "\n")
+    print(f"{output}: weights after {len(training.history['loss'])} steps; {history}: loss of each")
+    if ended == longrun.DEADLINE:
+        print(f"stopped at the deadline; {how_to_go_on}")
+    else:
+        checkpoint.unlink(missing_ok=True)
+    validation = options.data.parent if options.data.is_file() else options.data
+    if (validation / "val_data.pkl").exists():
+        model.load_pretrained_model(output)
+        report(*evaluate(model, *load_pairs(validation, "val_data.pkl"))[1:])
+    return 0
+
+
+def settings_of(options, saved):
+    """The settings of a training: defaults and options, or the checkpoint's, which no option may contradict."""
+    given = {name: value for name, value in vars(options).items() if name in DEFAULTS and value is not None}
+    settings = saved["about"]["settings"] if saved else {**DEFAULTS, **given}
+    for name, value in given.items():
+        if value != settings[name]:
+            raise ValueError(f"--resume: this training was begun with {name} = {settings[name]}, not {value}")
+    return settings
+
+
+def outputs_of(options, saved):
+    """Paths of weights, history and checkpoint, if they are free, this training's own, or may be overwritten."""
+    output = options.output or Path(saved["about"]["output"] if saved else "trained.pth")
+    history, checkpoint = (output.with_name(output.name + ending) for ending in (".json", ".checkpoint"))
+    own = bool(saved) and Path(saved["about"]["output"]) == output.resolve()
+    if checkpoint.exists() and not own and not options.overwrite:
+        raise FileExistsError(
+            f"{checkpoint} exists: continue that training with --resume {checkpoint}, or choose another --output"
+        )
+    return [check_output(path, options.overwrite or own) for path in (output, history, checkpoint)]
+
+
+def start(options, settings, images, saved):
+    """The model and its `Training`, as begun or as resumed."""
+    model = Model(seed=settings["seed"], device=options.device)
+    if options.start:
+        model.load_pretrained_model(options.start)
+    if options.revive and not saved:
+        number = revive(model.network, images[0][:LOOKED_AT].to(model.device) / 255, settings["seed"])
+        print(f"channels that were zero everywhere and are drawn anew: {number}", flush=True)
+    pairs = Pairs(*images, **{name: settings[name] for name in ("batch_size", "swap", "seed")})
+    steps = check_number("epochs", settings["epochs"], 1, whole=True) * len(pairs)
+    if settings["crop"] is not None:
+        pairs = Crops(pairs, settings["crop"], settings["seed"])
+    names = ("hybrid", "learning_rate", "final_learning_rate", "decay", "momentum", "bfloat16")
+    rest = {name: settings[name] for name in names}
+    training = Training(model.network, pairs, steps, optimizer=ALL_OPTIMIZERS[settings["optimizer"]], **rest)
+    if saved:
+        if saved["about"]["data"] != fingerprint(images):
+            raise ValueError(f"--resume: {options.resume} was begun with other pairs than those of {options.data}")
+        training.load_state_dict(saved)
+    return model, training
+
+
+def fingerprint(images):
+    """Numbers that tell training sets apart: the shape, and for each tensor the sum of its pixels."""
+    return dict(shape=list(images[0].shape), sums=[int(part.sum()) for part in images])
