@@ -15,6 +15,8 @@ from .others.data.photos import make_data
 from .others.data.pictures import check_picture_output, comparison, read_picture, write_picture
 from .others.training import command as training
 
+NAMES = {"train-pairs": "num_train", "validation-pairs": "num_validation"}
+
 
 def demonstrate(options):
     """Denoise the embedded sample; print the scores, write a picture."""
@@ -46,19 +48,8 @@ def denoise(options):
 
 def make(options):
     """Build data files from photographs."""
-    make_data(
-        options.photos,
-        options.out,
-        num_train=options.train_pairs,
-        num_validation=options.validation_pairs,
-        validation_share=options.validation_share,
-        target_draws=options.target_draws,
-        small_crops=options.small_crops,
-        gaussian=options.gaussian,
-        seed=options.seed,
-        shrink=options.shrink,
-        overwrite=options.overwrite,
-    )
+    not_of_make_data = ("run", "weights", "device", "output")
+    make_data(**{name: value for name, value in vars(options).items() if name not in not_of_make_data})
 
 
 def load_model(options):
@@ -137,7 +128,8 @@ def add_make_data(parser):
         ("shrink", int, None, "reduce photographs whose short side has more pixels"),
     ):
         text += "" if default is None else f"; default: {default}"
-        parser.add_argument(f"--{name}", type=kind, default=default, metavar="N" if kind is int else "X", help=text)
+        to, metavar = NAMES.get(name, name.replace("-", "_")), "N" if kind is int else "X"
+        parser.add_argument(f"--{name}", dest=to, type=kind, default=default, metavar=metavar, help=text)
     add_overwrite(parser)
 
 

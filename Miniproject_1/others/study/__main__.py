@@ -1,7 +1,6 @@
 """The study: every comparison of Brown et al. repeated, and taken further.
 
     python -m Miniproject_1.others.study NAME ... --photos FOLDER    run experiments; `all` runs all
-    python -m Miniproject_1.others.study plot                        draw them, from the JSON files alone
 
 An experiment trains variants that differ in one thing, from the same starts on the same batches, and writes
 `results/study/NAME.json`: of every run its settings, seed and versions, its loss after each step, the PSNR on
@@ -68,21 +67,13 @@ def perform(name, variant, settings, seed, work):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        prog="python -m Miniproject_1.others.study",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="one run for each")
     parser.add_argument("--scale", choices=SCALES, default="small", help="sizes of batches and crops")
     everything = [*MEASUREMENTS, *EXPERIMENTS]
-    parser.add_argument("names", nargs="+", metavar="NAME", help=f"plot, all, or of {', '.join(everything)}")
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"all, or of {', '.join(everything)}")
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photographs; a tenth is kept to validate on")
     options = parser.parse_args()
-    if options.names == ["plot"]:
-        from .figures import draw_all
-
-        return draw_all(Path("figures"))
     names = everything if options.names == ["all"] else options.names
     unknown = set(names) - set(everything)
     if unknown:

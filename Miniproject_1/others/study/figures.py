@@ -5,20 +5,16 @@ import json
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
-# (grey level as luminance falls, dashes, marker): lines that stay apart in greyscale
-LINES = (
-    ("#000000", "-", "o"),
-    ("#c1440e", "--", "s"),
-    ("#2a6f97", "-.", "^"),
-    ("#6a994e", ":", "D"),
-    ("#8e7dbe", (0, (5, 1)), "v"),
-    ("#bc8a00", (0, (3, 1, 1, 1, 1, 1)), "P"),
-    ("#7f7f7f", (0, (1, 1)), "X"),
-    ("#3d405b", (0, (7, 2, 1, 2)), "*"),
-    ("#d4729b", (0, (3, 3)), "<"),
-    ("#00798c", (0, (9, 2)), ">"),
-    ("#5e503f", (0, (1, 3)), "h"),
+# lines that stay apart in greyscale
+COLOURS = "#000000 #c1440e #2a6f97 #6a994e #8e7dbe #bc8a00 #7f7f7f #3d405b #d4729b #00798c #5e503f".split()
+DASHES = (
+    "-",
+    "--",
+    "-.",
+    ":",
+    *((0, each) for each in ((5, 1), (3, 1, 1, 1, 1, 1), (1, 1), (7, 2, 1, 2), (3, 3), (9, 2), (1, 3))),
 )
+LINES = list(zip(COLOURS, DASHES, "os^DvPX*<>h"))
 WIDTH = 6.7  # inches: the text of the report
 
 
@@ -201,21 +197,6 @@ def learning_curve(plt):
     return figure
 
 
-def loss_curves(plt):
-    """The same training with the plain network and with ours."""
-    if "curves" not in load("benchmark"):
-        return None
-    curves = load("benchmark")["curves"]["result"]
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 1.9))
-    axes[0].plot(curves["plain"], color="grey", lw=2.5, label="plain")
-    axes[0].plot(curves["ours"], color="black", lw=0.8, label="ours")
-    axes[0].set(yscale="log", xlabel="step", ylabel="training loss (MSE)")
-    axes[0].legend()
-    axes[1].plot([abs(a / b - 1) for a, b in zip(curves["ours"], curves["plain"])], color="black", lw=0.8)
-    axes[1].set(yscale="log", xlabel="step", ylabel="relative difference")
-    return figure
-
-
 def growth(plt):
     """Time and memory of one pass over large images."""
     if "growth" not in load("benchmark"):
@@ -242,7 +223,6 @@ FIGURES = dict(
     targets=bars("targets"),
     recipes=bars("recipes", "psnr_settled", "settled PSNR in dB"),
     learning_curve=learning_curve,
-    loss_curves=loss_curves,
     growth=growth,
 )
 

@@ -70,12 +70,6 @@ def layers():
     return rows
 
 
-def difference_of_curves(benchmark):
-    """By how much of its value the loss departs from the plain network's, at most; None: not measured."""
-    curves = benchmark.get("curves", {}).get("result")
-    return curves and f"{max(abs(ours / plain - 1) for ours, plain in zip(curves['ours'], curves['plain'])):.1e}"
-
-
 def gather_numbers():
     """All that the text quotes, numbers as they are or as text with the digits to show."""
     study = {name: {variant: summary(runs) for variant, runs in runs_of(name).items()} for name in EXPERIMENTS}
@@ -105,10 +99,8 @@ def gather_numbers():
         robustness=load("robustness"),
         steps=machine["result"],
         machine=dict(processor=machine["processor"], cores=machine["cores"], torch=machine["torch"]),
-        gflops=round(benchmark["machine"]["result"]["matrix_product_gflops"]),
         bfloat16={name: f"{benchmark['bfloat16']['result']['plain'] / taken:.1f}"
                   for name, taken in benchmark["bfloat16"]["result"].items()},
-        limit={name: f"{taken:.2f}" for name, taken in benchmark["limit"]["result"].items()},
         has_growth="growth" in benchmark,
         noises=list(NOISES),
         settings={**BASELINE, **SCALES["small"]},
@@ -118,7 +110,6 @@ def gather_numbers():
         study_minutes=round(sum(run["minutes"] for name in EXPERIMENTS for run in load(f"study/{name}"))),
         layers=layers(),
         parameters=f"{sum(parameter.numel() for parameter in build_network().parameters()):,}",
-        curves=difference_of_curves(benchmark),
     )  # fmt: skip
 
 
@@ -172,11 +163,7 @@ def build(output, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        prog="python -m Miniproject_1.others.study.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=REPORT, metavar="FILE", help="the PDF")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep figures, pictures and numbers here")
     options = parser.parse_args()

@@ -45,11 +45,7 @@ def cases(photos, data):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        prog="python -m Miniproject_1.others.study.robustness",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="folder of photographs that no training saw")
     parser.add_argument("data", type=Path, help="a val_data.pkl, or the folder that holds it")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help="the network's weights")

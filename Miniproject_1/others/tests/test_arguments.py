@@ -1,8 +1,7 @@
 """What is not as described is refused by name, before anything changes."""
 
-import contextlib
-import io
 import math
+import random
 import warnings
 
 import torch
@@ -110,56 +109,43 @@ class TestArguments(TestCase):
 
 @thorough
 class TestMadeUpImages(TestCase):
-    """Inputs that Hypothesis makes up: a good result, or an error that names the argument."""
+    """Images made up at random, 250 of them: a good result, or an error that names the argument."""
 
     def test_made_up_images(self):
-        try:
-            from hypothesis import HealthCheck, given, settings
-            from hypothesis import strategies as some
-        except ModuleNotFoundError:
-            self.skipTest("needs Hypothesis: pip install hypothesis")
-        self.model = Model()
+        choose, self.model = random.Random(0).choice, Model()
         self.model.load_pretrained_model()
-        sizes = some.sampled_from([0, 1, 1, 2, 3, 7, 12])
-        usual = some.tuples(some.integers(1, 3), some.just(3), sizes, sizes)
-        shapes = some.one_of(
-            usual, usual, usual,
-            some.lists(sizes, max_size=7).map(tuple),
-            some.sampled_from([(1, 3, 1, 700), (2, 1, 5, 5), (2, 4, 5, 5), (1, 3, 1, 1)]),
-        )  # fmt: skip
         names = ("uint8", "int16", "int64", "float16", "bfloat16", "float32", "float64", "bool", "uint16", "uint32")
-        dtypes = some.sampled_from([getattr(torch, name) for name in names if hasattr(torch, name)])
-        scales = some.sampled_from([0.0, 1.0, 255.0, 1e4, 1e9, 1e30])
-        layouts = some.sampled_from(["plain", "transposed", "strided", "expanded", "channels last", "leaf", "graph"])
-        specials = some.sampled_from([None, None, None, math.nan, math.inf, -math.inf])
-
-        @settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-        @given(shape=shapes, dtype=dtypes, scale=scales, layout=layouts, special=specials, average=some.booleans())
-        def check(shape, dtype, scale, layout, special, average):
-            images = self.make(shape, dtype, scale, layout, special)
+        dtypes = [getattr(torch, name) for name in names if hasattr(torch, name)]
+        layouts = ("plain", "transposed", "expanded", "channels last", "leaf", "graph")
+        for _ in range(250):
+            shape = [
+                choose((1, 2, 3)),
+                choose((3, 3, 3, 3, 1, 4)),
+                choose((0, 1, 1, 2, 3, 7, 12)),
+                choose((1, 2, 5, 700)),
+            ]
+            shape = shape[: choose((4, 4, 4, 4, 4, 3, 0))]
+            made = shape, choose(dtypes), choose((0.0, 1.0, 255.0, 255.0, 1e4, 1e9, 1e30)), choose(layouts)
+            images = self.make(*made, choose((None, None, None, math.nan, math.inf, -math.inf)))
             kept = images.detach().clone()
-            with warnings.catch_warnings():
+            with self.subTest(made), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self.one_prediction(images, average)
+                self.one_prediction(images, choose((True, False)))
                 self.one_training(images)
-            found, kept = (each.detach().to(torch.float64) for each in (images, kept))
-            self.assertTrue(torch.equal(torch.nan_to_num(found, nan=0.5), torch.nan_to_num(kept, nan=0.5)))
-            self.assertIsNone(images.grad if images.is_leaf else None)
-
-        check()
+                found, kept = (torch.nan_to_num(each.detach().to(torch.float64), nan=0.5) for each in (images, kept))
+                self.assertTrue(torch.equal(found, kept))
+                self.assertIsNone(images.grad if images.is_leaf else None)
 
     def make(self, shape, dtype, scale, layout, special):
         values = (torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.1) * scale
-        if special is not None and dtype.is_floating_point and values.numel():
+        if special is not None and values.numel():
             values.view(-1)[0] = special
         if not dtype.is_floating_point:
-            values = values.clamp(-(2.0**60), 2.0**60).to(torch.int64)
+            values = torch.nan_to_num(values, 0.0).clamp(-(2.0**60), 2.0**60).to(torch.int64)
         images = values.to(dtype)
         if layout == "transposed" and len(shape) > 1:
             images = images.transpose(-1, -2)
-        elif layout == "strided" and len(shape) > 0 and dtype.itemsize == 1:
-            images = torch.stack([images, images], -1)[..., 0]
-        elif layout == "expanded" and len(shape) > 0 and shape[0]:
+        elif layout == "expanded" and shape and shape[0]:
             images = images[:1].expand(shape)
         elif layout == "channels last" and len(shape) == 4:
             images = images.contiguous(memory_format=torch.channels_last)
@@ -176,15 +162,13 @@ class TestMadeUpImages(TestCase):
             return
         self.assertEqual((output.shape, output.dtype), (images.shape, torch.float32))
         self.assertTrue(torch.isfinite(output).all() and output.min() >= 0 and output.max() <= 255)
-        self.assertFalse(output.requires_grad)
 
     def one_training(self, images):
         model = Model()
-        with contextlib.redirect_stderr(io.StringIO()):
-            try:
-                model.train(images, images.detach().clone(), 1, batch_size=2, hybrid=False, progress=False)
-            except (TypeError, ValueError) as error:
-                self.assertIn("train_", str(error))
-            except FloatingPointError as error:
-                self.assertIn("has the last good weights", str(error))
+        try:
+            model.train(images, images.detach().clone(), 1, batch_size=2, hybrid=False, progress=False)
+        except (TypeError, ValueError) as error:
+            self.assertIn("train_", str(error))
+        except FloatingPointError as error:
+            self.assertIn("has the last good weights", str(error))
         self.assertFinite(weights_of(model))
