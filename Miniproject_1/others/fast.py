@@ -1,9 +1,9 @@
 """Winograd's convolution in plain `torch`, forward and backward, for a CPU.
 
-Once layers 10 and 11 are one 3 x 3 convolution, it and its two neighbours of 2 x 2 do 90 % of this
-network's arithmetic. Winograd's minimal filtering F(4 x 4, k x k) computes a 4 x 4 tile of an output
-with (k + 3)^2 products per channel pair in place of 16 k^2: 36 for 144, and 25 for 64. In one dimension,
-four outputs of a filter g of k taps come from k + 3 inputs d as
+Once layers 10 and 11 are one 3 x 3 convolution, it and its two neighbours of 2 x 2 do 90 % of this network's
+arithmetic. Winograd's minimal filtering F(4 x 4, k x k) computes a 4 x 4 tile of an output with (k + 3)^2 products per
+channel pair in place of 16 k^2: 36 for 144, and 25 for 64. In one dimension, four outputs of a filter g of k taps come
+from k + 3 inputs d as
 
     y = A [(G g) * (B d)]                                  (* elementwise)
 

@@ -1,11 +1,9 @@
 """Noisy pairs in the course's format, made from any folder of photographs.
 
-The course's noise is block sampling. A square crop of a photograph is divided into 32 x 32
-blocks of s x s pixels. The *clean* image is the mean of every block; a *noisy* image takes
-one pixel of every block at random, the same for the three channels. Two noisy versions are
-two independent draws, so the mean over draws is the clean image: all that Noise2Noise asks
-for (Lehtinen et al., 2018, https://arxiv.org/abs/1803.04189). The noise is zero in flat
-regions and large on edges and in texture.
+The course's noise is block sampling. A square crop of a photograph is divided into 32 x 32 blocks of s x s pixels. The
+*clean* image is the mean of every block; a *noisy* image takes one pixel of every block at random, the same for the
+three channels. Two noisy versions are two independent draws, so the mean over draws is the clean image: all that
+Noise2Noise asks for (Lehtinen et al., 2018, https://arxiv.org/abs/1803.04189). Flat regions have no noise.
 """
 
 import hashlib
@@ -181,39 +179,24 @@ class PhotoPairs:
         return pairs[0], pairs[1]
 
 
-def make_data(
-    photos,
-    out,
-    num_train=50_000,
-    num_validation=1_000,
-    validation_share=0.1,
-    target_draws=1,
-    small_crops=0.0,
-    gaussian=0.0,
-    seed=0,
-    shrink=None,
-    overwrite=False,
-    report=print,
-):
+def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_share=0.1, target_draws=1,
+              small_crops=0.0, gaussian=0.0, seed=0, shrink=None, overwrite=False, report=print):  # fmt: skip
     """Build `train_data.pkl` and `val_data.pkl` from a folder of photographs.
 
-    The files have the course's format: two uint8 tensors (N, 3, 32, 32) each, values 0 to
-    255, (noisy, noisy) to train on and (noisy, clean) to validate on. No photograph is in
-    both. The same photographs and seed give the same bytes.
+    The files have the course's format: two uint8 tensors (N, 3, 32, 32) each, values 0 to 255, (noisy, noisy) to train
+    on and (noisy, clean) to validate on. No photograph is in both. The same photographs and seed give the same bytes.
 
     Args:
         photos: folder of pictures; folders within it are searched too.
         out: folder to write to, made if it is not there.
         num_train, num_validation: pairs in each file. 0: the file is not written.
         validation_share: the share of the photographs kept for validation, 0 to 1.
-        target_draws: noisy versions whose mean is the second image of a pair to train on. More than one
-            make its noise smaller; it is still noisy, but input and target may not change places.
-        small_crops: share of the pairs to train on that are cut from less than 75 % of the short side, 0 to
-            1: smaller blocks, so weaker noise.
-        gaussian: share of the pairs to train on whose first image has Gaussian noise on top, 0 to 1; see `noisy_pair`.
-            As with `target_draws`, input and target may not change places.
-        seed: of the split, the crops and the noise.
-        shrink: see `read_picture`. None takes photographs in the size they have.
+        target_draws: noisy versions whose mean is the second image of a pair to train on. More than one make its noise
+            smaller; it is still noisy, but input and target may not change places.
+        small_crops: share of the pairs to train on that are cut from less than 75 % of the short side: weaker noise.
+        gaussian: share of the pairs to train on whose first image has Gaussian noise on top, see `noisy_pair`. Input
+            and target may not change places.
+        seed, shrink: of the split, the crops and the noise; see `read_picture`.
         overwrite: replace files of these names that are there already.
         report: function that is given each line of text for the user.
 

@@ -23,8 +23,8 @@ def pillow():
 def read_picture(path, shrink=None):
     """Read a picture file upright, as a uint8 RGB tensor (3, H, W).
 
-    16-bit pictures are reduced to 8 bits, and transparent ones laid on white. Pictures of floats or 32-bit integers are
-    scaled where the file says its range (TIFF's tags for the smallest and largest sample), else refused.
+    16-bit pictures are reduced to 8 bits, and transparent ones laid on white. Pictures of floats or 32-bit integers
+    are scaled where the file says its range (TIFF's tags for the smallest and largest sample), else refused.
 
     Args:
         path: the file, of any format that Pillow reads.

@@ -3,13 +3,11 @@
     python -m Miniproject_1.others.study NAME ... --photos FOLDER    run experiments; `all` runs all
 
 An experiment trains variants that differ in one thing, from the same starts on the same batches, and writes
-`results/study/NAME.json`: of every run its settings, seed and versions, its loss after each step, the PSNR on
-photographs that it did not see, and what it cost in gradient evaluations and seconds. A run whose settings are
-in the file already is not repeated, so a study that was stopped goes on where it was.
+`results/study/NAME.json`: of every run its settings, seed and versions, its losses, the PSNR on photographs that it
+did not see, and what it cost in gradients and seconds. A run whose settings are in the file already is not repeated.
 
 Brown et al. train on 1,000 pairs of 32 x 32 in batches of 100 (optimizers: 200). By default this study trains on 80
-pairs, random crops of 16 x 16, in batches of 8 (optimizers: 16): the same ten steps in an epoch, each at a fortieth of
-the work. `--scale whole` takes batches of 100 whole images (optimizers: 200).
+pairs, random crops of 16 x 16, in batches of 8 (optimizers: 16); `--scale whole` takes batches of 100 whole images.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python -m Miniproject_1.others.study.benchmark [PART ...] [--output FILE]
 
-Plain and ours take turns, so that a machine that slows down is fair to both; every time is the
-median of its runs. The same weights and batches; the plain network in its default memory layout.
+Plain and ours take turns, so that a machine that slows down is fair to both; every time is the median of its runs. The
+same weights and batches; the plain network in its default memory layout.
 """
 
 import argparse
@@ -45,8 +45,12 @@ def seconds(runs, *functions):
 
 
 def measure_steps(model):
-    """Training steps and prediction: seconds, plain and ours."""
+    """Training steps and prediction: seconds, plain and ours, and of bfloat16 also plain PyTorch's autocast."""
     network, rows = model.network, []
+
+    def autocast(images):
+        with torch.autocast("cpu", torch.bfloat16):
+            return network.train()(images).float()
 
     def training_step(apply, noisy, target):
         network.zero_grad()
@@ -58,60 +62,23 @@ def measure_steps(model):
             for part in images.split(100):
                 network(part / 255)
 
-    cases = []
-    for number, size in ((100, 32), (32, 16)):
+    ours, cases = partial(forward, network, training=True), []
+    for number, size, name, apply in (
+        (100, 32, "100 images of 32 x 32", ours),
+        (100, 32, "100 images, plain with autocast to bfloat16", autocast),
+        (100, 32, "100 images, ours in bfloat16", partial(ours, bfloat16=True)),
+        (32, 16, "32 crops of 16 x 16", ours),
+    ):
         batch = torch.rand(2, number, 3, size, size).unbind()
-        functions = (lambda images: network.train()(images)), partial(forward, network, training=True)
-        functions = [partial(training_step, function, *batch) for function in functions]
-        cases.append((f"training step, {number} images of {size} x {size}", 5, *functions))
+        steps = [partial(training_step, each, *batch) for each in (lambda images: network.train()(images), apply)]
+        cases.append((f"training step, {name}", 5, *steps))
     images = torch.rand(1000, 3, 32, 32) * 255
-    functions = partial(plain_prediction, images), partial(model.predict, images, average=False)
-    cases.append(("predict, one pass, 1000 images", 3, *functions))
-    for name, runs, *functions in cases:
-        plain, ours = seconds(runs, *functions)
-        rows.append(dict(name=name, plain_seconds=plain, our_seconds=ours, ratio=plain / ours))
-        print(f"{name:40} plain {plain:8.3f} s, ours {ours:8.3f} s, {plain / ours:5.2f}x")
+    predictions = partial(plain_prediction, images), partial(model.predict, images, average=False)
+    for name, runs, *functions in (*cases, ("predict, one pass, 1000 images", 3, *predictions)):
+        plain, other = seconds(runs, *functions)
+        rows.append(dict(name=name, plain_seconds=plain, our_seconds=other, ratio=plain / other))
+        print(f"{name:60} plain {plain:8.3f} s, this {other:8.3f} s, {plain / other:5.2f}x")
     return rows
-
-
-def measure_bfloat16(model):
-    """A training step of 100 images with and without bfloat16, plain (autocast) and ours: seconds."""
-    network = model.network
-    batch = torch.rand(2, 100, 3, 32, 32).unbind()
-
-    def autocast(images):
-        with torch.autocast("cpu", torch.bfloat16):
-            return network(images).float()
-
-    cases = {
-        "plain": network,
-        "plain, autocast to bfloat16": autocast,
-        "ours": partial(forward, network, training=True),
-        "ours, bfloat16": partial(forward, network, training=True, bfloat16=True),
-    }
-
-    def step(apply):
-        network.train()
-        network.zero_grad()
-        F.mse_loss(apply(batch[0]), batch[1]).backward()
-
-    times = dict(zip(cases, seconds(3, *(partial(step, apply) for apply in cases.values()))))
-    print("\na training step of 100 images, in seconds")
-    for name, taken in times.items():
-        print(f"{name:40} {taken:8.2f} {times['plain'] / taken:5.2f}x")
-    return times
-
-
-def measure_growth(model):
-    """Seconds and peak memory (GB) of one pass over large images."""
-    result = {"images": []}
-    for size in (512, 1024, 2048, 4096):
-        taken, memory = in_a_process(
-            f"images = torch.zeros(1, 3, {size}, {size}, dtype=torch.uint8)\nmodel.predict(images, average=False)"
-        )
-        result["images"].append(dict(size=size, seconds=taken, peak_gb=memory))
-        print(f"one pass over {size} x {size}: {taken:.1f} s, at most {memory:.1f} GB")
-    return result
 
 
 def measure_epoch(model):
@@ -140,9 +107,7 @@ def measure_pairs(model):
     return dict(draw_seconds=draw, step_seconds=step)
 
 
-PARTS = dict(
-    steps=measure_steps, bfloat16=measure_bfloat16, growth=measure_growth, pairs=measure_pairs, epoch=measure_epoch
-)
+PARTS = dict(steps=measure_steps, pairs=measure_pairs, epoch=measure_epoch)
 
 
 def in_a_process(code):

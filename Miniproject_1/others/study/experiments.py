@@ -29,9 +29,6 @@ ADAM = dict(optimizer="ADAM", learning_rate=0.001, final_learning_rate=0.0)
 MUON = dict(optimizer="Muon", learning_rate=0.002, final_learning_rate=0.0, momentum=0.95)
 
 
-# ---- The experiments: for each, its variants and what they differ in
-
-
 def optimizers():
     """Batches twice as large, so five steps in an epoch; what asks for more than a gradient a step stops at 200."""
     like = dict(batch_factor=2, epochs=20, steps_per_epoch=5, max_evaluations=200)
@@ -121,8 +118,8 @@ def variant_network(name):
     """Appendix A ("two each"), or what Brown et al. compare it with; as `build_network`, (N, 3, H, W) to (N, 3, H, W).
 
     "no BatchNorm"; "BatchNorm everywhere", after all layers but the last; "pooling early" halves the image after the
-    second convolution and doubles it before the last two, "pooling in the middle" around layers 10 to 13; "no
-    padding" lets the image shrink by a pixel a layer, and grow again.
+    second convolution and doubles it before the last two, "pooling in the middle" around layers 10 to 13; "no padding"
+    lets the image shrink by a pixel a layer, and grow again.
     """
     network = build_network()
     if name == "two each":

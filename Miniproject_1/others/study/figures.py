@@ -7,13 +7,8 @@ from pathlib import Path
 RESULTS = Path(__file__).resolve().parent / "results"
 # lines that stay apart in greyscale
 COLOURS = "#000000 #c1440e #2a6f97 #6a994e #8e7dbe #bc8a00 #7f7f7f #3d405b #d4729b #00798c #5e503f".split()
-DASHES = (
-    "-",
-    "--",
-    "-.",
-    ":",
-    *((0, each) for each in ((5, 1), (3, 1, 1, 1, 1, 1), (1, 1), (7, 2, 1, 2), (3, 3), (9, 2), (1, 3))),
-)
+PATTERNS = (5, 1), (3, 1, 1, 1, 1, 1), (1, 1), (7, 2, 1, 2), (3, 3), (9, 2), (1, 3)
+DASHES = ["-", "--", "-.", ":", *((0, pattern) for pattern in PATTERNS)]
 LINES = list(zip(COLOURS, DASHES, "os^DvPX*<>h"))
 WIDTH = 6.7  # inches: the text of the report
 
@@ -197,21 +192,6 @@ def learning_curve(plt):
     return figure
 
 
-def growth(plt):
-    """Time and memory of one pass over large images."""
-    if "growth" not in load("benchmark"):
-        return None
-    rows = load("benchmark")["growth"]["result"]["images"]
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 1.9))
-    pixels = [row["size"] ** 2 / 1e6 for row in rows]
-    for axis, of, label in ((axes[0], "seconds", "seconds"), (axes[1], "peak_gb", "peak memory in GB")):
-        axis.plot(pixels, [row[of] for row in rows], "o-", color="black")
-        axis.set(xscale="log", xlabel="megapixels", ylabel=label)
-    axes[0].set(yscale="log")
-    axes[1].set(ylim=(0, None))
-    return figure
-
-
 FIGURES = dict(
     batchnorm=comparison_of("batchnorm"),
     initialization=comparison_of("initialization"),
@@ -223,7 +203,6 @@ FIGURES = dict(
     targets=bars("targets"),
     recipes=bars("recipes", "psnr_settled", "settled PSNR in dB"),
     learning_curve=learning_curve,
-    growth=growth,
 )
 
 

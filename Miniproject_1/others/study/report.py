@@ -1,10 +1,7 @@
 """Build the report: draw its figures and pictures, gather its numbers from `results/`, typeset it with typst.
 
-    pip install torch==2.13.0 pillow matplotlib typst
-    python -m Miniproject_1.others.study.report [--output report.pdf] [--keep FOLDER]
-
-No number is typed into the text: `report.typ` reads `numbers.json`, made here from the JSON files in `results/`.
-The pictures are made from the embedded sample with the shipped weights.
+No number is typed into the text: `report.typ` reads `numbers.json`, made here from the JSON files in `results/`. The
+pictures are made from the embedded sample with the shipped weights. Needs: pip install pillow matplotlib typst
 """
 
 import argparse
@@ -99,9 +96,6 @@ def gather_numbers():
         robustness=load("robustness"),
         steps=machine["result"],
         machine=dict(processor=machine["processor"], cores=machine["cores"], torch=machine["torch"]),
-        bfloat16={name: f"{benchmark['bfloat16']['result']['plain'] / taken:.1f}"
-                  for name, taken in benchmark["bfloat16"]["result"].items()},
-        has_growth="growth" in benchmark,
         noises=list(NOISES),
         settings={**BASELINE, **SCALES["small"]},
         validation_images=VALIDATION_IMAGES,

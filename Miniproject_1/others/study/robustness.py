@@ -2,9 +2,9 @@
 
     python -m Miniproject_1.others.study.robustness PHOTOS DATA [--weights FILE] [--output FILE]
 
-From PHOTOS, every fourth photograph by name gives the crop of 32 s x 32 s pixels at its centre,
-for blocks of s x s pixels, and one noisy draw of it. From DATA, a `val_data.pkl`, every tenth
-pair is taken: with the clean image as the input, and with Gaussian noise added to the noisy one.
+From PHOTOS, every fourth photograph by name gives the crop of 32 s x 32 s pixels at its centre, for blocks of s x s
+pixels, and one noisy draw of it. From DATA, a `val_data.pkl`, every tenth pair is taken: with the clean image as the
+input, and with Gaussian noise added to the noisy one.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="folder of photographs that no training saw")
     parser.add_argument("data", type=Path, help="a val_data.pkl, or the folder that holds it")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help="the network's weights")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FILE", help="JSON to write")
     options = parser.parse_args()
     model = Model()

@@ -73,31 +73,6 @@ def mean_of_draws(draws, number):
     return draws[:, 1 : 1 + number].float().mean(1).round().to(torch.uint8)
 
 
-class Record:
-    """What a run has measured: see `run`."""
-
-    def __init__(self, network, held_out, steps_per_epoch):
-        self.network, self.held_out, self.steps_per_epoch = network, held_out, steps_per_epoch
-        self.scores = []
-
-    def validate(self, training):
-        """Score the network on a part of the validation images."""
-        spent, seconds = sum(training.history["evaluations"]), (training.history["seconds"] or [0.0])[-1]
-        score = score_of(self.network, *(part[:SCORED_ON_THE_WAY] for part in self.held_out))
-        epochs = len(training.history["loss"]) / self.steps_per_epoch
-        self.scores.append(dict(epochs=epochs, evaluations=spent, seconds=seconds, psnr=score))
-
-    def results(self, history, diverged):
-        """The loss curves and the scores on all validation images, as they are."""
-        return dict(
-            loss=history["loss"], evaluations=list(itertools.accumulate(history["evaluations"])),
-            seconds=history["seconds"], scores=self.scores, diverged=diverged,
-            psnr=score_of(self.network, *self.held_out),
-            psnr_classical=score_of(self.network, *(part[:CLASSICAL_IMAGES] for part in self.held_out)),
-            noisy_psnr=psnr(*self.held_out).mean().item(),
-        )  # fmt: skip
-
-
 def run(settings, images, seed):
     """Train one variant and validate it on the way.
 
@@ -123,25 +98,36 @@ def run(settings, images, seed):
         settings["hybrid"], ALL_OPTIMIZERS[settings["optimizer"]], first, first if last is None else last,
         momentum=settings["momentum"], loss=criterion,
     )  # fmt: skip
-    record = Record(network, held_out, settings["steps_per_epoch"])
-    record.validate(training)
+    scores, history = [], training.history
+
+    def validate():
+        spent, seconds = sum(history["evaluations"]), (history["seconds"] or [0.0])[-1]
+        score = score_of(network, *(part[:SCORED_ON_THE_WAY] for part in held_out))
+        epochs = len(history["loss"]) / settings["steps_per_epoch"]
+        scores.append(dict(epochs=epochs, evaluations=spent, seconds=seconds, psnr=score))
+
+    validate()
     averaging, mean = settings["averaging"], copy.deepcopy(network.state_dict())
     diverged, most = False, settings["max_evaluations"] or math.inf
     try:
         for _ in training:
             if averaging:
                 mean = average(mean, network.state_dict(), averaging)
-            spent = sum(training.history["evaluations"])
-            if spent - record.scores[-1]["evaluations"] >= VALIDATE_EVERY or spent >= most:
-                record.validate(training)
-            diverged = training.rollbacks > 0
+            spent, diverged = sum(history["evaluations"]), training.rollbacks > 0
+            if spent - scores[-1]["evaluations"] >= VALIDATE_EVERY or spent >= most:
+                validate()
             if diverged or spent >= most:
                 break
     except FloatingPointError:
         diverged = True
     if averaging:
         network.load_state_dict(mean)
-    result = dict(record.results(training.history, diverged), floor=floor(settings, images["train"][1]))
+    result = dict(
+        loss=history["loss"], evaluations=list(itertools.accumulate(history["evaluations"])),
+        seconds=history["seconds"], scores=scores, diverged=diverged, floor=floor(settings, images["train"][1]),
+        psnr=score_of(network, *held_out), noisy_psnr=psnr(*held_out).mean().item(),
+        psnr_classical=score_of(network, *(part[:CLASSICAL_IMAGES] for part in held_out)),
+    )  # fmt: skip
     if settings["noise"] != "blocks" and seed == 0:
         write_examples(network, settings)
     settle(network, pairs[0][:SETTLED_ON])

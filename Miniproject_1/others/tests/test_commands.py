@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import random
@@ -145,8 +146,8 @@ class TestCommands(CommandCase):
             pictures.write_picture(random_images(1, 90, 90, seed=number)[0], self.folder / "写真" / f"{number}é.png")
         code = "import sys; from Miniproject_1.__main__ import main; sys.exit(main(sys.argv[1:]))"
         for encoding in ("ascii", "cp1252"):
-            out, _ = self.python(code, "make-data", "写真", encoding, "--train-pairs", 2, "--validation-pairs", 1,
-                                 PYTHONIOENCODING=encoding, PYTHONUTF8="0")  # fmt: skip
+            call = ("make-data", "写真", encoding, "--train-pairs", 2, "--validation-pairs", 1)
+            out, _ = self.python(code, *call, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
             self.assertIn("passed over", out)
             self.assertEqual(
                 {path.name for path in (self.folder / encoding).iterdir()}, {"train_data.pkl", "val_data.pkl"}
@@ -262,6 +263,7 @@ class TestTrainCommand(CommandCase):
         with mock.patch.object(module.Training, "take_step", interrupted):
             status, _, err = self.run_command("train", self.folder, "--resume", "part.pth.checkpoint")
         self.assertEqual(status, 130)
+        self.assertIs(signal.getsignal(signal.SIGINT), signal.default_int_handler)
         self.assertIn("stopping after this step", err)
         self.succeed("train", self.folder, "--resume", "part.pth.checkpoint")
         self.assertFalse((self.folder / "part.pth.checkpoint").exists())
@@ -305,6 +307,16 @@ class TestTrainCommand(CommandCase):
                 break
         self.assertEqual(status, last)
         self.assertSameWeights(self.weights("whole.pth"), self.weights("part.pth"))
+
+    def test_a_deadline_is_in_minutes(self):
+        clock = itertools.count(0, 20)  # seconds, three looks at it a minute
+        with mock.patch.object(longrun.time, "monotonic", side_effect=lambda: next(clock)):
+            training = mock.MagicMock(history=dict(loss=[]), num_steps=1000, rollbacks=0)
+            training.__iter__.return_value = iter([(0.0, 0.0)] * 1000)
+            with mock.patch.object(longrun, "save_checkpoint") as saved:
+                ended = longrun.run(training, "checkpoint", {}, deadline=30, progress=False)
+        self.assertEqual(ended, longrun.DEADLINE)
+        self.assertIn(saved.call_count, range(4, 8))  # every five minutes, and at the end
 
     def test_checkpoints_are_written_on_the_way(self):
         self.patch(mock.patch.object(longrun, "CHECKPOINT_MINUTES", 0))

@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import zlib
+from unittest import mock
 
 import torch
 
@@ -184,6 +185,10 @@ class TestFiles(TestCase):
         for name in names:
             (self.folder / name).write_text("mine")
         files.save([1], self.folder / "m.pth")
+        (self.folder / ".part-same.pth").write_text("mine")
+        with mock.patch.object(files.secrets, "token_hex", return_value="same"), self.assertRaises(OSError):
+            files.save([1], self.folder / "m.pth")
+        (self.folder / ".part-same.pth").unlink()
         self.assertEqual({path.name for path in self.folder.iterdir()}, {*names, "m.pth"})
         for name in names:
             self.assertEqual((self.folder / name).read_text(), "mine")

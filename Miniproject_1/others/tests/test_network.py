@@ -130,6 +130,11 @@ class TestNetwork(TestCase):
                 error = relative_error(*reversed(gradients))
                 self.assertLess(error, 0.3)
                 self.assertGreater(error, 1e-5)
+        steps = module.prepare(network, training=False)
+        with mock.patch.object(fast, "conv2d", wraps=fast.conv2d) as convolution:
+            forward(steps, images, False, bfloat16=True)
+        types = [call[0][0].dtype for call in convolution.call_args_list]
+        self.assertEqual([each == torch.bfloat16 for each in types], [False] * 2 + [True] * 4 + [False] * 3)
 
 
 class TestInitialization(TestCase):

@@ -5,6 +5,7 @@ import copy
 import io
 import math
 import threading
+import time
 from unittest import mock
 
 import torch
@@ -67,6 +68,7 @@ class TestPairs(TestCase):
         for flip, value in expected.items():
             noisy, _ = Pairs(ramp, ramp, 10_000, flips=(flip,), flip_fraction=0.25, swap=False)(0)
             self.assertAlmostEqual((noisy[:, 0, 0, 0] == value).float().mean().item(), 0.25, delta=0.02)
+        self.assertEqual(Pairs(ramp[:4, :, :1], ramp[:4, :, :1])(0)[0].shape, (4, 3, 1, 2))  # never transposed
         noisy, _ = Pairs(ramp, ramp, 10_000, swap=False)(0)  # all 8 symmetries, equally often
         kinds, counts = noisy[:, 0].flatten(1).unique(dim=0, return_counts=True)
         self.assertEqual(len(kinds), 8)
@@ -101,6 +103,11 @@ class TestTrain(TestCase):
         self.pairs = random_images(16, 8, 8), random_images(16, 8, 8, seed=1)
         self.patch(mock.patch.object(module, "LBFGS_STEPS", 2))  # of 20, for the sake of time
 
+    def train(self, model, num_epochs=1, **options):
+        """The model after some epochs of momAGD on the small pairs."""
+        model.train(*self.pairs, num_epochs, **{**SMALL, "hybrid": False, **options})
+        return model
+
     def test_every_optimizer_lowers_the_loss(self):
         clean = random_images(8, 1, 1).expand(8, 3, 8, 8).contiguous()
         for optimizer in OPTIMIZERS:
@@ -112,9 +119,7 @@ class TestTrain(TestCase):
                 self.assertLess(sum(loss[-2:]), 0.8 * sum(loss[:2]))
 
     def test_hybrid_is_five_iterations_of_lbfgs_then_momagd(self):
-        model = Model()
-        model.train(*self.pairs, 2, **SMALL)
-        evaluations = model.history["evaluations"]
+        evaluations = self.train(Model(), 2, hybrid=True).history["evaluations"]
         self.assertEqual(len(evaluations), 8)
         self.assertGreater(min(evaluations[:5]), 1)
         self.assertEqual(evaluations[5:], [1, 1, 1])
@@ -136,8 +141,7 @@ class TestTrain(TestCase):
         self.assertFalse(torch.equal(before["21.bias"], network[21].bias))
 
     def test_a_training_that_explodes_goes_back_and_slows_down(self):
-        model = Model()
-        model.train(*self.pairs, 4, hybrid=False, **{**SMALL, "learning_rate": 20.0})
+        model = self.train(Model(), 4, learning_rate=20.0)
         self.assertEqual(len(model.history["loss"]), 16)
         slower = 20 / 16 / model.history["learning_rate"][-1]
         self.assertGreater(slower, 1.9)
@@ -158,28 +162,40 @@ class TestTrain(TestCase):
         model.train(black, black, 2, **SMALL)
         self.assertFinite(weights_of(model))
 
-    def test_the_last_good_weights_are_those_of_the_last_usual_loss(self):
-        """By hand: losses usual, usual, unusual but not exploded, exploded; then again from the good ones."""
-        losses = iter([1.0, 1.0, 50.0, 1e6, 1.0, 1.0])
-        network, kept = Model().network, []
+    def with_losses(self, losses):
+        """A training whose losses are these, whatever it learns; and the weights before each step."""
+        network, kept, losses = Model().network, [], iter(losses)
 
         def loss(output, target):
             kept.append(weights_of(network))
-            return output.mean() * 0.1 + next(losses)  # the gradient changes the weights at every step
+            return output.mean() * 1e-6 + next(losses)  # the gradient changes the weights at every step
 
-        training = Training(network, lambda step: self.pairs, 6, hybrid=False, learning_rate=0.01, loss=loss)
+        return Training(network, lambda step: self.pairs, 9, hybrid=False, learning_rate=10, loss=loss), kept
+
+    def test_the_last_good_weights_are_those_of_the_last_usual_loss(self):
+        """Usual, usual, unusual but not exploded, exploded; then again from the good ones."""
+        training, kept = self.with_losses([1.0, 1.0, 50.0, 1e6, 1.0])
         rates = [next(training)[1] for _ in range(5)]
         self.assertEqual(training.rollbacks, 1)
         for name in ("21.bias", "0.weight"):
             self.assertTrue(torch.equal(kept[4][name], kept[1][name]), name)  # not those of the loss of 50
             self.assertFalse(torch.equal(kept[2][name], kept[1][name]), name)
-        self.assertAlmostEqual(rates[4], 0.01 * (1 - 4 / 6) / 2)
+        self.assertAlmostEqual(rates[4], 10 * (1 - 4 / 9) / 2)
+
+    def test_a_loss_explodes_by_a_thousand_times_the_usual_or_of_40_db(self):
+        for losses, rollbacks in (
+            ([math.inf, 1.0], 1), ([math.nan, 1.0], 1), ([1.0, 900.0], 0), ([1.0, 1100.0], 1), ([0.0, 0.0, 0.05], 0),
+            ([0.0, 0.0, 0.2], 1), ([1.0, 11.0, 900.0], 0), ([1.0, 0.1, 0.1, 0.1, 950.0], 1),
+        ):  # fmt: skip
+            training, _ = self.with_losses(losses)
+            for _ in losses:
+                next(training)
+            self.assertEqual(training.rollbacks, rollbacks, losses)
 
     def test_the_last_step_is_not_trusted_unseen(self):
         """One step is all there is, and no later loss shows that it led astray."""
-        model, before = Model(), weights_of(Model())
-        model.train(*self.pairs, 1, hybrid=False, batch_size=16, learning_rate=1e4, progress=False)
-        self.assertSameWeights(before, weights_of(model))
+        model = self.train(Model(), batch_size=16, learning_rate=1e4)
+        self.assertSameWeights(weights_of(Model()), weights_of(model))
 
     def test_an_error_anywhere_leaves_the_last_good_weights(self):
         """In the loss, in the optimizer's step after it has spoilt the weights, and between steps."""
@@ -246,62 +262,47 @@ class TestTrain(TestCase):
     def test_bfloat16_reaches_the_steps(self):
         losses = []
         for bfloat16 in (False, True):
-            model = Model()
-            model.train(*self.pairs, 1, hybrid=False, bfloat16=bfloat16, **SMALL)
+            model = self.train(Model(), bfloat16=bfloat16)
             losses.append(model.history["loss"])
             self.assertEqual({value.dtype for value in model.network.parameters()}, {torch.float32})
         self.assertNotEqual(*losses)
         for one, other in zip(*losses):
             self.assertAlmostEqual(one, other, delta=0.05 * one)
 
-    def test_learning_rate_falls_to_zero_or_stays(self):
-        model = Model()
-        model.train(*self.pairs, 1, hybrid=False, **SMALL)
-        for rate, expected in zip(model.history["learning_rate"], (0.02, 0.015, 0.01, 0.005)):
-            self.assertAlmostEqual(rate, expected)
-        model.train(*self.pairs, 1, hybrid=False, final_learning_rate=0.02, **SMALL)
-        self.assertEqual(model.history["learning_rate"][4:], [0.02] * 4)
-
-    def test_decay_is_the_share_of_the_steps_in_which_the_learning_rate_falls(self):
-        for decay, expected in ((0.5, [0.1, 0.1, 0.1, 0.06]), (0, [0.1] * 4)):
-            options = dict(hybrid=False, learning_rate=0.1, final_learning_rate=0.02, decay=decay)
+    def test_learning_rate_falls_or_stays_and_decay_is_the_share_of_the_steps_in_which_it_falls(self):
+        for final, decay, expected in (
+            (0.0, 1, [0.02, 0.015, 0.01, 0.005]),
+            (0.02, 1, [0.02] * 4),
+            (0.004, 0.5, [0.02, 0.02, 0.02, 0.012]),
+            (0.004, 0, [0.02] * 4),
+        ):
+            options = dict(hybrid=False, learning_rate=0.02, final_learning_rate=final, decay=decay)
             training = Training(Model().network, lambda step: self.pairs, 4, **options)
             for (_, rate, _), right in zip(training, expected):
                 self.assertAlmostEqual(rate, right)
+        self.assertAlmostEqual(sum(self.train(Model()).history["learning_rate"]), 0.05)
 
     def test_called_twice_it_goes_on_with_other_random_choices(self):
-        model = Model()
-        model.train(*self.pairs, 1, hybrid=False, **SMALL)
-        fresh = Model()
+        model, fresh = self.train(Model()), Model()
         fresh.network.load_state_dict(weights_of(model))
-        model.train(*self.pairs, 1, hybrid=False, **SMALL)
+        self.train(model)
         self.assertEqual({len(values) for values in model.history.values()}, {8})
-        fresh.train(*self.pairs, 1, hybrid=False, seed=4, **SMALL)
-        self.assertSameWeights(weights_of(model), weights_of(fresh))
+        self.assertSameWeights(weights_of(model), weights_of(self.train(fresh, seed=4)))
 
     def test_same_seed_same_weights_and_nothing_else_is_touched(self):
         before = [images.clone() for images in self.pairs]
-        state, results = torch.random.get_rng_state(), []
-        for _ in range(2):
-            model = Model()
-            model.train(*self.pairs, 1, **SMALL)
-            results.append(weights_of(model))
-        self.assertSameWeights(*results)
+        state = torch.random.get_rng_state()
+        self.assertSameWeights(*(weights_of(self.train(Model(), hybrid=True)) for _ in range(2)))
         self.assertTrue(torch.equal(state, torch.random.get_rng_state()))
         for images, kept in zip(self.pairs, before):
             self.assertTrue(torch.equal(images, kept))
 
     def test_trains_though_gradients_are_off_and_outside_the_main_thread(self):
         model, before = Model(), weights_of(Model())
-
-        def run():
-            torch.set_grad_enabled(False)  # holds for this thread alone
-            model.train(*self.pairs, 1, hybrid=False, **SMALL)
-
-        thread = threading.Thread(target=run)
+        # gradients are switched off for this thread alone
+        thread = threading.Thread(target=lambda: (torch.set_grad_enabled(False), self.train(model)))
         thread.start()
         thread.join()
-        self.assertEqual(len(model.history["loss"]), 4)
         self.assertFalse(torch.equal(before["0.weight"], model.network[0].weight))
 
     def test_previews_in_another_thread_change_nothing(self):
@@ -311,13 +312,12 @@ class TestTrain(TestCase):
             model, stop = Model(), threading.Event()
             thread = threading.Thread(target=lambda: [model.predict(images) for _ in iter(stop.is_set, True)])
             thread.start() if preview else None
-            model.train(*self.pairs, 3, hybrid=False, **SMALL)
+            self.train(model, 3)
             stop.set()
             thread.join() if preview else None
-            return model
+            return weights_of(model)
 
-        quiet, previewed = train(False), train(True)
-        self.assertSameWeights(weights_of(quiet), weights_of(previewed))
+        self.assertSameWeights(train(False), train(True))
 
     def test_memory_is_that_of_the_batch_not_of_the_training_set(self):
         """50,000 pairs of uint8 are 0.3 GB, as float 1.2 GB: training may add 0.5 GB to what is there."""
@@ -342,6 +342,12 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
         with contextlib.redirect_stderr(shown):
             Model().train(*self.pairs, 1, **options)
         self.assertRegex(shown.getvalue(), r"4 of 4, 0\.0 minutes left loss 0\.\d+, learning rate 0\.005")
+        with contextlib.redirect_stderr(io.StringIO()) as lines, mock.patch.object(module.time, "monotonic") as clock:
+            clock.side_effect = range(0, 1000, 60)  # a minute a step
+            self.assertEqual(list(module.track("abcd", 4, label="letter")), list("abcd"))
+            Model().predict(self.pairs[0])  # shows nothing unless asked to
+        self.assertEqual(lines.getvalue().splitlines()[0].strip(), "letter 1 of 4, 3.0 minutes left")
+        self.assertEqual(len(lines.getvalue().splitlines()), 4)
         shown.close()
         for stream in (shown, None):
             model = Model()
@@ -362,9 +368,10 @@ class TestResume(TestCase):
         def start():
             return Training(Model().network, self.pairs, 12, **options)
 
-        unbroken = start()
+        unbroken, begin = start(), time.monotonic()
         for _ in unbroken:
             pass
+        self.assertLess(unbroken.history["seconds"][-1], time.monotonic() - begin)
         broken = start()
         for step in range(12):
             next(broken)

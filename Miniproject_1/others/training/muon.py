@@ -1,13 +1,10 @@
 """Muon: momentum, and every step of a weight matrix made orthogonal.
 
-As a matrix the gradient of a layer is dominated by few directions, Jordan et al. found: along all others gradient
-descent hardly moves. Muon keeps the singular vectors of the averaged gradient and sets its singular values to about
-one, so that all directions are learned at one speed. No singular value decomposition is needed: five steps of an
-iteration by Newton and Schulz, which are matrix products only, do it well enough.
-
-Sources: Jordan et al., https://kellerjordan.github.io/posts/muon/ (2024), the method and the iteration's
-coefficients; Liu et al., https://arxiv.org/abs/2502.16982 (2025), the scale that makes its learning rate like ADAM's;
-Kingma and Ba, https://arxiv.org/abs/1412.6980 (2015), ADAM.
+Jordan et al. found that few directions dominate the gradient of a layer, and along all others descent hardly moves.
+Muon keeps the singular vectors of the averaged gradient and sets its singular values to about one, by five steps of an
+iteration by Newton and Schulz, which are matrix products only. Sources: Jordan et al., 2024,
+https://kellerjordan.github.io/posts/muon/, method and coefficients; Liu et al., https://arxiv.org/abs/2502.16982, the
+scale that makes its learning rate like ADAM's; Kingma and Ba, https://arxiv.org/abs/1412.6980, ADAM.
 """
 
 import math
@@ -58,8 +55,8 @@ def orthogonalized(kernel):
     where they were below 0.0015 of its norm.
 
     The smaller number of channels makes the rows, the other one and the positions the columns. All steps of the
-    iteration are polynomials of X X^T, which is small: they are multiplied with one another, and with the matrix
-    only at the end. That is 2.4 times as fast as five steps on the matrix itself, and as exact.
+    iteration are polynomials of X X^T, which is small: they are multiplied with one another, and with the matrix only
+    at the end. That is 2.4 times as fast as five steps on the matrix itself, and as exact.
     """
     narrow = kernel if kernel.shape[0] <= kernel.shape[1] else kernel.transpose(0, 1)
     matrix = narrow.flatten(1)
