@@ -40,12 +40,12 @@ def conv2d(images, kernel, bias, padding):
         bias: (O,).
         padding: zeros on each side.
 
-    With fewer than 128 input channels the transforms cost what the products save, and PyTorch's own is called.
+    With fewer than 128 channels on either side the transforms cost what the products save, and PyTorch's own is called.
 
     Returns:
         (N, O, H + 2 padding - k + 1, W + 2 padding - k + 1) in channels_last.
     """
-    if images.shape[1] < FEWEST_CHANNELS:
+    if min(kernel.shape[:2]) < FEWEST_CHANNELS:
         return F.conv2d(images, kernel.to(images.dtype), bias.to(images.dtype), padding=padding)
     images = images.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C)
     return _Winograd.apply(images, kernel, bias, padding, torch.is_grad_enabled()).permute(0, 3, 1, 2)
