@@ -15,6 +15,7 @@ from .others.data.photos import make_data
 from .others.data.pictures import check_picture_output, comparison, read_picture, write_picture
 from .others.training import command as training
 
+DEVICE = "cpu, cuda, ...; default: the GPU where there is one"
 NAMES = {"train-pairs": "num_train", "validation-pairs": "num_validation"}
 
 
@@ -93,7 +94,7 @@ def parse(arguments):
     )
     added = command("train", training.train, text, data="a train_data.pkl, or the folder that holds it")
     training.add_options(added)
-    add_device(added)
+    added.add_argument("--device", metavar="NAME", help=DEVICE)
     add_overwrite(added)
 
     text = "Build train_data.pkl (pairs of noisy images) and val_data.pkl (noisy and clean) from photographs."
@@ -105,11 +106,7 @@ def parse(arguments):
 def add_prediction(parser):
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help="default: the shipped ones")
     parser.add_argument("--one-pass", action="store_true", help="no mean over 8 flips: 8 times faster, 0.1 dB less")
-    add_device(parser)
-
-
-def add_device(parser):
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; default: the GPU where there is one")
+    parser.add_argument("--device", metavar="NAME", help=DEVICE)
 
 
 def add_overwrite(parser):

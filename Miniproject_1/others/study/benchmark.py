@@ -1,6 +1,6 @@
 """How fast is it: our network against the plain `nn.Sequential`, measured side by side.
 
-    python -m Miniproject_1.others.study.benchmark [PART ...] [--output FILE]
+    python -m Miniproject_1.others.study.benchmark [PART ...]
 
 Plain and ours take turns, so that a machine that slows down is fair to both; every time is the median of its runs. The
 same weights and batches; the plain network in its default memory layout.
@@ -141,7 +141,6 @@ def main():
         metavar="PART",
         help=f"what to measure: {', '.join(PARTS)}; by default all but epoch, which takes longest",
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="JSON; parts not measured now are kept in it")
     options = parser.parse_args()
     parts = options.parts or [part for part in PARTS if part != "epoch"]
     unknown = set(parts) - set(PARTS)
@@ -150,16 +149,15 @@ def main():
     torch.manual_seed(0)
     model = Model(device="cpu")
     model.load_pretrained_model()
-    results = json.loads(options.output.read_text()) if options.output.exists() else {}
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in parts:
         results[part] = dict(
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"), processor=processor(), cores=os.cpu_count(),
             threads=torch.get_num_threads(), python=platform.python_version(), torch=torch.__version__,
             result=PARTS[part](model),
         )  # fmt: skip
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"\n{options.output} has these numbers")
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\n{RESULTS} has these numbers")
 
 
 if __name__ == "__main__":

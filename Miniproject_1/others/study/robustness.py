@@ -1,6 +1,6 @@
 """How the weights do on noise of other strengths, on clean images, and with Gaussian noise on top.
 
-    python -m Miniproject_1.others.study.robustness PHOTOS DATA [--weights FILE] [--output FILE]
+    python -m Miniproject_1.others.study.robustness PHOTOS DATA [--weights FILE]
 
 From PHOTOS, every fourth photograph by name gives the crop of 32 s x 32 s pixels at its centre, for blocks of s x s
 pixels, and one noisy draw of it. From DATA, a `val_data.pkl`, every tenth pair is taken: with the clean image as the
@@ -49,7 +49,6 @@ def main():
     parser.add_argument("photos", type=Path, help="folder of photographs that no training saw")
     parser.add_argument("data", type=Path, help="a val_data.pkl, or the folder that holds it")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FILE", help="JSON to write")
     options = parser.parse_args()
     model = Model()
     model.load_pretrained_model(options.weights)
@@ -58,9 +57,8 @@ def main():
         before, after = (psnr(images, clean).mean().item() for images in (noisy, model.predict(noisy).cpu()))
         rows.append(dict(name=name, images=len(noisy), noisy_psnr=before, denoised_psnr=after))
         print(f"{name:20} {len(noisy):4} images: noisy {before:6.2f} dB, denoised {after:6.2f} dB")
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(rows, indent=1).replace("Infinity", "null")  # the clean image is equal to itself
-    options.output.write_text(text + "\n")
+    RESULTS.write_text(text + "\n")
 
 
 if __name__ == "__main__":

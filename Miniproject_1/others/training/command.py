@@ -69,6 +69,13 @@ def train(options):
     how_to_go_on = f"continue with: train {options.data} --output {output} --resume {checkpoint}"
     try:
         ended = longrun.run(training, checkpoint, about, options.deadline)
+    except KeyboardInterrupt:
+        say(
+            f"stopped at once; {how_to_go_on}"
+            if checkpoint.exists()
+            else "stopped at once, before the first checkpoint"
+        )
+        return 130
     except Exception:
         if training.history["loss"]:
             save(training.good, output)
