@@ -28,7 +28,6 @@ from ..data.pictures import write_picture
 from ..training.command import ALL_OPTIMIZERS
 
 RESULTS = Path(__file__).resolve().parent / "results" / "benchmark.json"
-PHOTOGRAPHS = 200
 
 
 def seconds(runs, *functions):
@@ -95,7 +94,7 @@ def measure_epoch(model):
 def measure_pairs(model):
     """Drawing a batch of 16 pairs from photographs, beside the bfloat16 training step that it feeds: seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(PHOTOGRAPHS):  # of a usual size, and together larger than any cache
+        for number in range(200):  # of a usual size, and together larger than any cache
             write_picture(torch.randint(256, (3, 375, 500), dtype=torch.uint8), Path(folder) / f"{number}.bmp")
         pairs = PhotoPairs(sorted(Path(folder).iterdir()), batch_size=16, small_crops=0.4)
     steps = itertools.count()

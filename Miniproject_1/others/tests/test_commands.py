@@ -246,6 +246,7 @@ class TestTrainCommand(CommandCase):
         self.assertFalse(torch.equal(plain["0.weight"][3], revived["0.weight"][3]))
 
     def test_stopped_by_deadline_and_ctrl_c_and_resumed_it_is_the_unbroken_one(self):
+        handler = signal.getsignal(signal.SIGINT)
         self.succeed("train", self.folder, "--output", "whole.pth", *self.FAST)
         out = self.succeed("train", self.folder, "--output", "part.pth", "--deadline", 0, *self.FAST)
         self.assertIn("continue with: train", out)
@@ -254,7 +255,7 @@ class TestTrainCommand(CommandCase):
         self.refuse("begun with batch_size = 2, not 4", "train", self.folder, "--resume", "part.pth.checkpoint",
                   "--batch-size", 4)  # fmt: skip
         self.refuse("begun with other pairs", "train", SAMPLE, "--resume", "part.pth.checkpoint")
-        step, handler = module.Training.take_step, signal.getsignal(signal.SIGINT)
+        step = module.Training.take_step
 
         def interrupted(*arguments):
             signal.raise_signal(signal.SIGINT)
