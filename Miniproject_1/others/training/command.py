@@ -70,11 +70,7 @@ def train(options):
     try:
         ended = longrun.run(training, checkpoint, about, options.deadline)
     except KeyboardInterrupt:
-        say(
-            f"stopped at once; {how_to_go_on}"
-            if checkpoint.exists()
-            else "stopped at once, before the first checkpoint"
-        )
+        say(f"stopped at once; {how_to_go_on if checkpoint.exists() else 'there is no checkpoint yet'}")
         return 130
     except Exception:
         if training.history["loss"]:
