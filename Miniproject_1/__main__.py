@@ -14,6 +14,7 @@ from .others.data.pairs import SAMPLE, evaluate, load_pairs, places_in_sample, r
 from .others.data.photos import make_data
 from .others.data.pictures import check_picture_output, comparison, read_picture, write_picture
 from .others.training import command as training
+from .others.training import reproduce
 
 DEVICE = "cpu, cuda, ...; default: the GPU where there is one"
 NAMES = {"train-pairs": "num_train", "validation-pairs": "num_validation"}
@@ -97,8 +98,14 @@ def parse(arguments):
     added.add_argument("--device", metavar="NAME", help=DEVICE)
     add_overwrite(added)
 
-    text = "Build train_data.pkl (pairs of noisy images) and val_data.pkl (noisy and clean) from photographs."
+    text = "Train fresh weights as the shipped ones were, from photographs: pairs of noisy images alone, one run."
     photos = "folder of photographs; folders within it count"
+    added = command("reproduce", reproduce.reproduce, text, photos=photos)
+    reproduce.add_options(added)
+    added.add_argument("--device", metavar="NAME", help=DEVICE)
+    add_overwrite(added)
+
+    text = "Build train_data.pkl (pairs of noisy images) and val_data.pkl (noisy and clean) from photographs."
     add_make_data(command("make-data", make, text, photos=photos, out="folder to write to"))
     return parser.parse_args(arguments)
 

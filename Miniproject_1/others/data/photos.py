@@ -139,21 +139,25 @@ def noisy_and_clean(crop, generator):
 class PhotoPairs:
     """Training pairs drawn on the fly: fresh crops of photographs, two independent single draws of the noise of each.
 
-    `pairs(step)` is the batch of a step, two uint8 tensors (B, 3, 32, 32), values 0 to 255, a function of `seed` and
-    the number of the step alone; each pair is flipped and turned at random. All photographs are held in memory as
+    `pairs(step)` is the batch of a step, two tensors (B, 3, 32, 32), values 0 to 255, a function of `seed` and the
+    number of the step alone; each pair is flipped and turned at random. They are uint8, or float32 where there is
+    Gaussian noise, which is not cut off at 0 and 255: that would move its mean. All photographs are held in memory as
     uint8: 3 bytes a pixel. A batch is drawn at once, without a loop over its pairs.
 
     Args:
         paths: photographs that `read_picture` reads, both sides at least 86 pixels.
         batch_size: pairs in a batch.
         small_crops: as in `random_crop`.
+        gaussian: share of the pairs with independent Gaussian noise on both images, of one random sigma from 0 to
+            `LARGEST_SIGMA`.
         seed: of all random choices.
         shrink: see `read_picture`.
     """
 
-    def __init__(self, paths, batch_size=16, small_crops=0.0, seed=0, shrink=None):
+    def __init__(self, paths, batch_size=16, small_crops=0.0, gaussian=0.0, seed=0, shrink=None):
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
         self.small_crops = check_number("small_crops", small_crops, 0, 1)
+        self.gaussian = check_number("gaussian", gaussian, 0, 1)
         self.seed = check_number("seed", seed, 0, whole=True)
         photos = [read_picture(path, shrink) for path in track(paths, len(paths), label="reading")]
         self.heights, self.widths = (torch.tensor([photo.shape[side] for photo in photos]) for side in (1, 2))
@@ -176,6 +180,10 @@ class PhotoPairs:
         for flip, change in zip(flips, FLIPS.values()):
             flipped = flip[:, None] < 0.5  # (B, 1, 1, 1)
             pairs = torch.stack([torch.where(flipped, change(images), images) for images in pairs])
+        if self.gaussian:
+            chosen, strength = torch.rand(2, number, 1, 1, 1, generator=generator)
+            sigma = LARGEST_SIGMA * strength * (chosen < self.gaussian)
+            pairs = pairs + sigma * torch.randn(pairs.shape, generator=generator)
         return pairs[0], pairs[1]
 
 

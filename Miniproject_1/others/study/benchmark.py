@@ -26,6 +26,7 @@ from ...model import Model, Training, forward
 from ..data.photos import PhotoPairs
 from ..data.pictures import write_picture
 from ..training.command import ALL_OPTIMIZERS
+from ..training.longrun import processor
 
 RESULTS = Path(__file__).resolve().parent / "results" / "benchmark.json"
 
@@ -121,15 +122,6 @@ def in_a_process(code):
     result = subprocess.run([sys.executable, "-c", code], cwd=str(root), stdout=subprocess.PIPE, text=True, check=True)
     taken, kilobytes = result.stdout.split()[-2:]
     return float(taken), int(kilobytes) / 1e6
-
-
-def processor():
-    """The processor's name, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown processor"
 
 
 def main():

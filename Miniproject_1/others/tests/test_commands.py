@@ -20,8 +20,7 @@ from ...model import Model
 from ..data import pictures
 from ..data.pairs import SAMPLE, load_pairs, psnr
 from ..training import longrun
-from ..training.revive import revive
-from . import PROJECT, TestCase, needs_pillow, random_images, thorough, weights_of
+from . import PROJECT, TestCase, needs_pillow, random_images, thorough
 
 
 class CommandCase(TestCase):
@@ -287,11 +286,11 @@ class TestTrainCommand(CommandCase):
         self.patch(mock.patch.object(longrun, "CHECKPOINT_MINUTES", 0))
         tried = []
 
-        def save(value, path):
+        def save(training, path, about):
             tried.append(path.name)
             raise OSError("disk full")
 
-        with mock.patch.object(longrun, "save", save):
+        with mock.patch.object(longrun, "save_checkpoint", save):
             status, _, err = self.run_command("train", self.folder, "--output", "m.pth", *self.FAST)
         self.assertEqual((status, err.count("warning: disk full")), (0, 4), err)
         self.assertEqual(tried, ["m.pth.checkpoint"] * 4)
@@ -368,20 +367,3 @@ sys.exit(main(["train", *sys.argv[1:]]))
         self.assertGreater(kills, 5)
         self.assertEqual(run("killed"), status)
         self.assertSameWeights(self.weights("unbroken"), self.weights("killed"))
-
-
-class TestRevive(TestCase):
-    def test_revived_channels_change_nothing_and_learn(self):
-        model, images = Model("default"), random_images(4, 8, 8)
-        network, killed = model.network, {0: 3, 2: 5, 17: 60, 19: 7}
-        for index, channel in killed.items():
-            network[index].bias.data[channel] = -1e3
-        before = model.predict(images)
-        self.assertGreaterEqual(revive(network, images / 255), 4)  # others fed on these alone
-        self.assertLess((model.predict(images) - before).abs().max(), 1e-2)
-        self.assertEqual(revive(network, images / 255), 0)
-        revived = weights_of(network)
-        model.train(images, images, 3, False, 2, "ADAM", 0.001, progress=False)
-        for index, channel in killed.items():
-            moved = weights_of(network)[f"{index}.weight"] - revived[f"{index}.weight"]
-            self.assertGreater((moved[:, channel] if index > 4 else moved[channel]).abs().max(), 0)

@@ -80,6 +80,20 @@ class TestPhotoPairs(TestCase):
         self.assertEqual(len(kinds), 8)
         self.assertEqual(blocks, {2, 3})
 
+    def test_gaussian_noise_is_independent_on_both_images_and_not_cut_off(self):
+        white = self.folder / "white.png"
+        pictures.write_picture(torch.full((3, 100, 100), 255), white)
+        noise = [images - 255 for images in photos.PhotoPairs([white], 2000, gaussian=0.5)(0)]
+        sigmas = [images.std((1, 2, 3)) for images in noise]
+        self.assertEqual([(each == 0).float().mean().item() for each in sigmas], [(sigmas[0] == 0).float().mean()] * 2)
+        self.assertAlmostEqual((sigmas[0] > 0).float().mean().item(), 0.5, delta=0.05)
+        self.assertLess((sigmas[0] - sigmas[1]).abs().max(), 1.5)  # alike strong
+        self.assertAlmostEqual(sigmas[0][sigmas[0] > 0].mean().item(), 7.5, delta=0.6)
+        self.assertLess(sigmas[0].max(), 16)
+        for images in noise:
+            self.assertAlmostEqual(images.mean().item(), 0, delta=0.03)
+        self.assertAlmostEqual((noise[0] * noise[1]).mean().item(), 0, delta=0.1)
+
 
 @needs_pillow
 class TestPictures(TestCase):

@@ -1,10 +1,8 @@
 """The `train` command: its options, and a training from data files to weights that loses nothing on the way."""
 
-import json
 from pathlib import Path
 
 from ...model import OPTIMIZERS, Model, Pairs, Training, check_number
-from ..data.files import check_output, replaced, save, say
 from ..data.pairs import evaluate, load_pairs, report
 from . import longrun
 from .crops import Crops
@@ -21,13 +19,8 @@ DEFAULTS = dict(
 
 def add_options(parser):
     """Add the options of `train`; what is not given becomes None."""
-    parser.add_argument("--output", type=Path, metavar="FILE", help="weights to write; default: trained.pth")
+    longrun.add_options(parser)
     parser.add_argument("--start", type=Path, metavar="FILE", help="weights to start from; default: fresh ones")
-    parser.add_argument("--deadline", type=float, metavar="MINUTES", help="stop by then, with a checkpoint")
-    parser.add_argument(
-        "--resume", type=Path, metavar="FILE",
-        help="checkpoint (OUTPUT.checkpoint) of a training that was stopped; brings the options it was begun with",
-    )  # fmt: skip
     parser.add_argument("--revive", action="store_true", help="first draw anew the channels that are zero everywhere")
 
     def setting(name, kind, metavar, text):
@@ -58,63 +51,22 @@ def train(options):
     if options.deadline is not None:
         check_number("deadline", options.deadline, 0)
     saved = longrun.load_checkpoint(options.resume) if options.resume else None
-    settings = settings_of(options, saved)
-    output, history, checkpoint = outputs_of(options, saved)
+    settings = longrun.settings_of(options, saved, DEFAULTS)
+    outputs = longrun.outputs_of(options, saved)
     images = load_pairs(options.data, "train_data.pkl")
     if settings["pairs"] is not None:
         number = check_number("pairs", settings["pairs"], 1, len(images[0]), whole=True)
         images = [part[:number] for part in images]
     model, training = start(options, settings, images, saved)
-    about = dict(settings=settings, data=fingerprint(images), output=str(output.resolve()))
-    how_to_go_on = f"continue with: train {options.data} --output {output} --resume {checkpoint}"
-    try:
-        ended = longrun.run(training, checkpoint, about, options.deadline)
-    except KeyboardInterrupt:
-        say(f"stopped at once; {how_to_go_on if checkpoint.exists() else 'there is no checkpoint yet'}")
+    about = dict(settings=settings, data=fingerprint(images), output=str(outputs[0].resolve()))
+    record = lambda: dict(settings=settings, history=training.history)  # noqa: E731
+    if not longrun.carry_out(f"train {options.data}", training, outputs, about, options.deadline, record):
         return 130
-    except Exception:
-        if training.history["loss"]:
-            save(training.good, output)
-            say(f"{output} has the last good weights")
-        raise
-    if ended == longrun.INTERRUPTED:
-        say(f"interrupted; {how_to_go_on}")
-        return 130
-    save(training.good if ended == longrun.DEADLINE else model.network.state_dict(), output)
-    with replaced(history) as temporary:
-        temporary.write_text(json.dumps(dict(settings=settings, history=training.history)) + "\n")
-    print(f"{output}: weights after {len(training.history['loss'])} steps; {history}: loss of each")
-    if ended == longrun.DEADLINE:
-        print(f"stopped at the deadline; {how_to_go_on}")
-    else:
-        checkpoint.unlink(missing_ok=True)
     validation = options.data.parent if options.data.is_file() else options.data
     if (validation / "val_data.pkl").exists():
-        model.load_pretrained_model(output)
+        model.load_pretrained_model(outputs[0])
         report(*evaluate(model, *load_pairs(validation, "val_data.pkl"))[1:])
     return 0
-
-
-def settings_of(options, saved):
-    """The settings of a training: defaults and options, or the checkpoint's, which no option may contradict."""
-    given = {name: value for name, value in vars(options).items() if name in DEFAULTS and value is not None}
-    settings = saved["about"]["settings"] if saved else {**DEFAULTS, **given}
-    for name, value in given.items():
-        if value != settings[name]:
-            raise ValueError(f"--resume: this training was begun with {name} = {settings[name]}, not {value}")
-    return settings
-
-
-def outputs_of(options, saved):
-    """Paths of weights, history and checkpoint, if they are free, this training's own, or may be overwritten."""
-    output = options.output or Path(saved["about"]["output"] if saved else "trained.pth")
-    history, checkpoint = (output.with_name(output.name + ending) for ending in (".json", ".checkpoint"))
-    own = bool(saved) and Path(saved["about"]["output"]) == output.resolve()
-    if checkpoint.exists() and not own and not options.overwrite:
-        raise FileExistsError(
-            f"{checkpoint} exists: continue that training with --resume {checkpoint}, or choose another --output"
-        )
-    return [check_output(path, options.overwrite or own) for path in (output, history, checkpoint)]
 
 
 def start(options, settings, images, saved):

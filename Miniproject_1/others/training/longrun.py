@@ -4,20 +4,93 @@ A checkpoint is written every few minutes and at every end but the last, always 
 was killed at any moment continues from it and ends where an uninterrupted one does.
 """
 
+import json
 import math
+import platform
 import signal
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 from ...model import check_number, load_file, track
-from ..data.files import save, say
+from ..data.files import check_output, replaced, save, say
 
 CHECKPOINT_MINUTES = 5
 FINISHED, DEADLINE, INTERRUPTED = "finished", "stopped at the deadline", "interrupted"
 
 
-def run(training, checkpoint, about, deadline=None, progress=True):
+def add_options(parser):
+    """Add the options that all commands for long trainings have."""
+    parser.add_argument("--output", type=Path, metavar="FILE", help="weights to write; default: trained.pth")
+    parser.add_argument("--deadline", type=float, metavar="MINUTES", help="stop by then, with a checkpoint")
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE",
+        help="checkpoint (OUTPUT.checkpoint) of a training that was stopped; brings the options it was begun with",
+    )  # fmt: skip
+
+
+def settings_of(options, saved, defaults):
+    """The settings of a training: defaults and options, or the checkpoint's, which no option may contradict."""
+    given = {name: value for name, value in vars(options).items() if name in defaults and value is not None}
+    settings = saved["about"]["settings"] if saved else {**defaults, **given}
+    for name, value in given.items():
+        if value != settings[name]:
+            raise ValueError(f"--resume: this training was begun with {name} = {settings[name]}, not {value}")
+    return settings
+
+
+def outputs_of(options, saved):
+    """Paths of weights, record and checkpoint, if they are free, this training's own, or may be overwritten."""
+    output = options.output or Path(saved["about"]["output"] if saved else "trained.pth")
+    record, checkpoint = (output.with_name(output.name + ending) for ending in (".json", ".checkpoint"))
+    own = bool(saved) and Path(saved["about"]["output"]) == output.resolve()
+    if checkpoint.exists() and not own and not options.overwrite:
+        raise FileExistsError(
+            f"{checkpoint} exists: continue that training with --resume {checkpoint}, or choose another --output"
+        )
+    return [check_output(path, options.overwrite or own) for path in (output, record, checkpoint)]
+
+
+def carry_out(command, training, outputs, about, deadline, record, watch=None):
+    """Take the steps of a training that are left, and write the weights and the record, as a command does.
+
+    Args:
+        command: how it was called, for the user who will continue it.
+        outputs: from `outputs_of`.
+        record: function of nothing that returns what to write beside the weights, as JSON.
+        training, about, deadline, watch: as in `run`.
+
+    Returns:
+        whether weights were written. Otherwise it was stopped by Ctrl-C.
+    """
+    output, record_path, checkpoint = outputs
+    how_to_go_on = f"continue with: {command} --output {output} --resume {checkpoint}"
+    try:
+        ended = run(training, checkpoint, about, deadline, watch=watch)
+    except KeyboardInterrupt:
+        say(f"stopped at once; {how_to_go_on if checkpoint.exists() else 'there is no checkpoint yet'}")
+        return False
+    except Exception:
+        if training.history["loss"]:
+            save(training.good, output)
+            say(f"{output} has the last good weights")
+        raise
+    if ended == INTERRUPTED:
+        say(f"interrupted; {how_to_go_on}")
+        return False
+    save(training.good if ended == DEADLINE else training.network.state_dict(), output)
+    with replaced(record_path) as temporary:
+        temporary.write_text(json.dumps(record()) + "\n")
+    print(f"{output}: weights after {len(training.history['loss'])} steps; {record_path}: how they came about")
+    if ended == DEADLINE:
+        print(f"stopped at the deadline; {how_to_go_on}", flush=True)
+    else:
+        checkpoint.unlink(missing_ok=True)
+    return True
+
+
+def run(training, checkpoint, about, deadline=None, progress=True, watch=None):
     """Take the steps of a training that are left.
 
     Args:
@@ -26,6 +99,7 @@ def run(training, checkpoint, about, deadline=None, progress=True):
         about: what `load_checkpoint` is to tell of this training: a dict of numbers, names, and containers of them.
         deadline: minutes from now after which to stop; the step under way is finished first.
         progress: show loss and time left.
+        watch: function of nothing that is called after every step, before a checkpoint.
 
     Returns:
         FINISHED, DEADLINE or INTERRUPTED (by Ctrl-C; a second one raises KeyboardInterrupt at once).
@@ -40,6 +114,8 @@ def run(training, checkpoint, about, deadline=None, progress=True):
     with interruptible() as interrupted:
         rollbacks = training.rollbacks
         for _ in track(training, left, progress, text="loss {0[0]:.5f}, learning rate {0[1]:.2g}".format):
+            if watch:
+                watch()
             if training.rollbacks > rollbacks:
                 rollbacks = training.rollbacks
                 say("the loss exploded: back to the last good weights, with half the learning rate")
@@ -73,6 +149,15 @@ def load_checkpoint(path):
     if not isinstance(saved, dict) or set(saved) != {"about", "training", "network", "optimizer"}:
         raise ValueError(f"{path} is not a checkpoint of a training")
     return saved
+
+
+def processor():
+    """The processor's name, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown processor"
 
 
 @contextmanager

@@ -25,12 +25,15 @@ class Muon(torch.optim.Optimizer):
         parameters: of a network of convolutions.
         lr: learning rate, of both; 0.002 and 0.005 did alike here from fresh weights.
         momentum: decay of the running mean of the gradients, of both; less than 1.
+        weight_decay: times the learning rate, the share that each step takes off the kernels between hidden layers.
+            Without it they grow, which makes every later step smaller beside them.
+        warm_up: steps in which the learning rate rises linearly to what it is set to.
     """
 
-    def __init__(self, parameters, lr, momentum=0.95):
+    def __init__(self, parameters, lr, momentum=0.95, weight_decay=0.0, warm_up=1):
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be at least 0 and less than 1, got {momentum}")
-        super().__init__(parameters, dict(lr=lr, momentum=momentum))
+        super().__init__(parameters, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, warm_up=warm_up))
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -39,9 +42,12 @@ class Muon(torch.optim.Optimizer):
             loss = closure and closure()
         for group in self.param_groups:
             for parameter in group["params"]:
-                state = self.state[parameter]
-                direction = _muon if is_hidden_kernel(parameter) else _adam
-                parameter.sub_(direction(parameter.grad, state, group["momentum"]), alpha=group["lr"])
+                state, hidden = self.state[parameter], is_hidden_kernel(parameter)
+                direction = (_muon if hidden else _adam)(parameter.grad, state, group["momentum"])
+                rate = group["lr"] * min(state["step"] / group["warm_up"], 1)
+                if hidden:
+                    parameter.mul_(1 - rate * group["weight_decay"])
+                parameter.sub_(direction, alpha=rate)
         return loss
 
 
@@ -75,7 +81,8 @@ def orthogonalized(kernel):
 
 def _muon(gradient, state, momentum):
     if not state:
-        state["mean"] = torch.zeros_like(gradient)
+        state.update(step=0, mean=torch.zeros_like(gradient))
+    state["step"] += 1
     mean = state["mean"].lerp_(gradient, 1 - momentum)
     ahead = gradient.lerp(mean, momentum)  # as Nesterov does
     columns = gradient.numel() / min(gradient.shape[:2])  # the rows have length one
