@@ -22,7 +22,7 @@ from .muon import Muon
 
 RECIPE = dict(
     pairs=2_000_000,  # some 6 hours on two cores
-    batch_size=32,  # as good as 16 for as many pairs, and the optimizer's 20 ms a step come half as often
+    batch_size=16,  # 8 did alike, 32 ended 0.12 dB lower after as many pairs
     initialization="xavier",
     learning_rate=0.004,  # 0.002 and 0.008 ended within 0.04 dB of it
     decay=1 / 3,  # share of the steps in which the rate falls to zero; as good as a fall from the first step on
@@ -36,7 +36,7 @@ RECIPE = dict(
 )
 VALIDATION_SHARE = 0.05  # of the photographs, kept apart whatever the seed
 VALIDATION_PAIRS = 8  # of each of them
-VALIDATION_STEPS = 2_500  # from one measurement to the next: some 10 minutes
+VALIDATION_STEPS = 2_500  # from one measurement to the next: 40,000 pairs, some 7 minutes
 
 
 def add_options(parser):
