@@ -9,14 +9,17 @@ if not __package__:  # run as `python Miniproject_1`
     __package__ = "Miniproject_1"
 
 from .model import WEIGHTS, Model
+from .others.data.denoise import denoise
 from .others.data.files import say
 from .others.data.pairs import SAMPLE, evaluate, load_pairs, places_in_sample, report
-from .others.data.photos import make_data
-from .others.data.pictures import check_picture_output, comparison, read_picture, write_picture
+from .others.data.photos import OPTIONS, make_data
+from .others.data.pictures import FORMATS, check_picture_output, comparison, write_picture
+from .others.data.shots import make_pairs_of_shots
 from .others.training import command as training
 from .others.training import reproduce
 
 DEVICE = "cpu, cuda, ...; default: the GPU where there is one"
+MEGAPIXEL = "some 100 seconds on two cores, 12 with --one-pass, and 40 MB of memory"  # measured
 NAMES = {"train-pairs": "num_train", "validation-pairs": "num_validation"}
 
 
@@ -40,18 +43,24 @@ def evaluate_data(options):
     report(*evaluate(model, noisy, clean, average=not options.one_pass)[1:])
 
 
-def denoise(options):
-    """Denoise one picture file."""
-    check_picture_output(options.output, options.overwrite)
-    picture = read_picture(options.input)
-    model = load_model(options)
-    write_picture(model.predict(picture[None], average=not options.one_pass, progress=True)[0], options.output)
+def denoise_pictures(options):
+    """Denoise picture files."""
+    return denoise(options, lambda: load_model(options))
 
 
 def make(options):
     """Build data files from photographs."""
-    not_of_make_data = ("run", "weights", "device", "output")
-    make_data(**{name: value for name, value in vars(options).items() if name not in not_of_make_data})
+    given = {name: value for name, value in vars(options).items() if name not in ("run", "weights", "device", "output")}
+    pairs, clean = given.pop("pairs"), given.pop("clean")
+    if not pairs:
+        if clean:
+            raise ValueError("--clean goes with --pairs; without, the clean images are made of the photographs")
+        make_data(**given)
+        return
+    unfit = [name for name, value in {**OPTIONS, "noise": None, "shrink": None}.items() if given.pop(name) != value]
+    if unfit:
+        raise ValueError(f"{', '.join(unfit)} cannot be combined with --pairs, whose pictures are noisy already")
+    make_pairs_of_shots(*pairs, clean=clean, **given)
 
 
 def load_model(options):
@@ -73,8 +82,8 @@ def parse(arguments):
     add_overwrite(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
-    def command(name, function, text, **inputs):
-        added = commands.add_parser(name, help=text, description=text)
+    def command(name, function, text, epilog=None, **inputs):
+        added = commands.add_parser(name, help=text.split(": ")[0].split(". ")[0], description=text, epilog=epilog)
         added.set_defaults(run=function)
         for argument, explanation in inputs.items():
             added.add_argument(argument, type=Path, help=explanation)
@@ -83,9 +92,22 @@ def parse(arguments):
     text, data = "Print the PSNR on pairs of noisy and clean images.", "a val_data.pkl, or the folder that holds it"
     add_prediction(command("evaluate", evaluate_data, text, data=data))
 
-    text = "Denoise a picture file of up to 89 megapixels. It becomes RGB of 8 bits; transparency is laid on white."
-    output = "the file to write; its ending names the format"
-    added = command("denoise", denoise, text, input="the noisy picture: PNG, JPEG, ...", output=output)
+    text = (
+        "Denoise pictures: one file to a file; several, or all in a folder and its sub-folders, to a folder under "
+        "their names. A file that cannot be read is named and passed over, and the exit status is 1."
+    )
+    kept = (
+        "Transparency, grey, CMYK, 16 bits, ICC profile, EXIF, XMP and resolution stay if the output's format holds "
+        "them; a line says what does not. Pictures are turned upright. JPEG is written with quality 95, WebP without "
+        "loss, GIF with 256 colours. Refused: files of several frames, and, without --any-size, of more than 179 "
+        f"megapixels. A megapixel takes {MEGAPIXEL}. Formats: {', '.join(FORMATS)}."
+    )
+    added = command("denoise", denoise_pictures, text, epilog=kept)
+    added.add_argument("input", type=Path, nargs="+", metavar="IN", help="noisy pictures, or folders of them")
+    added.add_argument(
+        "output", type=Path, metavar="OUT", help="the file or folder to write; its ending names the format"
+    )
+    added.add_argument("--any-size", action="store_true", help="lift the limit of 179 megapixels")
     add_prediction(added)
     add_overwrite(added)
 
@@ -105,8 +127,18 @@ def parse(arguments):
     added.add_argument("--device", metavar="NAME", help=DEVICE)
     add_overwrite(added)
 
-    text = "Build train_data.pkl (pairs of noisy images) and val_data.pkl (noisy and clean) from photographs."
-    add_make_data(command("make-data", make, text, photos=photos, out="folder to write to"))
+    text = (
+        "Build train_data.pkl (pairs of noisy images) and val_data.pkl (noisy and clean): from photographs, with the "
+        "course's noise or another one; or, with --pairs, from two folders of noisy pictures of the same scenes."
+    )
+    added = command("make-data", make, text)
+    added.usage = (
+        f"{parser.prog} make-data [options] PHOTOS OUT\n       {parser.prog} make-data [options] --pairs A B OUT"
+    )
+    if "--pairs" not in arguments:
+        added.add_argument("photos", type=Path, metavar="PHOTOS", help="folder of photographs; folders within it count")
+    added.add_argument("out", type=Path, metavar="OUT", help="folder to write to")
+    add_make_data(added)
     return parser.parse_args(arguments)
 
 
@@ -121,6 +153,12 @@ def add_overwrite(parser):
 
 
 def add_make_data(parser):
+    text = "folders of two shots of the same scenes, under the same names; pictures that do not fit are named"
+    parser.add_argument("--pairs", type=Path, nargs=2, metavar=("A", "B"), help=text)
+    text = "with --pairs: the same scenes without noise, to validate on"
+    parser.add_argument("--clean", type=Path, metavar="FOLDER", help=text)
+    text = "another noise than the course's: gaussian:25, poisson:30, bernoulli:0.5, text:0.25"
+    parser.add_argument("--noise", metavar="NAME:X", help=text)
     for name, kind, default, text in (
         ("train-pairs", int, 50_000, "pairs to train on"),
         ("validation-pairs", int, 1_000, "pairs to validate on"),
@@ -143,7 +181,7 @@ def main(arguments=None):
         if hasattr(stream, "reconfigure"):  # a path that the console cannot show must not stop the work
             stream.reconfigure(errors="backslashreplace")
     try:
-        options = parse(arguments)
+        options = parse(sys.argv[1:] if arguments is None else arguments)
         return options.run(options) or 0
     except (OSError, ValueError, TypeError, FloatingPointError, ModuleNotFoundError) as error:
         say(f"error: {' '.join(str(error).split())}")

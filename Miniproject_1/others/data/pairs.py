@@ -45,7 +45,7 @@ def described(values):
 
 
 def load_pairs(path, name):
-    """The two uint8 tensors (N, 3, H, W) of a data file in the course's format.
+    """The two tensors (N, 3, H, W) of a data file: uint8 in the course's format, int16 or floats with other noises.
 
     Args:
         path: the file, or the folder that holds it.
@@ -61,10 +61,10 @@ def load_pairs(path, name):
     if (
         not isinstance(pairs, (tuple, list))
         or len(pairs) != 2
-        or not all(isinstance(images, torch.Tensor) and images.dtype == torch.uint8 for images in pairs)
+        or not all(isinstance(images, torch.Tensor) and images.dim() == 4 for images in pairs)
         or pairs[0].shape != pairs[1].shape
     ):
-        raise ValueError(f"{path} must hold two uint8 tensors of equal shape (N, 3, H, W)")
+        raise ValueError(f"{path} must hold two tensors of equal shape (N, 3, H, W)")
     return tuple(pairs)
 
 

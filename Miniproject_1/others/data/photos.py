@@ -15,11 +15,14 @@ import torch
 
 from ...model import FLIPS, LARGEST_SEED, check_number, track
 from .files import check_output, save
+from .noises import named_noise, square_pair
 from .pictures import pillow, read_picture
 
 IMAGE_SIZE = 32  # blocks along each side of a crop: the height and width of the course's images
 LARGEST_SIGMA = 15.0  # of 255, of added Gaussian noise: half as much again as `robustness.py` tries
 CROP_SHARE = (0.75, 1.0)  # of a photograph's short side; gives 21.0 dB, the course's set has 20.7
+SMALLEST_SIDE = math.ceil(2 * IMAGE_SIZE / CROP_SHARE[0])  # of a photograph that holds blocks of 2 x 2 pixels
+OPTIONS = dict(target_draws=1, small_crops=0.0, gaussian=0.0)  # of the course's noise alone
 PHOTO_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
@@ -75,9 +78,8 @@ def distinct_photos(folder):
     return list(found.values())
 
 
-def readable_photos(paths, shrink, report):
-    """Those of `paths` that can be read and hold a crop of 64 pixels; `report` is told of the others."""
-    smallest = math.ceil(2 * IMAGE_SIZE / CROP_SHARE[0])
+def readable_photos(paths, shrink, report, smallest=SMALLEST_SIDE):
+    """Those of `paths` that can be read and have `smallest` pixels a side; `report` is told of the others."""
     readable = []
     for path in track(paths, len(paths), label="reading"):
         try:
@@ -92,37 +94,36 @@ def readable_photos(paths, shrink, report):
     return readable
 
 
-def make_pairs(paths, num_pairs, draw, generator, small_crops=0.0, shrink=None, label="sampling"):
+def make_pairs(paths, num_pairs, draw, generator, shrink=None, label="sampling"):
     """Draw `num_pairs` pairs from photographs, the same number from each, in random order.
 
     Args:
         paths: photographs that `read_picture` reads.
         num_pairs: the number of pairs.
-        draw: function of (crop, generator) that makes the two images of a pair.
+        draw: function of (photograph, generator) that makes the two images of a pair.
         generator: the `torch.Generator` of every random choice.
-        small_crops: see `random_crop`.
         shrink: see `read_picture`.
-        label: what the progress bar says.
+        label: what the lines of progress say.
 
     Returns:
-        two uint8 tensors (num_pairs, 3, 32, 32).
+        two tensors (num_pairs, 3, 32, 32).
     """
-    first, second = torch.empty(2, num_pairs, 3, IMAGE_SIZE, IMAGE_SIZE, dtype=torch.uint8).unbind()
+    pairs = [None] * num_pairs
     place = iter(torch.randperm(num_pairs, generator=generator).tolist())
     for number, path in enumerate(track(paths, len(paths), label=label)):
         share = num_pairs // len(paths) + (number < num_pairs % len(paths))
         photo = read_picture(path, shrink) if share else None
         for _ in range(share):
-            index = next(place)
-            first[index], second[index] = draw(random_crop(photo, generator, small_crops), generator)
-    return first.clone(), second.clone()  # storages of their own: saved, a view brings all of its base
+            pairs[next(place)] = draw(photo, generator)
+    return tuple(torch.stack(images) for images in zip(*pairs))
 
 
-def noisy_pair(crop, generator, target_draws=1, gaussian=0.0):
-    """Two independent noisy versions, the second a mean of several: a pair to train on.
+def noisy_pair(photo, generator, target_draws=1, small_crops=0.0, gaussian=0.0):
+    """Two independent noisy versions of a random crop, the second a mean of several: a pair to train on.
 
     With probability `gaussian` the first has Gaussian noise too, of a random sigma from 0 to `LARGEST_SIGMA`.
     """
+    crop = random_crop(photo, generator, small_crops)
     noisy = sample_blocks(crop, generator)
     if gaussian and torch.rand((), generator=generator).item() < gaussian:
         sigma = LARGEST_SIGMA * torch.rand((), generator=generator)
@@ -131,8 +132,9 @@ def noisy_pair(crop, generator, target_draws=1, gaussian=0.0):
     return noisy, sample_blocks(crop, generator, target_draws)
 
 
-def noisy_and_clean(crop, generator):
-    """A noisy version and the clean image: a pair to validate on."""
+def noisy_and_clean(photo, generator):
+    """A noisy version of a random crop and the clean image: a pair to validate on."""
+    crop = random_crop(photo, generator)
     return sample_blocks(crop, generator), average_blocks(crop)
 
 
@@ -188,7 +190,8 @@ class PhotoPairs:
 
 
 def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_share=0.1, target_draws=1,
-              small_crops=0.0, gaussian=0.0, seed=0, shrink=None, overwrite=False, report=print):  # fmt: skip
+              small_crops=0.0, gaussian=0.0, noise=None, seed=0, shrink=None, overwrite=False,
+              report=print):  # fmt: skip
     """Build `train_data.pkl` and `val_data.pkl` from a folder of photographs.
 
     The files have the course's format: two uint8 tensors (N, 3, 32, 32) each, values 0 to 255, (noisy, noisy) to train
@@ -204,6 +207,8 @@ def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_sh
         small_crops: share of the pairs to train on that are cut from less than 75 % of the short side: weaker noise.
         gaussian: share of the pairs to train on whose first image has Gaussian noise on top, see `noisy_pair`. Input
             and target may not change places.
+        noise: another noise than the course's, as `named_noise` reads it: "gaussian:25". Images are then squares of
+            32 x 32 pixels of the photographs as they are, int16, and noisy values go beyond 0 and 255.
         seed, shrink: of the split, the crops and the noise; see `read_picture`.
         overwrite: replace files of these names that are there already.
         report: function that is given each line of text for the user.
@@ -213,43 +218,54 @@ def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_sh
         ValueError: a number is out of range, or there are too few photographs to split.
         OSError: `photos` is not a folder, or `out` cannot be written.
     """
-    shares = dict(validation_share=validation_share, small_crops=small_crops, gaussian=gaussian)
-    numbers = check_data(photos, num_train, num_validation, shares, target_draws, shrink)
+    options = dict(target_draws=target_draws, small_crops=small_crops, gaussian=gaussian)
+    numbers = check_data(photos, num_train, num_validation, validation_share, options, shrink)
+    draws, smallest, loss = (noisy_and_clean, partial(noisy_pair, **options)), SMALLEST_SIDE, None
+    if noise is not None:
+        if options != OPTIONS:
+            raise ValueError(f"{', '.join(OPTIONS)} are for the course's noise, not for {noise}")
+        function, loss = named_noise(noise)
+        draws = [partial(square_pair, noise=function, clean=clean) for clean in (True, False)]
+        smallest = IMAGE_SIZE
     generator = torch.Generator().manual_seed(check_number("seed", seed, 0, LARGEST_SEED, whole=True))
     pillow()
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, number in numbers.items():
         if number:
             check_output(Path(out) / name, overwrite)
-    paths = readable_photos(distinct_photos(photos), shrink, report)
-    order = [paths[i] for i in torch.randperm(len(paths), generator=generator).tolist()]
-    num_kept = round(validation_share * len(paths))
-    if num_validation and num_train:
-        num_kept = min(max(num_kept, 1), len(paths) - 1)
-    pair = partial(noisy_pair, target_draws=target_draws, gaussian=gaussian)
-    kept, rest = sorted(order[:num_kept]), sorted(order[num_kept:])
-    if (num_validation and not kept) or (num_train and not rest):
-        raise ValueError(
-            f"{photos} has {len(paths)} usable photographs, too few for a validation share of {validation_share}"
-        )
-    for name, part, number, draw, small in (
-        ("val_data.pkl", kept, num_validation, noisy_and_clean, 0.0),
-        ("train_data.pkl", rest, num_train, pair, small_crops),
-    ):
+    paths = readable_photos(distinct_photos(photos), shrink, report, smallest)
+    parts = split(paths, validation_share, numbers.values(), generator)
+    for (name, number), part, draw in zip(numbers.items(), parts, draws):
+        if number and not part:
+            raise ValueError(
+                f"{photos} has {len(paths)} usable photographs, too few for a validation share of {validation_share}"
+            )
         if number:
-            save(make_pairs(part, number, draw, generator, small, shrink, name), Path(out) / name)
+            save(make_pairs(part, number, draw, generator, shrink, name), Path(out) / name)
             report(f"{Path(out) / name}: {number} pairs from {len(part)} photographs")
+    if loss and loss != "mse":
+        report(f"this noise wants another loss: train {out} --loss {loss}")
 
 
-def check_data(photos, num_train, num_validation, shares, target_draws, shrink):
+def split(paths, share, numbers, generator):
+    """Those to validate on, a random share of them, and those to train on; each at least one if pairs are wanted."""
+    order = [paths[place] for place in torch.randperm(len(paths), generator=generator).tolist()]
+    num_kept = round(share * len(paths))
+    if all(numbers):
+        num_kept = min(max(num_kept, 1), len(paths) - 1)
+    return sorted(order[:num_kept]), sorted(order[num_kept:])
+
+
+def check_data(photos, num_train, num_validation, validation_share, options, shrink):
     """Raise unless the arguments are as `make_data` wants them; returns the number of pairs in each file."""
     wanted = {"val_data.pkl": ("num_validation", num_validation), "train_data.pkl": ("num_train", num_train)}
     numbers = {file: check_number(name, number, 0, whole=True) for file, (name, number) in wanted.items()}
     if not any(numbers.values()):
         raise ValueError("the numbers of pairs must not both be zero")
-    for name, share in shares.items():
-        check_number(name, share, 0, 1)
-    check_number("target_draws", target_draws, 1, whole=True)
+    check_number("validation_share", validation_share, 0, 1)
+    check_number("target_draws", options["target_draws"], 1, whole=True)
+    for name in ("small_crops", "gaussian"):
+        check_number(name, options[name], 0, 1)
     if shrink is not None:
         check_number("shrink", shrink, 1, whole=True)
     if not Path(photos).is_dir():

@@ -95,10 +95,10 @@ class TestCommands(CommandCase):
         self.patch(mock.patch.object(module.Training, "__next__", side_effect=stop))
         for output, words in (
             ("no/o.png", "no does not exist"),
-            ("o.xyz", "must name a picture format"),
-            ("o", "must name a picture format"),
-            (self.folder, "is a folder"),
+            ("o.xyz", "must name one of the formats"),
+            ("o", "must name one of the formats"),
             ("there.png", "exists already"),
+            (self.folder, "in.png exists already"),
         ):
             self.refuse(words, "denoise", "in.png", output)
         self.refuse("exists already.*--overwrite")  # the demonstration's denoised.png
@@ -139,18 +139,27 @@ class TestCommands(CommandCase):
 
     @needs_pillow
     def test_a_path_that_the_console_cannot_show_stops_nothing(self):
+        names = {"train_data.pkl", "val_data.pkl"}
         (self.folder / "写真").mkdir()
         (self.folder / "写真" / "caf\udce9.png").write_bytes(b"no picture")
         for number in range(2):
             pictures.write_picture(random_images(1, 90, 90, seed=number)[0], self.folder / "写真" / f"{number}é.png")
-        code = "import sys; from Miniproject_1.__main__ import main; sys.exit(main(sys.argv[1:]))"
-        for encoding in ("ascii", "cp1252"):
-            call = ("make-data", "写真", encoding, "--train-pairs", 2, "--validation-pairs", 1)
-            out, _ = self.python(code, *call, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
-            self.assertIn("passed over", out)
+        for encoding, how in (("ascii", ["-O", str(PROJECT / "Miniproject_1")]), ("cp1252", ["-m", "Miniproject_1"])):
+            options = dict(
+                cwd=str(self.folder), capture_output=True, text=True, encoding=encoding,
+                env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "PYTHONPATH": str(PROJECT)},
+            )  # fmt: skip
+            call = ("make-data", "写真", encoding, "--train-pairs", "2", "--validation-pairs", "1")
+            result = subprocess.run([sys.executable, *how, *call], **options)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("passed over", result.stdout)
+            self.assertEqual({path.name for path in (self.folder / encoding).iterdir()}, names)
+            call = ("denoise", "写真", f"写真 {encoding}", "--one-pass")
+            result = subprocess.run([sys.executable, *how, *call], **options)
             self.assertEqual(
-                {path.name for path in (self.folder / encoding).iterdir()}, {"train_data.pkl", "val_data.pkl"}
+                (result.returncode, result.stdout), (1, "2 pictures denoised, 1 passed over\n"), result.stderr
             )
+            self.assertEqual(len(list((self.folder / f"写真 {encoding}").iterdir())), 2)
 
 
 @needs_pillow

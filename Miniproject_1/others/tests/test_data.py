@@ -4,7 +4,6 @@ import math
 import os
 import pickle
 import shutil
-import zlib
 from unittest import mock
 
 import torch
@@ -95,68 +94,6 @@ class TestPhotoPairs(TestCase):
         self.assertAlmostEqual((noise[0] * noise[1]).mean().item(), 0, delta=0.1)
 
 
-@needs_pillow
-class TestPictures(TestCase):
-    def test_every_kind_is_read(self):
-        from PIL import Image, TiffImagePlugin
-
-        pixels = random_images(1, 5, 4)[0]
-        path = self.folder / "picture.png"
-        pictures.write_picture(pixels, path)
-        plain = Image.open(str(path))
-        grey = plain.convert("L")
-        same_in_all = torch.tensor(list(grey.tobytes())).view(1, 5, 4).expand(3, 5, 4)
-        gradient = Image.new("I;16", (2, 1))
-        gradient.putpixel((0, 0), 65535)
-        gradient.putpixel((1, 0), 25700)
-        levels = torch.tensor([255, 100]).view(1, 1, 2).expand(3, 1, 2)
-        floats, integers = Image.new("F", (2, 1), 1.0), Image.new("I", (2, 1), 255)
-        floats.putpixel((1, 0), 100 / 255)
-        integers.putpixel((1, 0), 100)
-        tags = {}
-        for name, kind, values in (("float", 12, (0.0, 1.0)), ("integer", 9, (0, 255))):
-            tags[name] = TiffImagePlugin.ImageFileDirectory_v2()
-            for tag, value in zip((340, 341), values):
-                tags[name].tagtype[tag] = kind
-                tags[name][tag] = value
-        upside_down = Image.Exif()
-        upside_down[0x0112] = 3  # orientation: turned by 180 degrees
-        clear = plain.convert("RGBA")
-        clear.putalpha(0)
-        red = torch.tensor([255, 0, 0]).view(3, 1, 1).expand(3, 2, 2)
-        for name, image, expected, options in (
-            ("rgb.png", plain, pixels, {}),
-            ("grey.png", grey, same_in_all, {}),
-            ("palette.png", grey.convert("P"), same_in_all, {}),
-            ("16 bits.png", gradient, levels, {}),
-            ("16 bits.tif", gradient, levels, {}),
-            ("floats.tif", floats, levels, dict(tiffinfo=tags["float"])),
-            ("integers.tif", integers, levels, dict(tiffinfo=tags["integer"])),
-            ("clear.png", clear, torch.full((3, 5, 4), 255), {}),
-            ("turned.png", plain, pixels.flip((1, 2)), dict(exif=upside_down)),
-            ("single.png", Image.new("RGB", (1, 1), (1, 2, 3)), torch.tensor([1, 2, 3]).view(3, 1, 1), {}),
-            ("cmyk.tif", Image.new("CMYK", (2, 2), (0, 255, 255, 0)), red, {}),
-        ):
-            with self.subTest(name):
-                image.save(str(self.folder / name), **options)
-                self.assertEqual(pictures.read_picture(self.folder / name).tolist(), expected.tolist())
-        for name, image in (("floats 1.tif", floats), ("integers 255.tif", integers)):  # black, or white?
-            image.save(str(self.folder / name))
-            with self.assertRaisesRegex(ValueError, f"{name} .*does not say which is white"):
-                pictures.read_picture(self.folder / name)
-
-    def test_damaged_ones_are_refused(self):
-        path, noise = self.folder / "picture.png", random_images(1, 90, 90)[0]
-        pictures.write_picture(noise, path)
-        good = path.read_bytes()
-        header = good[:16] + (20_000).to_bytes(4, "big") * 2 + good[24:29]  # more pixels than Pillow trusts
-        large = header + zlib.crc32(header[12:29]).to_bytes(4, "big") + good[33:]
-        for content in (large, *(good[:length] for length in range(0, len(good) - 100, 1000))):
-            path.write_bytes(content)
-            with self.assertRaisesRegex(ValueError, "picture.png cannot be read"):
-                pictures.read_picture(path)
-
-
 class TestFiles(TestCase):
     def test_outputs_are_checked_before_any_work(self):
         there = self.folder / "there.txt"
@@ -231,10 +168,10 @@ assert path.read_bytes() == b"good" and len(list(path.parent.iterdir())) == 1
     def test_data_files_are_checked(self):
         good = random_images(2, 4, 4)
         for name, content in dict(
-            single=good, floats=(good.float(), good), shapes=(good, good[:1]), three=[good] * 3
+            single=good, flat=(good[0], good[0]), shapes=(good, good[:1]), three=[good] * 3
         ).items():
             torch.save(content, str(self.folder / name))
-            with self.assertRaisesRegex(ValueError, f"{name} must hold two uint8 tensors"):
+            with self.assertRaisesRegex(ValueError, f"{name} must hold two tensors"):
                 load_pairs(self.folder / name, "")
         torch.save([good, good], str(self.folder / "val_data.pkl"))
         self.assertTrue(torch.equal(load_pairs(self.folder, "val_data.pkl")[0], good))

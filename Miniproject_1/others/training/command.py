@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import torch
+
 from ...model import OPTIMIZERS, Model, Pairs, Training, check_number
+from ..data.noises import LOSSES
 from ..data.pairs import evaluate, load_pairs, report
 from . import longrun
 from .crops import Crops
@@ -13,7 +16,7 @@ ALL_OPTIMIZERS = {**OPTIMIZERS, "Muon": Muon}
 LOOKED_AT = 200  # images, for channels that are zero everywhere
 DEFAULTS = dict(
     epochs=1, pairs=None, batch_size=50, optimizer="momAGD", hybrid=True, learning_rate=0.05, final_learning_rate=0.0,
-    decay=1.0, momentum=0.9, crop=None, swap=True, bfloat16=False, seed=0,
+    decay=1.0, momentum=0.9, loss="mse", crop=None, swap=True, bfloat16=False, seed=0,
 )  # fmt: skip
 
 
@@ -40,6 +43,8 @@ def add_options(parser):
     setting("final_learning_rate", float, "X", "at the end")
     setting("decay", float, "X", "share of the steps, at the end, in which the learning rate falls")
     setting("momentum", float, "X", "of all but SGD and L-BFGS")
+    text = "mean squared error; the same over pixels that the target has; mean absolute error; default: mse"
+    parser.add_argument("--loss", choices=LOSSES, help=text)
     setting("crop", int, "PIXELS", "train on random squares of this side")
     switch("--no-swap", "swap", False, "input and target never change places; for data with --target-draws")
     switch("--bfloat16", "bfloat16", True, "compute in this type: twice as fast where it is built in")
@@ -83,7 +88,8 @@ def start(options, settings, images, saved):
         pairs = Crops(pairs, settings["crop"], settings["seed"])
     names = ("hybrid", "learning_rate", "final_learning_rate", "decay", "momentum", "bfloat16")
     rest = {name: settings[name] for name in names}
-    training = Training(model.network, pairs, steps, optimizer=ALL_OPTIMIZERS[settings["optimizer"]], **rest)
+    optimizer = ALL_OPTIMIZERS[settings["optimizer"]]
+    training = Training(model.network, pairs, steps, optimizer=optimizer, loss=LOSSES[settings["loss"]], **rest)
     if saved:
         if saved["about"]["data"] != fingerprint(images):
             raise ValueError(f"--resume: {options.resume} was begun with other pairs than those of {options.data}")
@@ -93,4 +99,4 @@ def start(options, settings, images, saved):
 
 def fingerprint(images):
     """Numbers that tell training sets apart: the shape, and for each tensor the sum of its pixels."""
-    return dict(shape=list(images[0].shape), sums=[int(part.sum()) for part in images])
+    return dict(shape=list(images[0].shape), sums=[int(part.sum(dtype=torch.float64)) for part in images])

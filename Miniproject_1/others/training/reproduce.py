@@ -16,7 +16,7 @@ import torch
 
 from ...model import Model, Training, check_number, forward
 from ..data.pairs import psnr
-from ..data.photos import PhotoPairs, distinct_photos, make_pairs, noisy_and_clean, readable_photos
+from ..data.photos import PhotoPairs, distinct_photos, make_pairs, noisy_and_clean, readable_photos, split
 from . import longrun
 from .muon import Muon
 
@@ -88,13 +88,10 @@ def start(options, settings):
     if len(photos) < 2:
         raise ValueError(f"{options.photos} has {len(photos)} usable photographs; at least 2 are needed")
     generator = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(photos), generator=generator).tolist()
-    photos = [photos[place] for place in order]
-    num_kept = max(round(VALIDATION_SHARE * len(photos)), 1)
-    kept, rest = sorted(photos[:num_kept]), sorted(photos[num_kept:])
+    kept, rest = split(photos, VALIDATION_SHARE, (1, 1), generator)
     pairs = PhotoPairs(rest, batch_size, settings["small_crops"], settings["gaussian"], seed, shrink)
-    validation = make_pairs(kept, VALIDATION_PAIRS * num_kept, noisy_and_clean, generator, shrink=shrink)
-    data = dict(photographs=len(rest), pixels=len(pairs.pixels), sum=pairs.pixels.sum().item(), kept_apart=num_kept,
+    validation = make_pairs(kept, VALIDATION_PAIRS * len(kept), noisy_and_clean, generator, shrink)
+    data = dict(photographs=len(rest), pixels=len(pairs.pixels), sum=pairs.pixels.sum().item(), kept_apart=len(kept),
                 validation_pairs=len(validation[0]), noisy_psnr=psnr(*validation).mean().item())  # fmt: skip
     model = Model(settings["initialization"], seed, options.device)
     muon = partial(Muon, weight_decay=settings["weight_decay"], warm_up=settings["warm_up"])
