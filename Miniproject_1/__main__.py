@@ -20,6 +20,7 @@ from .others.training import reproduce
 
 DEVICE = "cpu, cuda, ...; default: the GPU where there is one"
 MEGAPIXEL = "some 100 seconds on two cores, 12 with --one-pass, and 40 MB of memory"  # measured
+OF_THE_DEVICE = ("out of memory", "can't allocate memory", "cuda", "mps", "device type", "not compiled with")
 NAMES = {"train-pairs": "num_train", "validation-pairs": "num_validation"}
 
 
@@ -185,6 +186,13 @@ def main(arguments=None):
         return options.run(options) or 0
     except (OSError, ValueError, TypeError, FloatingPointError, ModuleNotFoundError) as error:
         say(f"error: {' '.join(str(error).split())}")
+        return 2
+    except (RuntimeError, AssertionError, MemoryError) as error:
+        text = str(error).split("\n")[0]
+        if not isinstance(error, MemoryError) and not any(word in text.lower() for word in OF_THE_DEVICE):
+            raise
+        advice = "--device cpu avoids a GPU, smaller pictures and batches need less memory"
+        say(f"error: the device cannot do it: {text or 'out of memory'}; {advice}")
         return 2
     except KeyboardInterrupt:
         return 130

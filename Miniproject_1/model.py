@@ -2,9 +2,9 @@
 
 Network, initializations, flips and hybrid training loop are those of Brown, Briand and de Schoulepnikoff, "Noise2Noise
 model" (2022), here "Brown et al."; the idea is that of Lehtinen et al., https://arxiv.org/abs/1803.04189: if the noise
-of the target is independent of the input and zero in the mean, the least mean squared error against noisy targets is
-where that against clean images is. With `others/fast.py`, a CPU computes the same sooner. The shipped weights score
-26.39 dB (noisy: 21.03): mean PSNR of 1,000 images of photographs kept apart.
+of the target is independent of the input and zero in the mean, the least mean squared error is where that against clean
+targets is. With `others/fast.py`, a CPU computes the same sooner. The shipped weights score 26.39 dB (noisy: 21.03):
+mean PSNR of 1,000 images of photographs kept apart.
 """
 
 import importlib.util
@@ -30,14 +30,13 @@ try:  # by its path: in a process with several projects, the name `others` may b
     _spec.loader.exec_module(fast)
 except (ImportError, OSError):
     fast = None
+keep_memory = fast.keep_memory if fast else lambda size: nullcontext()
 
 WEIGHTS = Path(__file__).resolve().parent / "bestmodel.pth"
 INITIALIZATIONS = ("default", "default positive", "xavier", "xavier positive", "masked xavier", "zeros")
 FLIPS = {"vertical": lambda x: x.flip(2), "horizontal": lambda x: x.flip(3), "transpose": lambda x: x.transpose(2, 3)}
 OPTIMIZERS = {  # functions of parameters, learning rate and momentum; without its line search L-BFGS diverges
-    "SGD": lambda p, lr, momentum: torch.optim.SGD(p, lr),
     "momAGD": lambda p, lr, momentum: torch.optim.SGD(p, lr, momentum),
-    "Nesterov": lambda p, lr, momentum: torch.optim.SGD(p, lr, momentum, nesterov=True),
     "ADAM": lambda p, lr, momentum: torch.optim.Adam(p, lr, (momentum, 0.999)),
     "L-BFGS": lambda p, lr, _: torch.optim.LBFGS(p, lr, LBFGS_STEPS, history_size=20, line_search_fn="strong_wolfe"),
 }
@@ -53,8 +52,7 @@ LARGEST_VALUE, LARGEST_SEED = 1e6, 2**62  # pixels far above it overflow in the 
 def build_network():
     """Appendix A of Brown et al., all layers: (N, 3, H, W) to (N, 3, H, W), values 0 to 1."""
     like = dict(device="cpu", dtype=torch.float32)  # whatever another module has set as the default
-    conv = partial(nn.Conv2d, kernel_size=2, stride=1, padding=1, **like)
-    deconv = partial(nn.ConvTranspose2d, kernel_size=2, stride=1, padding=1, **like)
+    conv, deconv = (partial(kind, kernel_size=2, padding=1, **like) for kind in (nn.Conv2d, nn.ConvTranspose2d))
     norm, relu = partial(nn.BatchNorm2d, **like), partial(nn.ReLU, inplace=True)
     with torch.random.fork_rng(devices=[]):  # the draws of these constructors are replaced by `initialize`
         return nn.Sequential(
@@ -68,10 +66,9 @@ def build_network():
 
 def prepare(network, training):
     """The network as steps for `forward`: convolutions (kernel, bias, padding, BatchNorm, ReLU or not), other modules.
-    A transposed convolution is an ordinary one. Layers 10 and 11, nothing between them, of kernels c (M, I, 2, 2) and
-    t (M, O, 2, 2), are one with K[o, i, d] = sum of t[m, o, k] c[m, i, l] over m and all k, l with l - k = d: a third
-    less arithmetic, no 512 channels to store. In training mode gradients flow back to the parameters; otherwise the
-    steps are a copy, with BatchNorm folded into the kernels, that serves for many images."""
+    A transposed convolution is an ordinary one. Layers 10 and 11, of kernels c (M, I, 2, 2) and t (M, O, 2, 2), are one
+    with K[o, i, d] = sum of t[m, o, k] c[m, i, l] over m and all k, l with l - k = d: a third less arithmetic. In
+    training mode gradients flow to the parameters; otherwise BatchNorm is folded into kernels that are a copy."""
     layers, steps = [*network, None], []
     while layers[0] is not None:
         layer = layers.pop(0)
@@ -112,16 +109,16 @@ def forward(network, images, training, bfloat16=False):
         if norm:
             norm.num_batches_tracked += 1
             options = norm.running_mean, norm.running_var, norm.weight, norm.bias, True, norm.momentum, norm.eps
-            features = F.batch_norm(features, *options)
+            features = getattr(norm, "batch_norm", F.batch_norm)(features, *options)  # others/training has another
         features = F.relu_(features) if relu else features
     return features.to(images.dtype)
 
 
 def initialize(network, name="masked xavier", seed=0):
-    """Draw the weights of all convolutions anew, and reset the BatchNorms; PyTorch's random state is left alone.
-    The five of Brown et al.: "default" is PyTorch's own, uniform within 1 over the root of the fan-in; "xavier" that of
-    Glorot and Bengio (2010), biases zero; "positive" sets negative values to zero, with which outputs are near 600
-    and momAGD diverges. "masked xavier" keeps a Xavier draw where another is positive: as many zeros, both signs."""
+    """Draw all convolutions anew, and reset the BatchNorms; PyTorch's random state is left alone. Of Brown et al.:
+    "default", PyTorch's own, is uniform within 1 over the root of the fan-in; "xavier" is that of Glorot and Bengio
+    (2010), biases zero; "positive" sets negative values to zero, with which outputs are near 600 and momAGD diverges.
+    "masked xavier" keeps a Xavier draw where another is positive: as many zeros, both signs."""
     check_choice("initialization", name, INITIALIZATIONS)
     generator = torch.Generator().manual_seed(check_number("seed", seed, 0, LARGEST_SEED, whole=True))
     for layer in network:
@@ -139,11 +136,10 @@ def initialize(network, name="masked xavier", seed=0):
 
 class Pairs:
     """The batches of a training on two tensors of images, with arguments as in `Model.train`. `pairs(step)` is one, two
-    tensors (B, 3, H, W), values 0 to 255, a function of `seed` and the number of the step alone; `len(pairs)` is how
-    many a pass has. Any function like it can take its place in a `Training`."""
+    tensors (B, 3, H, W), values 0 to 255, a function of `seed` and the number of the step alone; `share` indexes those
+    wanted of it; `len(pairs)` is how many a pass has. Any function like it can take its place in a `Training`."""
 
-    def __init__(self, train_input, train_target, batch_size=50, flips=tuple(FLIPS), flip_fraction=0.5, swap=True,
-                 seed=0):  # fmt: skip
+    def __init__(self, train_input, train_target, batch_size=50, flips=(*FLIPS,), flip_fraction=0.5, swap=True, seed=0):
         self.images = check_images("train_input", train_input), check_images("train_target", train_target)
         if train_input.shape != train_target.shape:
             raise ValueError(f"train_target must have the shape of train_input, got {tuple(train_target.shape)}")
@@ -155,14 +151,14 @@ class Pairs:
     def __len__(self):
         return -(-len(self.images[0]) // self.batch_size)
 
-    def __call__(self, step):
+    def __call__(self, step, share=...):
         epoch, batch = divmod(step, len(self))
         generator = torch.Generator().manual_seed(self.seed + epoch)
         rows = torch.randperm(len(self.images[0]), generator=generator, device="cpu").split(self.batch_size)[batch]
-        pairs = [images[rows.to(images.device)] for images in self.images]  # two of (B, 3, H, W)
+        pairs = [images[rows[share].to(images.device)] for images in self.images]  # two of (B, 3, H, W)
         generator.manual_seed(self.seed + 1_000_003 * (step + 1))
         like = dict(generator=generator, dtype=torch.float32, device="cpu")
-        *chances, swap = torch.rand(len(self.flips) + 1, len(rows), 1, 1, 1, **like).to(pairs[0].device)
+        *chances, swap = torch.rand(len(self.flips) + 1, len(rows), 1, 1, 1, **like)[:, share].to(pairs[0].device)
         for name, chance in zip(self.flips, chances):
             if name != "transpose" or pairs[0].shape[2] == pairs[0].shape[3]:
                 pairs = [torch.where(chance < self.flip_fraction, FLIPS[name](images), images) for images in pairs]
@@ -173,22 +169,23 @@ class Pairs:
 class Training(Iterator):
     """A training between two steps: `next()` takes one, and in between it can be saved, watched and moved. `network` is
     an `nn.Sequential` of convolutions, BatchNorms, ReLUs and the like, changed in place; `pairs` is a function like
-    `Pairs`; `decay` the share of the steps, at the end, in which the learning rate falls; `loss` a function of output
-    and target; all else as in `Model.train`. Weights are good once their loss was usual. When it is NaN or a thousand
-    times that, training returns to the last good ones, with half the learning rate, five times at most."""
+    `Pairs`; `decay` the share of the steps, at the end, in which the rate falls; `loss` a function of output and
+    target; all else as in `Model.train`. Weights are good once their loss was usual. When it is NaN or a thousand times
+    that, `restore` returns to the last good ones, and the learning rate is halved, five times at most."""
 
     def __init__(self, network, pairs, num_steps, hybrid=True, optimizer="momAGD", learning_rate=0.05,
-                 final_learning_rate=0.0, decay=1.0, momentum=0.9, bfloat16=False, loss=F.mse_loss):  # fmt: skip
+                 final_learning_rate=0.0, decay=1.0, momentum=0.9, precision="auto", loss=F.mse_loss):  # fmt: skip
         self.num_steps = check_number("num_steps", num_steps, 1, whole=True)
         self.first_rate = check_number("learning_rate", learning_rate, 0)
         self.last_rate = check_number("final_learning_rate", final_learning_rate, 0)
         self.decay, self.momentum = check_number("decay", decay, 0, 1), check_number("momentum", momentum, 0, 1)
-        self.network, self.pairs, self.hybrid, self.bfloat16, self.loss = network, pairs, hybrid, bfloat16, loss
+        self.network, self.pairs, self.hybrid, self.loss = network, pairs, hybrid, loss
+        self.device = next(network.parameters()).device
+        self.bfloat16 = in_bfloat16(precision, self.device)
         self.main = optimizer if callable(optimizer) else OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
         self.start_optimizer(False)  # now, so that what it refuses is refused before anything changes
-        self.history, self.device = {name: [] for name in HISTORY}, next(network.parameters()).device
-        self.good, self.optimizer = deepcopy(network.state_dict()), None
-        self.mean, self.lowest, self.rollbacks = None, math.inf, 0
+        self.history, self.good = {name: [] for name in HISTORY}, deepcopy(network.state_dict())
+        self.optimizer, self.mean, self.lowest, self.rollbacks = None, None, math.inf, 0
 
     def __next__(self):
         """Take a step; returns the loss before it, its learning rate, and how often it computed the gradient."""
@@ -259,7 +256,6 @@ class Training(Iterator):
             raise FloatingPointError(f"the loss rose to {loss:.3g} again; the model has the last good weights")
 
     def restore(self):
-        """Put the last good weights into the network, and forget what the optimizer has gathered."""
         self.network.load_state_dict(self.good)
         self.optimizer = None
 
@@ -280,11 +276,9 @@ class Training(Iterator):
 
 class Model:
     """The denoiser: `network`, the `nn.Sequential` of Appendix A, is trained by `train` and used by `predict`.
-
     `initialization`, `seed`: as in `initialize`; then the last bias begins at 0.5, so that a fresh model predicts
     mid-grey (Brown et al. and the study begin at what is drawn). `device`: "cpu", "cuda:1"; None: a GPU if there.
-    `history`: lists of each step's "loss" (mean squared error, values 0 to 1), "learning_rate", "evaluations" of the
-    gradient, and "seconds" so far."""
+    `history`: each step's "loss" (values 0 to 1), "learning_rate", "evaluations" of the gradient, "seconds" so far."""
 
     def __init__(self, initialization="masked xavier", seed=0, device=None) -> None:
         with own_settings(torch.device("cpu"), gradients=True):  # tensors made in inference mode cannot be trained
@@ -296,9 +290,8 @@ class Model:
         self.history = {name: [] for name in HISTORY}
 
     def load_pretrained_model(self, path=WEIGHTS) -> None:
-        """Read weights, by default `bestmodel.pth` beside this module, as of `torch.save(network.state_dict(), path)`,
-        also of `nn.DataParallel` or in a dict under "state_dict" or "network". FileNotFoundError, and ValueError where
-        the file is damaged or holds no usable weights of this network."""
+        """Read weights as of `torch.save(network.state_dict(), path)`, also of `nn.DataParallel` or in a dict under
+        "state_dict" or "network". FileNotFoundError; ValueError if damaged, or no usable weights of this network."""
         weights, expected = load_file(path), self.network.state_dict()
         for name in ("state_dict", "network", ""):
             weights = weights.get(name, weights) if isinstance(weights, dict) else {}
@@ -313,10 +306,9 @@ class Model:
 
     def train(self, train_input, train_target, num_epochs, hybrid=True, batch_size=50, optimizer="momAGD",
               learning_rate=0.05, final_learning_rate=0.0, momentum=0.9, flips=tuple(FLIPS), flip_fraction=0.5,
-              swap=True, bfloat16=False, seed=0, progress=True) -> None:  # fmt: skip
+              swap=True, precision="auto", seed=0, progress=True) -> None:  # fmt: skip
         """Train on pairs of noisy images, going on from the present weights. However it ends, by an error or Ctrl-C
         too, the weights are finite: the last with a usual loss.
-
         Args:
             train_input, train_target: two noisy versions of the same images, (N, 3, H, W), values 0 to 255, any real
                 dtype. Values outside of that range are taken as they are, up to 1e6 on either side.
@@ -326,29 +318,31 @@ class Model:
             learning_rate, final_learning_rate, momentum: the rate falls linearly to the final one. ADAM wants 0.001.
             flips, flip_fraction: names in `FLIPS` ("transpose" for square images only), the share of pairs for each.
             swap: let input and target, which are noisy alike, change places in half of the pairs.
-            bfloat16: compute the large convolutions in this type, twice as fast on a processor with AVX-512 BF16.
+            precision: "float32"; "bfloat16" for the large convolutions; "auto": that where the hardware multiplies it.
             seed: of all random choices, with the length of `history`. progress: show loss and time left.
         Raises TypeError or ValueError before anything changes, FloatingPointError if training went wrong six times."""
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True) + len(self.history["loss"])
         pairs = Pairs(train_input, train_target, batch_size, flips, flip_fraction, swap, seed)
         steps = check_number("num_epochs", num_epochs, 1, whole=True) * len(pairs)
-        rates = learning_rate, final_learning_rate, 1.0, momentum
-        training = Training(self.network, pairs, steps, hybrid, optimizer, *rates, bfloat16)
+        training = Training(self.network, pairs, steps, hybrid, optimizer, learning_rate, final_learning_rate,
+                            momentum=momentum, precision=precision)  # fmt: skip
         try:
-            for _ in track(training, steps, progress, text="loss {0[0]:.5f}, learning rate {0[1]:.2g}".format):
-                pass
+            with keep_memory(batch_size * train_input[0].numel()):
+                for _ in track(training, steps, progress, text="loss {0[0]:.5f}, learning rate {0[1]:.2g}".format):
+                    pass
         finally:
             if len(training.history["loss"]) < steps:
                 training.restore()
             self.history = {name: values + training.history[name] for name, values in self.history.items()}
 
-    def predict(self, test_input, average=True, progress=False) -> torch.Tensor:
+    def predict(self, test_input, average=True, progress=False, precision="float32") -> torch.Tensor:
         """Denoise images of any size: (N, 3, H, W), values 0 to 255, any real dtype, to float32 of that shape and range
         on the model's device. Threads may predict at once, also while another trains. `average`: the mean over the 8
-        flips and rotations of the input, 8 times the work, +0.07 dB. Raises TypeError or ValueError if not so."""
-        images, turns = check_images("test_input", test_input), 8 if average else 1
-        pieces = list(tiles(*images.shape))
-        with own_settings(self.device, gradients=False):
+        flips and rotations of the input, 8 times the work, +0.07 dB. `precision`: as in `train`; bfloat16 costs up to
+        0.004 dB. Raises TypeError or ValueError if not so."""
+        images, bfloat16 = check_images("test_input", test_input), in_bfloat16(precision, self.device)
+        pieces, turns = list(tiles(*images.shape)), 8 if average else 1
+        with own_settings(self.device, gradients=False), keep_memory(images.numel()):
             steps = prepare(self.network, training=False)
             output = torch.empty(images.shape, dtype=torch.float32, device=self.device)
             for rows, outer, inner, result in track(pieces, len(pieces), progress):
@@ -356,7 +350,7 @@ class Model:
                 total = torch.zeros_like(piece)
                 for turn in range(turns):  # by 90 degrees; from 4 on mirrored
                     turned = (piece.flip(3) if turn > 3 else piece).rot90(turn, (2, 3)).contiguous()
-                    turned = forward(steps, turned, training=False).rot90(-turn, (2, 3))
+                    turned = forward(steps, turned, False, bfloat16).rot90(-turn, (2, 3))
                     total += turned.flip(3) if turn > 3 else turned
                 output[rows][result] = (total[inner] * (255 / turns)).clamp_(0, 255)
         return output
@@ -386,11 +380,11 @@ def check_images(name, images):
         raise ValueError(f"{name} must have shape (N, 3, H, W), none of them 0, got {tuple(images.shape)}")
     images = images.detach() if images.dtype == torch.uint8 else images.detach().to(torch.float32)
     lowest, highest = images.min().item(), images.max().item()
+    text = f"values 0 to 255, got {lowest:.3g} to {highest:.3g}"
     if not -LARGEST_VALUE <= lowest <= highest <= LARGEST_VALUE:
-        raise ValueError(f"{name} must be finite, with values 0 to 255, got {lowest:.3g} to {highest:.3g}")
+        raise ValueError(f"{name} must be finite, with {text}")
     if images.dtype != torch.uint8 and (highest <= 16 or lowest < -255 or highest > 510):  # not even with noise
-        text = f"{name} should have values 0 to 255, got {lowest:.3g} to {highest:.3g}; they are taken as they are"
-        warnings.warn(text, stacklevel=3 if name == "test_input" else 4)
+        warnings.warn(f"{name} should have {text}; they are taken as they are", stacklevel=3 + (name != "test_input"))
     return images
 
 
@@ -411,6 +405,12 @@ def check_choice(name, value, choices):
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return value
+
+
+def in_bfloat16(precision, device):
+    """Whether this precision is bfloat16; "auto": if `fast.py` and PyTorch find that the hardware multiplies it."""
+    auto = check_choice("precision", precision, ("auto", "float32", "bfloat16")) == "auto"
+    return precision == "bfloat16" or (auto and fast is not None and fast.multiplies_bfloat16(device))
 
 
 def load_file(path):

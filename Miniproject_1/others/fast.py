@@ -1,4 +1,6 @@
-"""Winograd's convolution in plain `torch`, forward and backward, for a CPU.
+"""What makes a CPU faster: Winograd's convolution, memory that is kept, and whether bfloat16 pays.
+
+Winograd's convolution is plain `torch`, forward and backward.
 
 Once layers 10 and 11 are one 3 x 3 convolution, it and its two neighbours of 2 x 2 do 90 % of this network's
 arithmetic. Winograd's minimal filtering F(4 x 4, k x k) computes a 4 x 4 tile of an output with (k + 3)^2 products per
@@ -19,6 +21,10 @@ product over the points, and tiles pass through it so few at a time that they st
 cache. The backward pass is the transpose of each step, so it saves the same share.
 """
 
+import ctypes
+import os
+import threading
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -28,6 +34,9 @@ from torch.autograd.function import once_differentiable
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity
 TILE = 4  # outputs along each side of a tile
 FEWEST_CHANNELS = 128
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
+HIGHEST_THRESHOLD = 32 * 2**20  # bytes, DEFAULT_MMAP_THRESHOLD_MAX of glibc on 64 bits
+LARGE = 16 * 3 * 32 * 32  # values of a batch from which its feature maps, hundreds of megabytes, are worth keeping
 TILES_AT_ONCE = 330  # 12 MB for a transformed operand of 256 channels; 80 to 650 differ by less than 10 %
 
 
@@ -170,3 +179,58 @@ def _scatter(windows):
     total[:, :-1, :, 1:, :rest] += windows[:, :, :TILE, :, TILE:]
     total[:, 1:, :rest, 1:, :rest] += windows[:, :, TILE:, :, TILE:]
     return total.flatten(3, 4).flatten(1, 2)  # (n, 4 h + 4, 4 w + 4, C)
+
+
+def multiplies_bfloat16(device):
+    """Whether PyTorch finds that this processor or GPU multiplies bfloat16 in hardware; False where it cannot tell."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+_keeping, _lock = [0], threading.Lock()
+
+
+@contextmanager
+def keep_memory(size):
+    """While inside, memory that large tensors leave stays with the process, for the next ones; then it is given back.
+
+    By default every large tensor is mapped anew and each of its pages faults, which takes a third of the time of a
+    float32 step. For glibc on Linux only; nothing happens for batches of fewer values than `LARGE`, or where the user
+    has settings of his own. glibc's thresholds adapt to what a process frees, until they are set once: afterwards they
+    are the highest that they adapt to, those of a process that has freed large tensors.
+    """
+    libc = _glibc() if size >= LARGE else None
+    if libc is None:
+        yield
+        return
+    with _lock:  # several threads may predict at once
+        _keeping[0] += 1
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _keeping[0] -= 1
+            if not _keeping[0]:
+                libc.mallopt(M_MMAP_MAX, 65_536)
+                libc.mallopt(M_MMAP_THRESHOLD, HIGHEST_THRESHOLD)
+                libc.mallopt(M_TRIM_THRESHOLD, 2 * HIGHEST_THRESHOLD)
+                libc.malloc_trim(0)
+
+
+@lru_cache(maxsize=None)
+def _glibc():
+    """The C library, if it is glibc and its allocator is the process's own with its settings as they are by default."""
+    if any(name.startswith("MALLOC_") or name in ("LD_PRELOAD", "GLIBC_TUNABLES") for name in os.environ):
+        return None
+    try:
+        libc = ctypes.CDLL(None)
+        libc.gnu_get_libc_version, libc.mallopt, libc.malloc_trim  # noqa: B018
+        return libc
+    except (OSError, TypeError, AttributeError):  # Windows, macOS, musl
+        return None

@@ -11,13 +11,19 @@ SAMPLE = Path(__file__).resolve().parent / "sample"  # photographs that may be s
 
 
 def places_in_sample():
-    """Which images of the sample's val_data.pkl show the same photograph: a tensor (15, 14), a row for each.
+    """Which images of the sample's val_data.pkl show the same photograph: a tensor (15, 14), a row for each."""
+    return places(21, 15, 210)
 
-    `make_data` drew them so: the order of all 21 photographs first, then the places of the 210 pairs.
+
+def places(num_photos, num_kept, num_pairs, seed=0):
+    """Which pairs of a val_data.pkl are of the same photograph: a tensor (num_kept, pairs of each).
+
+    `make_data` draws first the order of all photographs, of which it keeps some, then the places of the pairs, of which
+    each photograph has the same number here.
     """
-    generator = torch.Generator().manual_seed(0)
-    torch.randperm(21, generator=generator)
-    return torch.randperm(210, generator=generator).view(15, 14)
+    generator = torch.Generator().manual_seed(seed)
+    torch.randperm(num_photos, generator=generator)
+    return torch.randperm(num_pairs, generator=generator).view(num_kept, -1)
 
 
 def psnr(images, reference):

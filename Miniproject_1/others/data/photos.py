@@ -142,9 +142,9 @@ class PhotoPairs:
     """Training pairs drawn on the fly: fresh crops of photographs, two independent single draws of the noise of each.
 
     `pairs(step)` is the batch of a step, two tensors (B, 3, 32, 32), values 0 to 255, a function of `seed` and the
-    number of the step alone; each pair is flipped and turned at random. They are uint8, or float32 where there is
-    Gaussian noise, which is not cut off at 0 and 255: that would move its mean. All photographs are held in memory as
-    uint8: 3 bytes a pixel. A batch is drawn at once, without a loop over its pairs.
+    number of the step alone, `share` an index of those wanted of it; each pair is flipped and turned at random. They
+    are uint8, or float32 where there is Gaussian noise, which is not cut off at 0 and 255: that would move its mean.
+    All photographs are held in memory as uint8: 3 bytes a pixel. A batch is drawn at once, without a loop.
 
     Args:
         paths: photographs that `read_picture` reads, both sides at least 86 pixels.
@@ -166,7 +166,7 @@ class PhotoPairs:
         self.starts = (self.heights * self.widths).cumsum(0) - self.heights * self.widths  # of each in `pixels`
         self.pixels = torch.cat([photo.permute(1, 2, 0).reshape(-1, 3) for photo in photos])  # (pixels, 3)
 
-    def __call__(self, step):
+    def __call__(self, step, share=...):
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**32)
         number, grid = self.batch_size, torch.arange(IMAGE_SIZE)
         photo = torch.randint(len(self.heights), (number,), generator=generator)
@@ -186,7 +186,7 @@ class PhotoPairs:
             chosen, strength = torch.rand(2, number, 1, 1, 1, generator=generator)
             sigma = LARGEST_SIGMA * strength * (chosen < self.gaussian)
             pairs = pairs + sigma * torch.randn(pairs.shape, generator=generator)
-        return pairs[0], pairs[1]
+        return pairs[0, share], pairs[1, share]
 
 
 def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_share=0.1, target_draws=1,

@@ -9,6 +9,7 @@ same weights and batches; the plain network in its default memory layout.
 import argparse
 import itertools
 import json
+import math
 import os
 import platform
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ...model import Model, Training, forward
+from ...model import Model, Training, fast, forward
 from ..data.photos import PhotoPairs
 from ..data.pictures import write_picture
 from ..training.command import ALL_OPTIMIZERS
@@ -45,7 +46,7 @@ def seconds(runs, *functions):
 
 
 def measure_steps(model):
-    """Training steps and prediction: seconds, plain and ours, and of bfloat16 also plain PyTorch's autocast."""
+    """Training steps and prediction: seconds of plain PyTorch as it is, of plain PyTorch with memory kept, and ours."""
     network, rows = model.network, []
 
     def autocast(images):
@@ -62,22 +63,33 @@ def measure_steps(model):
             for part in images.split(100):
                 network(part / 255)
 
-    ours, cases = partial(forward, network, training=True), []
-    for number, size, name, apply in (
-        (100, 32, "100 images of 32 x 32", ours),
+    def kept(function, *arguments):
+        with fast.keep_memory(math.inf):
+            function(*arguments)
+
+    cases = []
+    for number, size, name, ours in (
+        (100, 32, "100 images", partial(forward, network, training=True)),
         (100, 32, "100 images, plain with autocast to bfloat16", autocast),
-        (100, 32, "100 images, ours in bfloat16", partial(ours, bfloat16=True)),
-        (32, 16, "32 crops of 16 x 16", ours),
+        (100, 32, "100 images, bfloat16", partial(forward, network, training=True, bfloat16=True)),
+        (16, 32, "16 images", partial(forward, network, training=True)),
+        (16, 32, "16 images, bfloat16", partial(forward, network, training=True, bfloat16=True)),
     ):
         batch = torch.rand(2, number, 3, size, size).unbind()
-        steps = [partial(training_step, each, *batch) for each in (lambda images: network.train()(images), apply)]
-        cases.append((f"training step, {name}", 5, *steps))
+        plain = partial(training_step, lambda images: network.train()(images), *batch)
+        cases.append((f"training step, {name}", 5, plain, partial(training_step, ours, *batch)))
     images = torch.rand(1000, 3, 32, 32) * 255
-    predictions = partial(plain_prediction, images), partial(model.predict, images, average=False)
-    for name, runs, *functions in (*cases, ("predict, one pass, 1000 images", 3, *predictions)):
-        plain, other = seconds(runs, *functions)
-        rows.append(dict(name=name, plain_seconds=plain, our_seconds=other, ratio=plain / other))
-        print(f"{name:60} plain {plain:8.3f} s, this {other:8.3f} s, {plain / other:5.2f}x")
+    for precision in ("float32", "bfloat16"):
+        ours = partial(model.predict, images, average=False, precision=precision)
+        cases.append((f"predict, one pass, 1000 images, {precision}", 3, partial(plain_prediction, images), ours))
+    for name, runs, plain, ours in cases:
+        taken = seconds(runs, plain, partial(kept, plain), partial(kept, ours))
+        names = ("plain_seconds", "plain_kept_seconds", "our_seconds")
+        rows.append(
+            dict(name=name, **dict(zip(names, taken)), ratio=taken[0] / taken[2], ratio_kept=taken[1] / taken[2])
+        )
+        print("{:60} plain {:7.3f} s, {:7.3f} s with its memory kept, this {:7.3f} s: {:5.2f}x and {:5.2f}x".format(
+            *rows[-1].values()))  # fmt: skip
     return rows
 
 
@@ -99,7 +111,9 @@ def measure_pairs(model):
             write_picture(torch.randint(256, (3, 375, 500), dtype=torch.uint8), Path(folder) / f"{number}.bmp")
         pairs = PhotoPairs(sorted(Path(folder).iterdir()), batch_size=16, small_crops=0.4)
     steps = itertools.count()
-    training = Training(model.network, lambda step: pairs(0), 10**6, False, ALL_OPTIMIZERS["Muon"], 0.0, bfloat16=True)
+    training = Training(
+        model.network, lambda step: pairs(0), 10**6, False, ALL_OPTIMIZERS["Muon"], 0.0, precision="bfloat16"
+    )
     draw, step = seconds(9, lambda: pairs(next(steps)), lambda: next(training))
     print(
         f"drawing 16 pairs: {1000 * draw:.1f} ms; a step with them: {1000 * step:.0f} ms, {draw / step:.1%} for drawing"

@@ -96,7 +96,7 @@ def run(settings, images, seed):
     training = Training(
         network, batches, settings["epochs"] * settings["steps_per_epoch"],
         settings["hybrid"], ALL_OPTIMIZERS[settings["optimizer"]], first, first if last is None else last,
-        momentum=settings["momentum"], loss=criterion,
+        momentum=settings["momentum"], precision="float32", loss=criterion,
     )  # fmt: skip
     scores, history = [], training.history
 

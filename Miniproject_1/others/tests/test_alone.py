@@ -2,7 +2,11 @@
 
 import ast
 import os
+import platform
 import shutil
+import sys
+import unittest
+from unittest import mock
 
 import torch
 
@@ -118,6 +122,54 @@ class TestAlone(AloneCase):
         path = os.pathsep.join([str(PROJECT / "Miniproject_1"), str(stranger)])
         out, _ = self.python(code + GRADING.format(module="model"), self.file, path=path)
         self.assertEqual(out.split()[-1], "True")
+
+
+MEMORY = """
+import resource, torch
+from Miniproject_1.model import Model, fast
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
+
+def faults_of(function, *arguments, **options):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    function(*arguments, **options)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def large():
+    torch.ones(64 * 2**20, dtype=torch.uint8)
+
+model, images = Model(device="cpu"), torch.randint(256, (32, 3, 32, 32), dtype=torch.uint8)
+train = dict(num_epochs=1, batch_size=16, hybrid=False, precision="float32", progress=False)
+model.train(images, images, **train)
+before = resident()
+with fast.keep_memory(fast.LARGE):
+    model.train(images, images, **train)
+    with fast.keep_memory(fast.LARGE):
+        pass
+    kept = faults_of(model.train, images, images, **train)
+    large()
+    reused = faults_of(large)
+after, given_back = resident(), faults_of(large)
+unused = resident()
+fast.LARGE = float("inf")
+model.train(images, images, **train)
+print(before, after, unused, kept, faults_of(model.train, images, images, **train), reused, given_back)
+"""
+
+
+@unittest.skipUnless(sys.platform == "linux" and platform.libc_ver()[0] == "glibc", "for glibc on Linux")
+class TestMemory(TestCase):
+    def test_is_kept_while_it_is_needed_and_given_back(self):
+        names = [name for name in os.environ if name.startswith("MALLOC_") or name in ("LD_PRELOAD", "GLIBC_TUNABLES")]
+        with mock.patch.dict(os.environ):
+            for name in names:
+                del os.environ[name]
+            before, after, unused, kept, plain, reused, given_back = map(float, self.python(MEMORY)[0].split())
+        self.assertLess(kept, plain / 5)  # page faults
+        self.assertLess(after, before + 40)  # MB
+        self.assertLess(unused, after + 8)
+        self.assertLess(reused, given_back / 5)  # from the system again
 
 
 @thorough

@@ -56,16 +56,22 @@ class TestArguments(TestCase):
             for value, error in wrong:
                 options = {"num_epochs": 1, name: value}
                 self.check(error, f"{name} must be {kind}.* got", model.train, good, good, **options)
+
+        def nesterov(parameters, learning_rate, momentum):
+            return torch.optim.SGD(parameters, learning_rate, momentum, nesterov=True)
+
         for error, words, options in (
             (ValueError, "optimizer must be one of", dict(optimizer="Adam")),
             (ValueError, "optimizer must be one of", dict(optimizer=None)),
             (ValueError, "flips must be one of", dict(flips=("diagonal",))),
             (ValueError, "flips must be one of.*None", dict(flips=None)),
             (ValueError, "flips must be one of", dict(flips="vertical")),
-            (ValueError, "momentum", dict(optimizer="Nesterov", momentum=0.0)),
+            (ValueError, "momentum", dict(optimizer=nesterov, momentum=0.0)),
+            (ValueError, "precision must be one of 'auto', 'float32', 'bfloat16', got 'half'", dict(precision="half")),
             (ValueError, "beta", dict(optimizer="ADAM", momentum=1.0)),
         ):
             self.check(error, words, model.train, good, good, 1, **options)
+        self.check(ValueError, "precision must be one of", model.predict, good, precision=True)
         self.check(ValueError, "initialization must be one of .*'masked xavier'.* got 'he'", Model, "he")
         self.check(ValueError, "initialization must be one of", Model, None)
         self.check(TypeError, "seed must be an integer", Model, seed=None)

@@ -128,6 +128,17 @@ class TestCommands(CommandCase):
         self.refuse("small_crops must be a number from 0 to 1", "make-data", SAMPLE, "out", "--small-crops", 2)
         self.refuse("nowhere.png", "denoise", "nowhere.png", "out.png")
 
+    def test_a_device_that_cannot_be_used_and_memory_that_is_full_are_one_line(self):
+        self.data_files()
+        if not torch.cuda.is_available():
+            self.refuse("the device cannot do it.*--device cpu", "evaluate", self.folder, "--device", "cuda")
+        self.refuse("the device cannot do it", "evaluate", self.folder, "--device", "no device")
+        for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 1 TB")):
+            with mock.patch.object(Model, "predict", side_effect=error):
+                self.refuse("smaller pictures", "evaluate", self.folder)
+        with mock.patch.object(Model, "predict", side_effect=RuntimeError("a bug")), self.assertRaises(RuntimeError):
+            self.run_command("evaluate", self.folder)
+
     def test_help_explains_every_command(self):
         for folder, call in ((PROJECT, ["-m", "Miniproject_1"]), (self.folder, [str(PROJECT / "Miniproject_1")])):
             result = subprocess.run(
@@ -231,11 +242,13 @@ class TestTrainCommand(CommandCase):
         self.data_files()
 
     def test_writes_weights_and_history_and_leaves_nothing_else(self):
-        out = self.succeed("train", self.folder, "--output", "m.pth", "--optimizer", "Muon", "--bfloat16", *self.FAST)
+        out = self.succeed(
+            "train", self.folder, "--output", "m.pth", "--optimizer", "Muon", "--precision", "bfloat16", *self.FAST
+        )
         self.assertRegex(out, r"weights after 4 steps(.|\n)*denoised +\d")
         record = json.loads((self.folder / "m.pth.json").read_text())
         self.assertEqual(len(record["history"]["loss"]), 4)
-        self.assertEqual((record["settings"]["optimizer"], record["settings"]["bfloat16"]), ("Muon", True))
+        self.assertEqual((record["settings"]["optimizer"], record["settings"]["precision"]), ("Muon", "bfloat16"))
         names = {path.name for path in self.folder.iterdir()}
         self.assertEqual(names, {"m.pth", "m.pth.json", "train_data.pkl", "val_data.pkl"})
         model = Model()

@@ -15,6 +15,7 @@ from ...model import FLIPS, OPTIMIZERS, Model, Pairs, Training
 from ..training.crops import Crops
 from . import TestCase, random_images, relative_error, weights_of
 
+NESTEROV = lambda p, lr, momentum: torch.optim.SGD(p, lr, momentum, nesterov=True)  # noqa: E731
 SMALL = dict(batch_size=4, learning_rate=0.02, progress=False)
 
 
@@ -235,7 +236,8 @@ class TestTrain(TestCase):
         model = Model()
         network = copy.deepcopy(model.network).double().train()
         model.train(*pairs, 2, batch_size=4, hybrid=False, learning_rate=0.02, final_learning_rate=0.02, momentum=0.5,
-                    optimizer="Nesterov" if nesterov else "momAGD", flips=(), swap=False, progress=False)  # fmt: skip
+                    optimizer=NESTEROV if nesterov else "momAGD", flips=(), swap=False,
+                    precision="float32", progress=False)  # fmt: skip
         velocity = [torch.zeros_like(parameter) for parameter in network.parameters()]
         noisy, target = (images.double() / 255 for images in pairs)
         for _ in range(2):
@@ -261,8 +263,8 @@ class TestTrain(TestCase):
 
     def test_bfloat16_reaches_the_steps(self):
         losses = []
-        for bfloat16 in (False, True):
-            model = self.train(Model(), bfloat16=bfloat16)
+        for precision in ("float32", "bfloat16"):
+            model = self.train(Model(), precision=precision)
             losses.append(model.history["loss"])
             self.assertEqual({value.dtype for value in model.network.parameters()}, {torch.float32})
         self.assertNotEqual(*losses)

@@ -43,7 +43,7 @@ train 4 mean16 --pairs 56000 "${adam[@]}" --learning-rate 0.0005 --seed 4
 averaged 5 64000 && train 5 5 "${adam[@]}" --learning-rate 0.0005 --seed 5
 averaged 6 58000 && train 6 6 "${muon[@]}" --learning-rate 0.002 --seed 6
 averaged 7 60500 && train 7 7 "${muon[@]}" --learning-rate 0.002 --seed 7 --pairs 60496
-averaged 8 240000 && train 8 8 "${muon[@]}" --learning-rate 0.002 --seed 9 --revive --bfloat16
-averaged 9 300000 && train 9 9 "${muon[@]}" --learning-rate 0.0012 --seed 10 --revive --bfloat16 --pairs 272000
-averaged 10 310000 && train 10 10 "${muon[@]}" --learning-rate 0.001 --seed 11 --revive --bfloat16 --pairs 290000
-averaged 11 490000 --gaussian 0.15 && train 11 11 "${muon[@]}" --learning-rate 0.002 --seed 12 --revive --bfloat16
+averaged 8 240000 && train 8 8 "${muon[@]}" --learning-rate 0.002 --seed 9 --revive --precision bfloat16
+averaged 9 300000 && train 9 9 "${muon[@]}" --learning-rate 0.0012 --seed 10 --revive --precision bfloat16 --pairs 272000
+averaged 10 310000 && train 10 10 "${muon[@]}" --learning-rate 0.001 --seed 11 --revive --precision bfloat16 --pairs 290000
+averaged 11 490000 --gaussian 0.15 && train 11 11 "${muon[@]}" --learning-rate 0.002 --seed 12 --revive --precision bfloat16

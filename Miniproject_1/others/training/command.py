@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ...model import OPTIMIZERS, Model, Pairs, Training, check_number
+from ...model import OPTIMIZERS, Model, Pairs, check_number
 from ..data.noises import LOSSES
 from ..data.pairs import evaluate, load_pairs, report
 from . import longrun
@@ -12,11 +12,16 @@ from .crops import Crops
 from .muon import Muon
 from .revive import revive
 
-ALL_OPTIMIZERS = {**OPTIMIZERS, "Muon": Muon}
+ALL_OPTIMIZERS = {
+    **OPTIMIZERS,
+    "SGD": lambda p, lr, momentum: torch.optim.SGD(p, lr),
+    "Nesterov": lambda p, lr, momentum: torch.optim.SGD(p, lr, momentum, nesterov=True),
+    "Muon": Muon,
+}
 LOOKED_AT = 200  # images, for channels that are zero everywhere
 DEFAULTS = dict(
     epochs=1, pairs=None, batch_size=50, optimizer="momAGD", hybrid=True, learning_rate=0.05, final_learning_rate=0.0,
-    decay=1.0, momentum=0.9, loss="mse", crop=None, swap=True, bfloat16=False, seed=0,
+    decay=1.0, momentum=0.9, loss="mse", crop=None, swap=True, precision="auto", seed=0,
 )  # fmt: skip
 
 
@@ -47,7 +52,8 @@ def add_options(parser):
     parser.add_argument("--loss", choices=LOSSES, help=text)
     setting("crop", int, "PIXELS", "train on random squares of this side")
     switch("--no-swap", "swap", False, "input and target never change places; for data with --target-draws")
-    switch("--bfloat16", "bfloat16", True, "compute in this type: twice as fast where it is built in")
+    text = "of the large convolutions; default: auto, bfloat16 where the hardware multiplies it"
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), help=text)
     setting("seed", int, "N", "of all random choices")
 
 
@@ -55,28 +61,30 @@ def train(options):
     """Train on pairs of noisy images, and write the weights; returns the exit status."""
     if options.deadline is not None:
         check_number("deadline", options.deadline, 0)
-    saved = longrun.load_checkpoint(options.resume) if options.resume else None
-    settings = longrun.settings_of(options, saved, DEFAULTS)
-    outputs = longrun.outputs_of(options, saved)
-    images = load_pairs(options.data, "train_data.pkl")
-    if settings["pairs"] is not None:
-        number = check_number("pairs", settings["pairs"], 1, len(images[0]), whole=True)
-        images = [part[:number] for part in images]
-    model, training = start(options, settings, images, saved)
-    about = dict(settings=settings, data=fingerprint(images), output=str(outputs[0].resolve()))
-    record = lambda: dict(settings=settings, history=training.history)  # noqa: E731
-    if not longrun.carry_out(f"train {options.data}", training, outputs, about, options.deadline, record):
-        return 130
+    with longrun.team(options.device) as team:
+        saved = team.from_first(lambda: longrun.load_checkpoint(options.resume) if options.resume else None)
+        settings = longrun.settings_of(options, saved, DEFAULTS)
+        outputs = longrun.outputs_of(options, saved, team.first)
+        images = load_pairs(options.data, "train_data.pkl")
+        if settings["pairs"] is not None:
+            number = check_number("pairs", settings["pairs"], 1, len(images[0]), whole=True)
+            images = [part[:number] for part in images]
+        model, training = start(options, settings, images, saved, team)
+        about = dict(settings=settings, data=fingerprint(images), output=str(outputs[0].resolve()))
+        record = lambda: dict(settings=settings, history=training.history)  # noqa: E731
+        command = f"train {options.data}"
+        if not longrun.carry_out(command, training, outputs, about, options.deadline, record, team=team):
+            return 130
     validation = options.data.parent if options.data.is_file() else options.data
-    if (validation / "val_data.pkl").exists():
+    if team.first and (validation / "val_data.pkl").exists():
         model.load_pretrained_model(outputs[0])
         report(*evaluate(model, *load_pairs(validation, "val_data.pkl"))[1:])
     return 0
 
 
-def start(options, settings, images, saved):
+def start(options, settings, images, saved, team):
     """The model and its `Training`, as begun or as resumed."""
-    model = Model(seed=settings["seed"], device=options.device)
+    model = Model(seed=settings["seed"], device=team.device)
     if options.start:
         model.load_pretrained_model(options.start)
     if options.revive and not saved:
@@ -86,10 +94,12 @@ def start(options, settings, images, saved):
     steps = check_number("epochs", settings["epochs"], 1, whole=True) * len(pairs)
     if settings["crop"] is not None:
         pairs = Crops(pairs, settings["crop"], settings["seed"])
-    names = ("hybrid", "learning_rate", "final_learning_rate", "decay", "momentum", "bfloat16")
+    names = ("hybrid", "learning_rate", "final_learning_rate", "decay", "momentum", "precision")
     rest = {name: settings[name] for name in names}
     optimizer = ALL_OPTIMIZERS[settings["optimizer"]]
-    training = Training(model.network, pairs, steps, optimizer=optimizer, loss=LOSSES[settings["loss"]], **rest)
+    training = team.training(
+        model.network, team.share(pairs), steps, optimizer=optimizer, loss=LOSSES[settings["loss"]], **rest
+    )
     if saved:
         if saved["about"]["data"] != fingerprint(images):
             raise ValueError(f"--resume: {options.resume} was begun with other pairs than those of {options.data}")

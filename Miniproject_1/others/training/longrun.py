@@ -6,6 +6,7 @@ was killed at any moment continues from it and ends where an uninterrupted one d
 
 import json
 import math
+import os
 import platform
 import signal
 import threading
@@ -13,7 +14,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...model import check_number, load_file, track
+from ...model import Training, check_number, keep_memory, load_file, track
 from ..data.files import check_output, replaced, save, say
 
 CHECKPOINT_MINUTES = 5
@@ -40,11 +41,47 @@ def settings_of(options, saved, defaults):
     return settings
 
 
-def outputs_of(options, saved):
-    """Paths of weights, record and checkpoint, if they are free, this training's own, or may be overwritten."""
+class Alone:
+    """The processes of a training: this one only. `distributed.Team` has the same interface for several."""
+
+    first, training = True, Training  # the one that prints and writes; the class of the training
+
+    def __init__(self, device):
+        self.device = device
+
+    def share(self, pairs):
+        """The pairs that this process is to take."""
+        return pairs
+
+    def any(self, flag):
+        """Whether the flag is set in any process."""
+        return flag
+
+    def from_first(self, function):
+        """What the function returns in the first process."""
+        return function()
+
+
+@contextmanager
+def team(device):
+    """`Alone`, or, where torchrun has started this process among others, a `distributed.Team`."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Alone(device)
+        return
+    from . import distributed  # and with it much of torch.distributed
+
+    with distributed.team(device) as several:
+        yield several
+
+
+def outputs_of(options, saved, first=True):
+    """Paths of weights, record and checkpoint, if they are free, this training's own, or may be overwritten; unchecked
+    in all processes but the first."""
     output = options.output or Path(saved["about"]["output"] if saved else "trained.pth")
     record, checkpoint = (output.with_name(output.name + ending) for ending in (".json", ".checkpoint"))
     own = bool(saved) and Path(saved["about"]["output"]) == output.resolve()
+    if not first:
+        return [output, record, checkpoint]
     if checkpoint.exists() and not own and not options.overwrite:
         raise FileExistsError(
             f"{checkpoint} exists: continue that training with --resume {checkpoint}, or choose another --output"
@@ -52,33 +89,36 @@ def outputs_of(options, saved):
     return [check_output(path, options.overwrite or own) for path in (output, record, checkpoint)]
 
 
-def carry_out(command, training, outputs, about, deadline, record, watch=None):
+def carry_out(command, training, outputs, about, deadline, record, watch=None, team=None):
     """Take the steps of a training that are left, and write the weights and the record, as a command does.
 
     Args:
         command: how it was called, for the user who will continue it.
         outputs: from `outputs_of`.
         record: function of nothing that returns what to write beside the weights, as JSON.
-        training, about, deadline, watch: as in `run`.
+        training, about, deadline, watch, team: as in `run`.
 
     Returns:
         whether weights were written. Otherwise it was stopped by Ctrl-C.
     """
     output, record_path, checkpoint = outputs
+    team = team or Alone(None)
     how_to_go_on = f"continue with: {command} --output {output} --resume {checkpoint}"
     try:
-        ended = run(training, checkpoint, about, deadline, watch=watch)
+        ended = run(training, checkpoint, about, deadline, watch=watch, team=team)
     except KeyboardInterrupt:
         say(f"stopped at once; {how_to_go_on if checkpoint.exists() else 'there is no checkpoint yet'}")
         return False
     except Exception:
-        if training.history["loss"]:
+        if training.history["loss"] and team.first:
             save(training.good, output)
             say(f"{output} has the last good weights")
         raise
     if ended == INTERRUPTED:
         say(f"interrupted; {how_to_go_on}")
         return False
+    if not team.first:
+        return True
     save(training.good if ended == DEADLINE else training.network.state_dict(), output)
     with replaced(record_path) as temporary:
         temporary.write_text(json.dumps(record()) + "\n")
@@ -90,7 +130,7 @@ def carry_out(command, training, outputs, about, deadline, record, watch=None):
     return True
 
 
-def run(training, checkpoint, about, deadline=None, progress=True, watch=None):
+def run(training, checkpoint, about, deadline=None, progress=True, watch=None, team=None):
     """Take the steps of a training that are left.
 
     Args:
@@ -100,6 +140,7 @@ def run(training, checkpoint, about, deadline=None, progress=True, watch=None):
         deadline: minutes from now after which to stop; the step under way is finished first.
         progress: show loss and time left.
         watch: function of nothing that is called after every step, before a checkpoint.
+        team: the processes that train; the first writes checkpoints. None: this one alone.
 
     Returns:
         FINISHED, DEADLINE or INTERRUPTED (by Ctrl-C; a second one raises KeyboardInterrupt at once).
@@ -109,9 +150,9 @@ def run(training, checkpoint, about, deadline=None, progress=True, watch=None):
         FloatingPointError: training went wrong too often; the network has its last good weights, as after any error.
     """
     stop_at = math.inf if deadline is None else time.monotonic() + 60 * check_number("deadline", deadline, 0)
-    previous, ended = time.monotonic(), FINISHED
+    previous, ended, team = time.monotonic(), FINISHED, team or Alone(None)
     left = training.num_steps - len(training.history["loss"])
-    with interruptible() as interrupted:
+    with interruptible() as interrupted, keep_memory(math.inf):
         rollbacks = training.rollbacks
         for _ in track(training, left, progress, text="loss {0[0]:.5f}, learning rate {0[1]:.2g}".format):
             if watch:
@@ -119,10 +160,10 @@ def run(training, checkpoint, about, deadline=None, progress=True, watch=None):
             if training.rollbacks > rollbacks:
                 rollbacks = training.rollbacks
                 say("the loss exploded: back to the last good weights, with half the learning rate")
-            if interrupted() or time.monotonic() > stop_at:
-                ended = INTERRUPTED if interrupted() else DEADLINE
+            if team.any(interrupted() or time.monotonic() > stop_at):
+                ended = INTERRUPTED if team.any(interrupted()) else DEADLINE
                 break
-            if time.monotonic() - previous > 60 * CHECKPOINT_MINUTES:
+            if team.first and time.monotonic() - previous > 60 * CHECKPOINT_MINUTES:
                 previous = time.monotonic()
                 try:
                     save_checkpoint(training, checkpoint, about)
@@ -130,7 +171,8 @@ def run(training, checkpoint, about, deadline=None, progress=True, watch=None):
                     say(f"warning: {error}; trying again in {CHECKPOINT_MINUTES} minutes")
         if len(training.history["loss"]) == training.num_steps:
             return FINISHED
-        save_checkpoint(training, checkpoint, about)
+        if team.first:
+            save_checkpoint(training, checkpoint, about)
     return ended
 
 

@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 
-from ...model import Model, Training, check_number, forward
+from ...model import Model, check_number, forward
 from ..data.pairs import psnr
 from ..data.photos import PhotoPairs, distinct_photos, make_pairs, noisy_and_clean, readable_photos, split
 from . import longrun
@@ -31,6 +31,7 @@ RECIPE = dict(
     weight_decay=0.1,  # +0.02 dB
     small_crops=0.4,  # share of the pairs with blocks from 2 x 2 pixels on: noise weaker than the course's
     gaussian=0.15,  # share of the pairs with Gaussian noise on both images; costs nothing on the others
+    precision="bfloat16",
     seed=0,
     shrink=None,
 )
@@ -53,32 +54,34 @@ def reproduce(options):
     """Train fresh weights as the shipped ones were; returns the exit status."""
     if options.deadline is not None:
         check_number("deadline", options.deadline, 0)
-    saved = longrun.load_checkpoint(options.resume) if options.resume else None
-    settings = longrun.settings_of(options, saved, RECIPE)
-    outputs = longrun.outputs_of(options, saved)
-    model, training, validation, data = start(options, settings)
-    about = dict(settings=settings, data=data, machine=machine(), curve=[])
-    if saved:
-        if saved["about"]["data"] != data:
-            raise ValueError(f"--resume: {options.resume} was begun with other photographs than {options.photos} has")
-        training.load_state_dict(saved)
-        about = saved["about"]
-    about["output"] = str(outputs[0].resolve())
+    with longrun.team(options.device) as team:
+        saved = team.from_first(lambda: longrun.load_checkpoint(options.resume) if options.resume else None)
+        settings = longrun.settings_of(options, saved, RECIPE)
+        outputs = longrun.outputs_of(options, saved, team.first)
+        model, training, validation, data = start(options, settings, team)
+        about = dict(settings=settings, data=data, machine=machine(), curve=[])
+        if saved:
+            if saved["about"]["data"] != data:
+                raise ValueError(f"--resume: {options.resume} was begun with other photographs")
+            training.load_state_dict(saved)
+            about = saved["about"]
+        about["output"] = str(outputs[0].resolve())
 
-    def watch():
-        step = len(training.history["loss"])
-        if step % VALIDATION_STEPS == 0 or step == training.num_steps:
-            about["curve"].append(measured(training, model, validation))
-            print(", ".join(f"{name} {value}" for name, value in about["curve"][-1].items()), flush=True)
+        def watch():
+            step = len(training.history["loss"])
+            if team.first and (step % VALIDATION_STEPS == 0 or step == training.num_steps):
+                about["curve"].append(measured(training, model, validation, settings["batch_size"]))
+                print(", ".join(f"{name} {value}" for name, value in about["curve"][-1].items()), flush=True)
 
-    def record():
-        return {name: value for name, value in about.items() if name != "output"}
+        def record():
+            return {name: value for name, value in about.items() if name != "output"}
 
-    command = f"reproduce {options.photos}"
-    return 0 if longrun.carry_out(command, training, outputs, about, options.deadline, record, watch) else 130
+        command = f"reproduce {options.photos}"
+        finished = longrun.carry_out(command, training, outputs, about, options.deadline, record, watch, team)
+    return 0 if finished else 130
 
 
-def start(options, settings):
+def start(options, settings, team):
     """The model, its `Training`, noisy and clean images to validate on, and what the record tells of the data."""
     if not options.photos.is_dir():
         raise NotADirectoryError(f"{options.photos} is not a folder of photographs")
@@ -93,20 +96,20 @@ def start(options, settings):
     validation = make_pairs(kept, VALIDATION_PAIRS * len(kept), noisy_and_clean, generator, shrink)
     data = dict(photographs=len(rest), pixels=len(pairs.pixels), sum=pairs.pixels.sum().item(), kept_apart=len(kept),
                 validation_pairs=len(validation[0]), noisy_psnr=psnr(*validation).mean().item())  # fmt: skip
-    model = Model(settings["initialization"], seed, options.device)
+    model = Model(settings["initialization"], seed, team.device)
     muon = partial(Muon, weight_decay=settings["weight_decay"], warm_up=settings["warm_up"])
-    rates = {name: settings[name] for name in ("learning_rate", "decay", "momentum")}
-    training = Training(model.network, pairs, num_steps, hybrid=False, optimizer=muon, bfloat16=True, **rates)
+    rates = {name: settings[name] for name in ("learning_rate", "decay", "momentum", "precision")}
+    training = team.training(model.network, team.share(pairs), num_steps, hybrid=False, optimizer=muon, **rates)
     return model, training, validation, data
 
 
-def measured(training, model, validation):
+def measured(training, model, validation, batch_size):
     """A point of the learning curve."""
     history, (noisy, clean) = training.history, validation
     step, losses = len(history["loss"]), history["loss"][-VALIDATION_STEPS:]
     score = psnr(model.predict(noisy, average=False).cpu(), clean).mean().item()
     return dict(
-        step=step, pairs=step * training.pairs.batch_size, hours=round(history["seconds"][-1] / 3600, 3),
+        step=step, pairs=step * batch_size, hours=round(history["seconds"][-1] / 3600, 3),
         learning_rate=history["learning_rate"][-1], loss=round(sum(losses) / len(losses), 6),
         psnr_one_pass=round(score, 3), dead_channels=dead_channels(model.network, noisy.to(model.device) / 255),
     )  # fmt: skip
