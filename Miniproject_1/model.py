@@ -45,7 +45,7 @@ LBFGS_ITERATIONS, LBFGS_STEPS = 5, 20  # of the hybrid training loop; quasi-Newt
 USUAL, EXPLODED = 10, 1000  # times the lowest running mean of the loss: weights are good; training has gone wrong
 LOWEST_LOSS, ROLLBACKS = 1e-4, 5  # counts for all losses below it; returns to good weights before training gives up
 BFLOAT16_CHANNELS = 128  # outputs from which a convolution is computed in bfloat16: 94 % of the arithmetic
-HALO, MAX_PIXELS = 5, 384 * 384  # pixels around it that an output pixel depends on; of feature maps computed at once
+HALO, MAX_PIXELS = 5, 192 * 192  # pixels around it that an output pixel depends on; of feature maps computed at once
 LARGEST_VALUE, LARGEST_SEED = 1e6, 2**62  # pixels far above it overflow in the network; seeds that PyTorch takes
 
 
