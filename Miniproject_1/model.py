@@ -339,7 +339,7 @@ class Model:
         """Denoise images of any size: (N, 3, H, W), values 0 to 255, any real dtype, to float32 of that shape and range
         on the model's device. Threads may predict at once, also while another trains. `average`: the mean over the 8
         flips and rotations of the input, 8 times the work, +0.07 dB. `precision`: as in `train`; bfloat16 costs up to
-        0.004 dB. Raises TypeError or ValueError if not so."""
+        0.02 dB. Raises TypeError or ValueError if not so."""
         images, bfloat16 = check_images("test_input", test_input), in_bfloat16(precision, self.device)
         pieces, turns = list(tiles(*images.shape)), 8 if average else 1
         with own_settings(self.device, gradients=False), keep_memory(images.numel()):

@@ -1,13 +1,10 @@
-"""The study: every comparison of Brown et al. repeated, and taken further.
+"""The study: every comparison of Brown et al. repeated at its size, and taken further.
 
-    python -m Miniproject_1.others.study NAME ... --photos FOLDER    run experiments; `all` runs all
+    python -m Miniproject_1.others.study NAME ... --photos FOLDER [--deadline MINUTES]    or all, in order of importance
 
-An experiment trains variants that differ in one thing, from the same starts on the same batches, and writes
-`results/study/NAME.json`: of every run its settings, seed and versions, its losses, the PSNR on photographs that it
-did not see, and what it cost in gradients and seconds. A run whose settings are in the file already is not repeated.
-
-Brown et al. train on 1,000 pairs of 32 x 32 in batches of 100 (optimizers: 200). By default this study trains on 80
-pairs, random crops of 16 x 16, in batches of 8 (optimizers: 16); `--scale whole` takes batches of 100 whole images.
+A row trains variants that differ in one thing, from the same starts on the same batches, and writes to
+`results/rows/NAME.json`, of every run, its settings, seed and versions, its losses, and the PSNR on photographs that it
+did not see. A run whose settings are in the file already is not repeated, so a study that was stopped goes on.
 """
 
 import argparse
@@ -21,9 +18,10 @@ from pathlib import Path
 import torch
 
 from ..data.files import replaced
-from .benchmark import processor
-from .experiments import EXPERIMENTS, SCALES, settings_of
-from .runs import MEASUREMENTS, RESULTS, make_images, run
+from ..training.longrun import processor
+from .experiments import RATES, ROWS, at_each_rate, settings_of
+from .measurements import MEASUREMENTS
+from .runs import RESULTS, make_images, run
 
 
 def load_results(name):
@@ -33,8 +31,8 @@ def load_results(name):
 
 def save_results(name, runs):
     """Write a list of runs, one line each, in place of what was there."""
-    path = RESULTS / f"{name}.json"
-    with replaced(path) as temporary:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with replaced(RESULTS / f"{name}.json") as temporary:
         temporary.write_text("[\n" + ",\n".join(json.dumps(each) for each in runs) + "\n]\n")
 
 
@@ -47,52 +45,73 @@ def shortened(value):
     return [shortened(each) for each in value] if isinstance(value, list) else value
 
 
+def plan(names, seeds=None):
+    """Yield row, variant, settings and seed of every run, the first seed of all variants before the second.
+
+    Of each optimizer's learning rates the best at the first seed is run with the others.
+    """
+    for name in names:
+        row = ROWS[name]
+        for seed in row.seeds if seeds is None else seeds:
+            variants = row.variants
+            if name == "tuned" and seed != row.seeds[0]:
+                variants = {best: row.variants[best] for best in map(best_rate, RATES) if best}
+            for variant, changes in variants.items():
+                for rate in row.rates:
+                    yield name, variant, settings_of(changes, rate), seed
+
+
+def best_rate(optimizer):
+    """The variant of the row "tuned" in which this optimizer scores highest at the first seed; None if none has run."""
+    first = ROWS["tuned"].seeds[0]
+    found = {each["variant"]: each["result"]["psnr"] or 0 for each in load_results("tuned") if each["seed"] == first}
+    mine = [variant for variant in at_each_rate(optimizer) if variant in found]
+    return max(mine, key=found.get) if mine else None
+
+
 def perform(name, variant, settings, seed, work):
     """Do `work` and file its result, unless it is there."""
-    runs = load_results(name)
-    key = dict(variant=variant, seed=seed)
-    if any(dict(each, **key, settings=settings) == each for each in runs):
+    key = dict(variant=variant, seed=seed, settings=settings)
+    if any(dict(each, **key) == each for each in load_results(name)):
         return
     start = time.perf_counter()
     result = work()
     record = dict(
-        key, settings=settings, result=shortened(result), minutes=round((time.perf_counter() - start) / 60, 2),
+        key, result=shortened(result), minutes=round((time.perf_counter() - start) / 60, 2),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"), processor=processor(),
-        threads=torch.get_num_threads(), python=platform.python_version(), torch=torch.__version__,
+        threads=torch.get_num_threads(), python=platform.python_version(), torch=str(torch.__version__),
     )  # fmt: skip
-    runs = [each for each in load_results(name) if dict(each, **key) != each]
-    save_results(name, [*runs, record])
+    save_results(name, [*load_results(name), record])
+    score = result.get("psnr")
+    print(
+        f"{name}: {variant}, {settings.get('rate', '')}, seed {seed}: {score} dB, {record['minutes']} min", flush=True
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="one run for each")
-    parser.add_argument("--scale", choices=SCALES, default="small", help="sizes of batches and crops")
-    everything = [*MEASUREMENTS, *EXPERIMENTS]
+    everything = [*ROWS, *MEASUREMENTS]
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"all, or of {', '.join(everything)}")
-    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photographs; a tenth is kept to validate on")
+    parser.add_argument("--photos", type=Path, required=True, metavar="FOLDER", help="a tenth is kept to validate on")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="other seeds than a row's own")
+    parser.add_argument("--deadline", type=float, metavar="MINUTES", help="begin no run after this time")
     options = parser.parse_args()
     names = everything if options.names == ["all"] else options.names
     unknown = set(names) - set(everything)
     if unknown:
-        parser.error(f"there is no experiment {', '.join(sorted(unknown))}")
-    if options.photos is None:
-        parser.error("experiments need --photos, a folder of photographs")
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    plans = {
-        (name, variant): settings_of(changes, options.scale)
-        for name, variants in EXPERIMENTS.items()
-        for variant, changes in variants.items()
-    }
-    images = make_images(options.photos, max(each["batch_size"] * each["steps_per_epoch"] for each in plans.values()))
-    for name in names:
-        if name in MEASUREMENTS:
-            perform(name, name, {}, 0, partial(MEASUREMENTS[name], images))
-    for seed in options.seeds:
-        for name in names:
-            for variant in EXPERIMENTS.get(name, {}):
-                settings = plans[name, variant]
-                perform(name, variant, settings, seed, partial(run, settings, images, seed))
+        parser.error(f"there is no row {', '.join(sorted(unknown))}")
+    stop_at = time.monotonic() + 60 * (options.deadline if options.deadline is not None else float("inf"))
+    sizes = [settings_of(changes, "")["num_pairs"] for row in ROWS.values() for changes in row.variants.values()]
+    images = make_images(options.photos, max(sizes))
+    jobs = [(name, name, {}, 0, partial(MEASUREMENTS[name], images)) for name in names if name in MEASUREMENTS]
+    runs = plan([name for name in names if name in ROWS], options.seeds)
+    for job in jobs:
+        perform(*job)
+    for name, variant, settings, seed in runs:
+        if time.monotonic() > stop_at:
+            print("stopped at the deadline; the same command goes on")
+            return
+        perform(name, variant, settings, seed, partial(run, settings, images, seed))
 
 
 if __name__ == "__main__":

@@ -1,117 +1,155 @@
-"""The experiments of the study: for each, its variants and what they differ in."""
+"""The experiments of the study, a row of trainings for each question that Brown et al. raise.
+
+All variants of a row train from the same starts on the same batches. Each is trained at a constant learning rate, as
+Brown et al. did, and at one that falls to zero, on which conclusions rest: at a constant rate of 0.05 the score moves
+by a decibel from step to step.
+"""
+
+from dataclasses import dataclass
 
 from torch import nn
 
 from ...model import FLIPS, INITIALIZATIONS, build_network
-from ..data.noises import NOISES
+from ..data.noises import LOSSES, NOISES
 
-CONSISTENCY = dict(batch_size=1, hybrid=False, optimizer="L-BFGS", learning_rate=1.0, final_learning_rate=1.0, flips=())
+CONSTANT, FALLING = "constant", "falling"
 BASELINE = dict(
+    num_pairs=1_000,
+    batch_size=100,
+    epochs=20,
+    max_evaluations=None,  # of the gradient, after which a run ends
     layers="two each",  # see `variant_network`
     initialization="masked xavier",
     optimizer="momAGD",
     hybrid=False,
     learning_rate=0.05,
-    final_learning_rate=None,  # None: constant
+    rate=FALLING,
     momentum=0.9,
-    flips=list(FLIPS),
+    flips=[],
     flip_fraction=0.5,
-    swap=True,
-    averaging=None,  # of the weights: the share that the running mean keeps at each step
-    target="1 draw",  # or "2 draws", ..., "clean"
+    swap=False,
     noise="blocks",
-    epochs=10,
-    steps_per_epoch=10,
-    max_evaluations=None,
+    target="1 draw",  # or "2 draws", ..., "clean"
+    loss="mse",
+    precision="bfloat16",
 )
-SCALES = dict(small=dict(batch_size=8, crop=16), whole=dict(batch_size=100, crop=None))
-ADAM = dict(optimizer="ADAM", learning_rate=0.001, final_learning_rate=0.0)
-MUON = dict(optimizer="Muon", learning_rate=0.002, final_learning_rate=0.0, momentum=0.95)
+OPTIMIZERS = dict(batch_size=200, epochs=30, max_evaluations=150)  # Brown et al.'s sizes; a gradient a step
+LONG = dict(optimizer="Muon", learning_rate=0.004, momentum=0.95, batch_size=16)  # learns most in a given time here
+RATES = {  # three learning rates each, the best of which is compared
+    "SGD": (0.05, 0.2, 0.5),
+    "momAGD": (0.02, 0.05, 0.2),
+    "Nesterov": (0.02, 0.05, 0.2),
+    "ADAM": (0.0005, 0.001, 0.003),
+    "L-BFGS": (0.05, 0.3, 1.0),
+    "hybrid": (0.02, 0.05, 0.2),
+    "Muon": (0.002, 0.004, 0.008),
+}
 
 
-def optimizers():
-    """Batches twice as large, so five steps in an epoch; what asks for more than a gradient a step stops at 200."""
-    like = dict(batch_factor=2, epochs=20, steps_per_epoch=5, max_evaluations=200)
-    variants = {name: dict(like, optimizer=name) for name in ("SGD", "momAGD", "Nesterov", "ADAM", "L-BFGS")}
-    variants["ADAM, lr 0.001"] = dict(like, optimizer="ADAM", learning_rate=0.001)
-    variants["Muon, lr 0.002"] = dict(like, **dict(MUON, final_learning_rate=None))
-    variants["hybrid"] = dict(like, hybrid=True)
-    return variants
+@dataclass(frozen=True)
+class Row:
+    """Variants, by their names as changes to `BASELINE`; the seeds of each; and at which rates they are trained."""
+
+    question: str
+    variants: dict
+    seeds: tuple = (0, 1, 2)
+    rates: tuple = (FALLING, CONSTANT)
+
+
+def of_optimizer(name):
+    return dict(OPTIMIZERS, optimizer="momAGD" if name == "hybrid" else name, hybrid=name == "hybrid")
+
+
+def at_each_rate(name):
+    """An optimizer at its three learning rates."""
+    return {f"{name}, {rate}": dict(of_optimizer(name), learning_rate=rate) for rate in RATES[name]}
 
 
 def targets():
-    """ADAM, and enough steps for the differences to show; input and target do not change places."""
-    like = dict(ADAM, epochs=2, steps_per_epoch=100, swap=False)
-    return {name: dict(like, target=name) for name in ("1 draw", "2 draws", "4 draws", "8 draws", "clean")}
-
-
-def recipes():
-    """What learns most in a given time: each idea of the shipped weights' training alone, on equally many pixels."""
-    like = dict(ADAM, batch_factor=2, epochs=1, steps_per_epoch=60)
-    return {
-        "ADAM, lr 0.001 falling to 0": like,
-        "constant learning rate": dict(like, final_learning_rate=None),
-        "constant, weights averaged": dict(like, final_learning_rate=None, averaging=0.95),
-        "lr 0.002": dict(like, learning_rate=0.002),
-        "lr 0.0005": dict(like, learning_rate=0.0005),
-        "batch 8": dict(like, batch_factor=1, epochs=2),
-        "batch 32": dict(like, batch_factor=4, steps_per_epoch=30),
-        "whole images, batch 4": dict(like, batch_factor=0.5, crop=None),
-        "no exchange": dict(like, swap=False),
-        "targets of 8 draws": dict(like, target="8 draws", swap=False),
-        "no flips": dict(like, flips=[]),
-        "a sixth of the pairs, six times": dict(like, epochs=6, steps_per_epoch=10),
-        "momAGD, lr 0.05 falling to 0": dict(like, **dict(optimizer="momAGD", learning_rate=0.05)),
-        "Muon, lr 0.002 falling to 0": dict(like, **MUON),
-        "Muon, lr 0.005 falling to 0": dict(like, **dict(MUON, learning_rate=0.005)),
-        "Muon, batch 8": dict(like, **dict(MUON, batch_factor=1, epochs=2)),
+    """As many images with each target; then as many draws in all, of which a target of k takes k and the input one."""
+    variants = {
+        name: dict(LONG, epochs=60, target=name) for name in ("1 draw", "2 draws", "4 draws", "8 draws", "clean")
     }
+    for images, target in ((4_000, "1 draw"), (2_000, "3 draws"), (1_000, "7 draws")):
+        changes = dict(LONG, epochs=60_000 // images, target=target, num_pairs=images)
+        variants[f"8,000 draws: {images} images, {target}"] = changes
+    return variants
 
 
-def other_noises():
+def loss_of(noise):
+    return next(name for name, loss in LOSSES.items() if loss is NOISES[noise][1])
+
+
+def noises():
     """Each noise with pairs and with clean targets."""
-    like = dict(ADAM, epochs=2, steps_per_epoch=50)
     return {
-        f"{noise}, {name}": dict(like, noise=noise, target=target, swap=target == "1 draw")
+        f"{noise}, {name}": dict(LONG, epochs=20, noise=noise, target=target, loss=loss_of(noise))
         for noise in NOISES
         for name, target in (("pairs", "1 draw"), ("clean targets", "clean"))
     }
 
 
-EXPERIMENTS = dict(
-    batchnorm={name: dict(layers=name) for name in ("no BatchNorm", "BatchNorm everywhere", "two each")},
-    initialization={name: dict(initialization=name) for name in INITIALIZATIONS},
-    optimizers=optimizers(),
-    hybrid={
-        "momAGD": dict(batch_factor=2, epochs=20, max_evaluations=200),
-        "hybrid": dict(batch_factor=2, epochs=20, max_evaluations=200, hybrid=True),
-        "ADAM, lr 0.001 falling to 0": dict(ADAM, batch_factor=2, epochs=20, max_evaluations=200),
-        "Muon, lr 0.002 falling to 0": dict(MUON, batch_factor=2, epochs=20, max_evaluations=200),
-    },
-    rates={
-        f"lr {rate}, momentum {momentum}": dict(learning_rate=rate, momentum=momentum)
-        for rate in (0.01, 0.05, 0.2)
-        for momentum in (0.5, 0.9, 0.99)
-    },
-    layers={name: dict(layers=name) for name in ("two each", "pooling early", "pooling in the middle", "no padding")},
-    flips={
-        "none": dict(flips=[], swap=False),
-        "a quarter, vertical": dict(flips=["vertical"], flip_fraction=0.25, swap=False),
-        "half, vertical": dict(flips=["vertical"], swap=False),
-        "all 8": dict(swap=False),
-        "all 8, and swap": {},
-    },
-    targets=targets(),
-    recipes=recipes(),
-    noises=other_noises(),
+ROWS = dict(
+    batchnorm=Row(
+        "Does BatchNorm or the initialization decide?",
+        {
+            f"{layers}, {initialization}": dict(layers=layers, initialization=initialization)
+            for layers in ("no BatchNorm", "BatchNorm everywhere", "two each")
+            for initialization in ("xavier", "masked xavier")
+        },
+    ),
+    initialization=Row("Which initialization?", {name: dict(initialization=name) for name in INITIALIZATIONS}),
+    optimizers=Row("Which optimizer at 0.05?", {name: of_optimizer(name) for name in RATES}, rates=(CONSTANT, FALLING)),
+    tuned=Row(
+        "Which optimizer at its best rate?",
+        {variant: changes for name in RATES for variant, changes in at_each_rate(name).items()},
+        rates=(FALLING,),
+    ),
+    hybrid=Row(
+        "Is the hybrid better than momAGD with as many gradients?",
+        {name: dict(max_evaluations=400, epochs=40, hybrid=name == "hybrid") for name in ("momAGD", "hybrid")},
+    ),
+    targets=Row("What do cleaner targets buy?", targets(), seeds=(0, 1), rates=(FALLING,)),
+    rates=Row(
+        "Learning rate 0.05 and momentum 0.9?",
+        {
+            f"{rate}, {momentum}": dict(learning_rate=rate, momentum=momentum)
+            for rate in (0.01, 0.05, 0.2)
+            for momentum in (0.5, 0.9, 0.99)
+        },
+        seeds=(0, 1),
+    ),
+    flips=Row(
+        "Do flips enlarge the training set?",
+        {
+            "none": {},
+            "a quarter, vertical": dict(flips=["vertical"], flip_fraction=0.25),
+            "all 8": dict(flips=list(FLIPS)),
+            "none, exchange": dict(swap=True),
+            "all 8, exchange": dict(flips=list(FLIPS), swap=True),
+        },
+        seeds=(0, 1),
+    ),
+    layers=Row(
+        "Pooling? Padding?",
+        {name: dict(layers=name) for name in ("two each", "pooling early", "pooling in the middle", "no padding")},
+        seeds=(0, 1),
+    ),
+    noises=Row("Are pairs enough for other noises?", noises(), seeds=(0, 1), rates=(FALLING,)),
+    loss=Row(
+        "Does MSE blur more than L1?",
+        {name: dict(LONG, epochs=60, loss=name) for name in ("mse", "l1")},
+        seeds=(0, 1),
+        rates=(FALLING,),
+    ),
+    precision=Row(
+        "Is bfloat16 as good?", {name: dict(precision=name) for name in ("float32", "bfloat16")}, rates=(FALLING,)
+    ),
 )
 
 
-def settings_of(changes, scale):
-    """All settings of a variant; `batch_factor` multiplies the batch of the scale."""
-    settings = {**BASELINE, **SCALES[scale], **changes}
-    settings["batch_size"] = int(settings["batch_size"] * settings.pop("batch_factor", 1))
-    return settings
+def settings_of(changes, rate):
+    return {**BASELINE, **changes, "rate": rate}
 
 
 def variant_network(name):

@@ -16,12 +16,12 @@ from ...model import Model, Pairs, build_network
 from ..data.noises import NOISES
 from ..data.pairs import SAMPLE, load_pairs, places_in_sample, psnr
 from ..data.pictures import comparison, read_picture, write_picture
-from .experiments import BASELINE, EXPERIMENTS, SCALES
 from .figures import RESULTS, draw_all, load, mean, runs_of
-from .runs import CLASSICAL_IMAGES, VALIDATION_IMAGES
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
+VALIDATION_IMAGES, CLASSICAL_IMAGES = 100, 20  # of the runs in results/study
+MEASURED = ("activations", "consistency", "classical")  # the files there that do not hold trainings
 PAIR = 12  # of the sample, shown with its two noisy versions
 
 
@@ -69,7 +69,8 @@ def layers():
 
 def gather_numbers():
     """All that the text quotes, numbers as they are or as text with the digits to show."""
-    study = {name: {variant: summary(runs) for variant, runs in runs_of(name).items()} for name in EXPERIMENTS}
+    names = [path.stem for path in sorted((RESULTS / "study").glob("*.json")) if path.stem not in MEASURED]
+    study = {name: {variant: summary(runs) for variant, runs in runs_of(name).items()} for name in names}
     seeds = max(row["seeds"] for variants in study.values() for row in variants.values())
     benchmark, weights = load("benchmark"), load("weights")
     machine = benchmark["steps"]
@@ -97,11 +98,11 @@ def gather_numbers():
         steps=machine["result"],
         machine=dict(processor=machine["processor"], cores=machine["cores"], torch=machine["torch"]),
         noises=list(NOISES),
-        settings={**BASELINE, **SCALES["small"]},
+        settings=load("study/batchnorm")[0]["settings"],
         validation_images=VALIDATION_IMAGES,
         classical_images=CLASSICAL_IMAGES,
         seeds="one seed" if seeds == 1 else f"{seeds} seeds at most",
-        study_minutes=round(sum(run["minutes"] for name in EXPERIMENTS for run in load(f"study/{name}"))),
+        study_minutes=round(sum(run["minutes"] for name in names for run in load(f"study/{name}"))),
         layers=layers(),
         parameters=f"{sum(parameter.numel() for parameter in build_network().parameters()):,}",
     )  # fmt: skip

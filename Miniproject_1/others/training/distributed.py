@@ -14,8 +14,8 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import nn
-from torch.distributed.nn.functional import all_reduce
 
 from ...model import Training
 
@@ -88,7 +88,7 @@ class JointTraining(Training):
         self.good = {name: value.clone() for name, value in network.state_dict().items()}
 
     def loss_of(self, batch, training=True):
-        number = torch.tensor(float(len(batch[0])), device=self.device)
+        number = torch.tensor(float(len(batch[0])), dtype=torch.float64, device=self.device)
         total = number.clone()
         dist.all_reduce(total)
         if number == 0:  # a last batch of fewer pairs than processes
@@ -141,17 +141,40 @@ def counting(number):
 
 def batch_norm(features, running_mean, running_var, weight, bias, training, momentum, eps):
     """`F.batch_norm` in training mode, (N, C, H, W), with the statistics of the batches of all processes together."""
-    values = features.float()
-    number = torch.full((1,), float(values[:, 0].numel()) * _counted[0], device=values.device)
-    sums = all_reduce(torch.cat([values.sum((0, 2, 3)) * _counted[0], number]))
-    number, mean = sums[-1].detach(), (sums[:-1] / sums[-1].detach())[:, None, None]
-    values = values - mean
-    variance = all_reduce(values.square().sum((0, 2, 3)) * _counted[0]) / number
-    with torch.no_grad():
-        running_mean.lerp_(mean.flatten(), momentum)
-        running_var.lerp_(variance * (number / (number - 1)), momentum)
-    scale = (weight * torch.rsqrt(variance + eps))[:, None, None]
-    return (values * scale + bias[:, None, None]).to(features.dtype)
+    output, mean, variance, number = _BatchNorm.apply(features, weight, bias, eps)
+    running_mean.lerp_(mean, momentum)
+    running_var.lerp_(variance * (number / (number - 1)), momentum)
+    return output
+
+
+class _BatchNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features, weight, bias, eps):
+        number = float(features[:, 0].numel()) * _counted[0]
+        variance, mean = torch.var_mean(features.to(weight.dtype), (0, 2, 3), correction=0)
+        moments = torch.stack([torch.ones_like(mean), mean, variance + mean.square()]).double() * number
+        dist.all_reduce(moments)
+        number, mean, variance = moments[0, 0].item(), *(moments[1:] / moments[0])
+        mean, variance = (each.to(weight.dtype) for each in (mean, (variance - mean.square()).clamp(min=0)))
+        ctx.save_for_backward(features, weight, mean, torch.rsqrt(variance + eps))
+        ctx.number, ctx.counted = number, _counted[0]
+        ctx.mark_non_differentiable(mean, variance)
+        return F.batch_norm(features, mean, variance, weight, bias, False, 0.0, eps), mean, variance, number
+
+    @staticmethod
+    def backward(ctx, gradient, *_):
+        features, weight, mean, scale = ctx.saved_tensors
+        wanted, (features, gradient) = features.dtype, (each.to(weight.dtype) for each in (features, gradient))
+        of_bias = gradient.sum((0, 2, 3))
+        of_weight = ((gradient * features).sum((0, 2, 3)) - mean * of_bias) * scale
+        sums = torch.stack([of_bias, of_weight])  # of this process; those of all:
+        dist.all_reduce(totals := sums / ctx.number)
+        factor = weight * scale
+        slope = totals[1] * scale * factor * ctx.counted  # images that only stand in have no part in the statistics
+        constant = slope * mean - totals[0] * factor * ctx.counted
+        factor, slope, constant = (each[:, None, None] for each in (factor, slope, constant))
+        result = torch.addcmul(constant, gradient, factor).addcmul_(features, slope, value=-1)
+        return result.to(wanted), of_weight, of_bias, None
 
 
 def add_up(gradients):
