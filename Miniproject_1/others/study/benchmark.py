@@ -9,7 +9,6 @@ same weights and batches; the plain network in its default memory layout.
 import argparse
 import itertools
 import json
-import math
 import os
 import platform
 import subprocess
@@ -23,7 +22,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ...model import Model, Training, fast, forward
+from ...model import Model, Training, forward
 from ..data.photos import PhotoPairs
 from ..data.pictures import write_picture
 from ..training.command import ALL_OPTIMIZERS
@@ -46,7 +45,7 @@ def seconds(runs, *functions):
 
 
 def measure_steps(model):
-    """Training steps and prediction: seconds of plain PyTorch as it is, of plain PyTorch with memory kept, and ours."""
+    """Training steps and prediction: seconds, plain and ours, and of bfloat16 also plain PyTorch's autocast."""
     network, rows = model.network, []
 
     def autocast(images):
@@ -63,33 +62,22 @@ def measure_steps(model):
             for part in images.split(100):
                 network(part / 255)
 
-    def kept(function, *arguments):
-        with fast.keep_memory(math.inf):
-            function(*arguments)
-
-    cases = []
-    for number, size, name, ours in (
-        (100, 32, "100 images", partial(forward, network, training=True)),
+    ours, cases = partial(forward, network, training=True), []
+    for number, size, name, apply in (
+        (100, 32, "100 images of 32 x 32", ours),
         (100, 32, "100 images, plain with autocast to bfloat16", autocast),
-        (100, 32, "100 images, bfloat16", partial(forward, network, training=True, bfloat16=True)),
-        (16, 32, "16 images", partial(forward, network, training=True)),
-        (16, 32, "16 images, bfloat16", partial(forward, network, training=True, bfloat16=True)),
+        (100, 32, "100 images, ours in bfloat16", partial(ours, bfloat16=True)),
+        (32, 16, "32 crops of 16 x 16", ours),
     ):
         batch = torch.rand(2, number, 3, size, size).unbind()
-        plain = partial(training_step, lambda images: network.train()(images), *batch)
-        cases.append((f"training step, {name}", 5, plain, partial(training_step, ours, *batch)))
+        steps = [partial(training_step, each, *batch) for each in (lambda images: network.train()(images), apply)]
+        cases.append((f"training step, {name}", 5, *steps))
     images = torch.rand(1000, 3, 32, 32) * 255
-    for precision in ("float32", "bfloat16"):
-        ours = partial(model.predict, images, average=False, precision=precision)
-        cases.append((f"predict, one pass, 1000 images, {precision}", 3, partial(plain_prediction, images), ours))
-    for name, runs, plain, ours in cases:
-        taken = seconds(runs, plain, partial(kept, plain), partial(kept, ours))
-        names = ("plain_seconds", "plain_kept_seconds", "our_seconds")
-        rows.append(
-            dict(name=name, **dict(zip(names, taken)), ratio=taken[0] / taken[2], ratio_kept=taken[1] / taken[2])
-        )
-        print("{:60} plain {:7.3f} s, {:7.3f} s with its memory kept, this {:7.3f} s: {:5.2f}x and {:5.2f}x".format(
-            *rows[-1].values()))  # fmt: skip
+    predictions = partial(plain_prediction, images), partial(model.predict, images, average=False)
+    for name, runs, *functions in (*cases, ("predict, one pass, 1000 images", 3, *predictions)):
+        plain, other = seconds(runs, *functions)
+        rows.append(dict(name=name, plain_seconds=plain, our_seconds=other, ratio=plain / other))
+        print(f"{name:60} plain {plain:8.3f} s, this {other:8.3f} s, {plain / other:5.2f}x")
     return rows
 
 
