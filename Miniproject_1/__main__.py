@@ -20,7 +20,15 @@ from .others.training import reproduce
 
 DEVICE = "cpu, cuda, ...; default: the GPU where there is one"
 MEGAPIXEL = "some 45 seconds on two cores, 7 with --one-pass, and 20 MB of memory beside 1.1 GB"  # measured
-OF_THE_DEVICE = ("out of memory", "can't allocate memory", "cuda", "mps", "device type", "not compiled with")
+OF_THE_DEVICE = (
+    "out of memory",
+    "can't allocate memory",
+    "cuda",
+    "mps",
+    "device type",
+    "invalid device",
+    "not compiled with",
+)
 NAMES = {"train-pairs": "num_train", "validation-pairs": "num_validation"}
 
 

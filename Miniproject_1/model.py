@@ -211,7 +211,8 @@ class Training(Iterator):
 
     def loss_of(self, batch, training=True):
         noisy, target = (images.to(self.device).to(torch.float32) / 255 for images in batch)
-        return self.loss(forward(self.network, noisy, training, self.bfloat16), target)
+        bfloat16 = self.bfloat16 and not isinstance(self.optimizer, torch.optim.LBFGS)  # which subtracts gradients
+        return self.loss(forward(self.network, noisy, training, bfloat16), target)
 
     def start_optimizer(self, in_hybrid):
         start, self.in_hybrid = OPTIMIZERS["L-BFGS"] if in_hybrid else self.main, in_hybrid
@@ -318,7 +319,7 @@ class Model:
             learning_rate, final_learning_rate, momentum: the rate falls linearly to the final one. ADAM wants 0.001.
             flips, flip_fraction: names in `FLIPS` ("transpose" for square images only), the share of pairs for each.
             swap: let input and target, which are noisy alike, change places in half of the pairs.
-            precision: "float32"; "bfloat16" for the large convolutions; "auto": that where the hardware multiplies it.
+            precision: "float32"; "bfloat16" for large convolutions, but L-BFGS; "auto": where the hardware has it.
             seed: of all random choices, with the length of `history`. progress: show loss and time left.
         Raises TypeError or ValueError before anything changes, FloatingPointError if training went wrong six times."""
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True) + len(self.history["loss"])
@@ -337,9 +338,8 @@ class Model:
 
     def predict(self, test_input, average=True, progress=False, precision="float32") -> torch.Tensor:
         """Denoise images of any size: (N, 3, H, W), values 0 to 255, any real dtype, to float32 of that shape and range
-        on the model's device. Threads may predict at once, also while another trains. `average`: the mean over the 8
-        flips and rotations of the input, 8 times the work, +0.07 dB. `precision`: as in `train`; bfloat16 costs up to
-        0.02 dB. Raises TypeError or ValueError if not so."""
+        on the model's device. Threads may predict at once, also while another trains. `average`: the mean over 8 flips
+        and rotations, 8 times the work, +0.07 dB. `precision`: as in `train`; bfloat16 costs up to 0.02 dB."""
         images, bfloat16 = check_images("test_input", test_input), in_bfloat16(precision, self.device)
         pieces, turns = list(tiles(*images.shape)), 8 if average else 1
         with own_settings(self.device, gradients=False), keep_memory(images.numel()):

@@ -173,8 +173,8 @@ class PhotoPairs:
         small, size, top, left, *flips = torch.rand(7, number, 1, 1, generator=generator)
         height, width, start = (each[photo].view(-1, 1, 1) for each in (self.heights, self.widths, self.starts))
         low, high = CROP_SHARE
-        share = torch.where(small < self.small_crops, low * size, low + (high - low) * size)
-        block = (torch.minimum(height, width) * share / IMAGE_SIZE).long().clamp(min=2)
+        size = torch.where(small < self.small_crops, low * size, low + (high - low) * size)
+        block = (torch.minimum(height, width) * size / IMAGE_SIZE).long().clamp(min=2)
         top, left = ((place * (side - IMAGE_SIZE * block + 1)).long() for place, side in ((top, height), (left, width)))
         offset = (torch.rand(2, 2, number, IMAGE_SIZE, IMAGE_SIZE, generator=generator) * block).long()
         rows, columns = top + grid[:, None] * block + offset[0], left + grid * block + offset[1]  # (2, B, 32, 32) each

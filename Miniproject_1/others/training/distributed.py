@@ -7,6 +7,7 @@ over the batch is summed over the processes: the loss, its gradients, and the st
 backward (Ioffe and Szegedy, 2015; `torch.nn.SyncBatchNorm` does so on GPUs alone). Then all take the same step.
 """
 
+import io
 import os
 import sys
 from contextlib import contextmanager
@@ -41,9 +42,16 @@ class Team:
         return flags.item() > 0
 
     def from_first(self, function):
-        value = [function() if self.first else None]
-        dist.broadcast_object_list(value)
-        return value[0]
+        content = io.BytesIO()
+        torch.save(function() if self.first else None, content)
+        size = torch.tensor(content.tell(), device=self.device)
+        dist.broadcast(size, 0)
+        data = torch.empty(size.item(), dtype=torch.uint8)
+        if self.first:
+            data = torch.frombuffer(content.getbuffer(), dtype=torch.uint8)
+        data = data.to(self.device)
+        dist.broadcast(data, 0)
+        return torch.load(io.BytesIO(bytes(data.tolist())), map_location="cpu", weights_only=True)
 
 
 @contextmanager
