@@ -129,7 +129,7 @@ def parse(arguments):
     added.add_argument("--device", metavar="NAME", help=DEVICE)
     add_overwrite(added)
 
-    text = "Train fresh weights as the shipped ones were, from photographs: pairs of noisy images alone, one run."
+    text = "Train fresh weights from photographs, on pairs of single noisy draws alone, in one run."
     photos = "folder of photographs; folders within it count"
     added = command("reproduce", reproduce.reproduce, text, photos=photos)
     reproduce.add_options(added)

@@ -1,6 +1,6 @@
-"""The recipe of `bestmodel.pth`: fresh weights, pairs of noisy images alone, one run.
+"""A recipe for the weights: fresh ones, pairs of noisy images alone, one run. The shipped weights are not its result.
 
-    python -m Miniproject_1 reproduce PHOTOS --output bestmodel.pth
+    python -m Miniproject_1 reproduce PHOTOS --output FILE
 
 Every pair is drawn when its step comes: a crop of a photograph, flipped and turned at random, and two independent
 single draws of its noise. No image is clean and none is a mean of draws, and no pair is seen twice. Photographs kept
@@ -26,7 +26,7 @@ RECIPE = dict(
     initialization="xavier",
     learning_rate=0.004,  # 0.002 and 0.008 ended within 0.04 dB of it
     decay=1 / 3,  # share of the steps in which the rate falls to zero; as good as a fall from the first step on
-    warm_up=500,  # steps in which it rises from zero; without, a tenth of two layers is zero everywhere, and stays
+    warm_up=500,  # steps in which it rises from zero; without, a third of the first layer is soon zero everywhere
     momentum=0.95,
     weight_decay=0.1,  # +0.02 dB
     small_crops=0.4,  # share of the pairs with blocks from 2 x 2 pixels on: noise weaker than the course's
@@ -51,7 +51,7 @@ def add_options(parser):
 
 
 def reproduce(options):
-    """Train fresh weights as the shipped ones were; returns the exit status."""
+    """Train fresh weights by the recipe; returns the exit status."""
     if options.deadline is not None:
         check_number("deadline", options.deadline, 0)
     with longrun.team(options.device) as team:
