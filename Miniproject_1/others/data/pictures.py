@@ -281,7 +281,8 @@ def save_picture(picture, path):
     check_sides(*picture.pixels.shape[1:], path)
     image, about = fitted(picture, FORMATS[name][0].split(), degrees=name != "GIF"), picture.about
     options = {**FORMATS[name][1], **(tiff_tags if name == "TIFF" else other_tags)(picture, image.mode, name)}
-    if "ICC profile" in about and (image.mode == "CMYK") == (len(picture.pixels) == 4):
+    channels = {"C": 4, "R": 3}.get(image.mode[0], 1)  # a profile is for colours of one kind
+    if "ICC profile" in about and channels == len(picture.pixels):
         options["icc_profile"] = about["ICC profile"]
     if "resolution" in about:
         options["dpi"] = about["resolution"]

@@ -139,6 +139,15 @@ class TestPictures(TestCase):
             (pictures.load_picture(kinds.write("grey, 16 bits", self.folder)).pixels - sixteen).abs().max(), 1e-3
         )
 
+    def test_a_profile_is_dropped_with_the_kind_of_colours_that_it_is_for(self):
+        for channels, ending, kept in ((1, "webp", False), (1, "png", True), (3, "webp", True), (4, "png", False)):
+            picture = pictures.Picture(torch.full((channels, 4, 4), 99), about={"ICC profile": kinds.srgb()})
+            path = self.folder / f"{channels}.{ending}"
+            said = pictures.save_picture(picture, path)
+            self.assertEqual(
+                ("ICC profile" in said, "ICC profile" in pictures.load_picture(path).about), (not kept, kept)
+            )
+
     def test_dark_or_large_or_of_many_frames(self):
         from PIL import Image
 

@@ -62,9 +62,7 @@ def train(options):
     if options.deadline is not None:
         check_number("deadline", options.deadline, 0)
     with longrun.team(options.device) as team:
-        saved = team.from_first(lambda: longrun.load_checkpoint(options.resume) if options.resume else None)
-        settings = longrun.settings_of(options, saved, DEFAULTS)
-        outputs = longrun.outputs_of(options, saved, team.first)
+        saved, settings, outputs = longrun.begin(options, DEFAULTS, team)
         images = load_pairs(options.data, "train_data.pkl")
         if settings["pairs"] is not None:
             number = check_number("pairs", settings["pairs"], 1, len(images[0]), whole=True)

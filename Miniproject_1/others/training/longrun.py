@@ -74,6 +74,12 @@ def team(device):
         yield several
 
 
+def begin(options, defaults, team):
+    """The checkpoint to go on from or None, the settings, and the paths of the outputs, which are checked."""
+    saved = team.from_first(lambda: load_checkpoint(options.resume) if options.resume else None)
+    return saved, settings_of(options, saved, defaults), outputs_of(options, saved, team.first)
+
+
 def outputs_of(options, saved, first=True):
     """Paths of weights, record and checkpoint, if they are free, this training's own, or may be overwritten; unchecked
     in all processes but the first."""

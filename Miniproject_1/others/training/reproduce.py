@@ -55,9 +55,7 @@ def reproduce(options):
     if options.deadline is not None:
         check_number("deadline", options.deadline, 0)
     with longrun.team(options.device) as team:
-        saved = team.from_first(lambda: longrun.load_checkpoint(options.resume) if options.resume else None)
-        settings = longrun.settings_of(options, saved, RECIPE)
-        outputs = longrun.outputs_of(options, saved, team.first)
+        saved, settings, outputs = longrun.begin(options, RECIPE, team)
         model, training, validation, data = start(options, settings, team)
         about = dict(settings=settings, data=data, machine=machine(), curve=[])
         if saved:
