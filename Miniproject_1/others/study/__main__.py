@@ -1,14 +1,16 @@
 """The study: every comparison of Brown et al. repeated at its size, and taken further.
 
-    python -m Miniproject_1.others.study NAME ... --photos FOLDER [--deadline MINUTES]    or all, in order of importance
+    python -m Miniproject_1.others.study NAME ... --photos FOLDER [--deadline MINUTES] [--device cuda]
 
 A row trains variants that differ in one thing, from the same starts on the same batches, and writes to
 `results/rows/NAME.json`, of every run, its settings, seed and versions, its losses, and the PSNR on photographs that it
-did not see. A run whose settings are in the file already is not repeated, so a study that was stopped goes on.
+did not see. The NAME "all" stands for all rows, in order of importance. A run that has been made already, in whatever
+row, is not repeated, so a study that was stopped goes on.
 """
 
 import argparse
 import json
+import math
 import platform
 import time
 from datetime import datetime, timezone
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from ...model import keep_memory
 from ..data.files import replaced
 from ..training.longrun import processor
 from .experiments import RATES, ROWS, at_each_rate, settings_of
@@ -69,17 +72,24 @@ def best_rate(optimizer):
     return max(mine, key=found.get) if mine else None
 
 
-def perform(name, variant, settings, seed, work):
-    """Do `work` and file its result, unless it is there."""
+def perform(name, variant, settings, seed, work, device="cpu"):
+    """Do `work` and file its result, unless it is there; a run that another row has made is taken from there."""
     key = dict(variant=variant, seed=seed, settings=settings)
     if any(dict(each, **key) == each for each in load_results(name)):
         return
-    start = time.perf_counter()
-    result = work()
+    for row in ROWS if settings else ():
+        for each in load_results(row):
+            if (each["settings"], each["seed"]) == (settings, seed):
+                save_results(name, [*load_results(name), dict(each, variant=variant, taken_from=row)])
+                return
+    start, cpu = time.perf_counter(), device == "cpu"
+    with keep_memory(math.inf):
+        result = work()
     record = dict(
         key, result=shortened(result), minutes=round((time.perf_counter() - start) / 60, 2),
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"), processor=processor(),
-        threads=torch.get_num_threads(), python=platform.python_version(), torch=str(torch.__version__),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"), threads=torch.get_num_threads(),
+        processor=processor() if cpu else torch.cuda.get_device_name(device),
+        python=platform.python_version(), torch=str(torch.__version__),
     )  # fmt: skip
     save_results(name, [*load_results(name), record])
     score = result.get("psnr")
@@ -95,6 +105,7 @@ def main():
     parser.add_argument("--photos", type=Path, required=True, metavar="FOLDER", help="a tenth is kept to validate on")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="other seeds than a row's own")
     parser.add_argument("--deadline", type=float, metavar="MINUTES", help="begin no run after this time")
+    parser.add_argument("--device", default="cpu", help="for the trainings: cpu (default), cuda")
     options = parser.parse_args()
     names = everything if options.names == ["all"] else options.names
     unknown = set(names) - set(everything)
@@ -111,7 +122,7 @@ def main():
         if time.monotonic() > stop_at:
             print("stopped at the deadline; the same command goes on")
             return
-        perform(name, variant, settings, seed, partial(run, settings, images, seed))
+        perform(name, variant, settings, seed, partial(run, settings, images, seed, options.device), options.device)
 
 
 if __name__ == "__main__":

@@ -61,23 +61,24 @@ def make_pairs(images, settings, seed):
     return noisy, clean.float() if settings["target"] == "clean" else corrupt(clean, generator)
 
 
-def run(settings, images, seed):
-    """Train one variant and validate it on the way.
+def run(settings, images, seed, device="cpu"):
+    """Train one variant on a device and validate it on the way.
 
     Returns:
         dict: "loss" and "evaluations" (so far) of each step; "scores", what validations found: epochs and evaluations
         so far, PSNR in dB (one pass, mean over images); "psnr", over all validation images at the end; "psnr_median",
         the median of the last epoch; "psnr_settled", with BatchNorm's statistics of the last weights; "psnr_border" and
         "psnr_centre" of the outer 4 pixels and the rest; "noisy_psnr"; "floor" of the loss, the noise of the targets;
-        "diverged": the loss left all bounds. Scores are None where they are not finite.
+        "diverged": the loss left all bounds; "bfloat16": whether the large convolutions were computed in it. Scores are
+        None where they are not finite.
     """
     validation = make_pairs(images["validation"], dict(settings, target="clean"), seed + 1000)
-    training, batches, pairs = start(settings, images, seed)
+    validation = [part.to(device) for part in validation]
+    training, batches, pairs = start(settings, images, seed, device)
     scores, history, most = [], training.history, settings["max_evaluations"] or math.inf
-    bfloat16 = settings["precision"] == "bfloat16"
 
     def validate(number):
-        score = score_of(training.network, *(part[:number] for part in validation), bfloat16)["psnr"]
+        score = score_of(training.network, *(part[:number] for part in validation), training.bfloat16)["psnr"]
         steps, spent = len(history["loss"]), sum(history["evaluations"])
         scores.append(dict(epochs=steps / len(batches), evaluations=spent, images=number, psnr=score))
 
@@ -98,19 +99,21 @@ def run(settings, images, seed):
     last = [score["psnr"] for score in scores if score["images"] == VALIDATION_IMAGES and score["psnr"] is not None]
     result = dict(
         loss=history["loss"], evaluations=list(itertools.accumulate(history["evaluations"])), scores=scores,
-        diverged=diverged, floor=floor(settings, images["train"][1][: settings["num_pairs"]]),
-        noisy_psnr=psnr(*validation).mean().item(), psnr_median=median(last) if last else None,
-        **score_of(training.network, *validation),
+        diverged=diverged, bfloat16=training.bfloat16, noisy_psnr=psnr(*validation).mean().item(),
+        floor=floor(settings, images["train"][1][: settings["num_pairs"]]),
+        psnr_median=median(last) if last else None, **score_of(training.network, *validation),
     )  # fmt: skip
     settle(training.network, pairs[0])
     return dict(result, psnr_settled=score_of(training.network, *validation)["psnr"])
 
 
-def start(settings, images, seed):
+def start(settings, images, seed, device="cpu"):
     """The `Training` of a variant, its batches, and the pairs in them."""
     pairs = make_pairs([part[: settings["num_pairs"]] for part in images["train"]], settings, seed)
+    pairs = [part.to(device) for part in pairs]
     network = variant_network(settings["layers"])
     initialize(network, settings["initialization"], seed)
+    network.to(device)
     names = ("batch_size", "flips", "flip_fraction", "swap")
     batches = Pairs(*pairs, seed=1000 * seed, **{name: settings[name] for name in names})
     num_steps, most = settings["epochs"] * len(batches), settings["max_evaluations"]

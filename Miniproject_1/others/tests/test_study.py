@@ -103,13 +103,23 @@ class TestStudy(TestCase):
             (name, variant, settings["rate"], seed) for name, variant, settings, seed in main.plan(["flips", "tuned"])
         ]
         self.assertEqual(len(planned), len(set(planned)))
-        self.assertEqual(len(planned), 5 * 2 * 2 + 7 * 3)  # nothing of "tuned" is known yet
+        self.assertEqual(len(planned), 5 * 2 + 7 * 3)  # nothing of "tuned" is known yet
         done = [
             dict(variant=f"ADAM, {rate}", seed=0, result=dict(psnr=psnr)) for rate, psnr in ((0.0005, 21), (0.003, 22))
         ]
         main.save_results("tuned", done)
         later = [variant for _, variant, _, seed in main.plan(["tuned"]) if seed]
         self.assertEqual(later, ["ADAM, 0.003"] * 2)
+
+    def test_a_run_that_another_row_has_made_is_not_repeated(self):
+        self.patch(mock.patch.object(main, "RESULTS", self.folder))
+        settings, work = experiments.settings_of({}, experiments.FALLING), mock.Mock(return_value=dict(psnr=20.0))
+        for row, seed in (("flips", 0), ("flips", 0), ("layers", 0), ("layers", 1)):
+            main.perform(row, f"of {row}", settings, seed, work)
+        self.assertEqual(work.call_count, 2)
+        (first,), (copy, second) = main.load_results("flips"), main.load_results("layers")
+        self.assertEqual(copy, dict(first, variant="of layers", taken_from="flips"))
+        self.assertNotIn("taken_from", second)
 
     def test_an_edge_within_a_block(self):
         """With many pixels f is uniform: noise has 1/6, the best estimate, 1/3 or 2/3, has 1/18."""
