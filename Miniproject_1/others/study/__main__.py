@@ -14,7 +14,7 @@ import math
 import platform
 import time
 from datetime import datetime, timezone
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -25,6 +25,11 @@ from ..training.longrun import processor
 from .experiments import RATES, ROWS, at_each_rate, settings_of
 from .measurements import MEASUREMENTS
 from .runs import RESULTS, make_images, run
+
+SMALL, LARGE = (
+    (4_000,),
+    (50_000, 1_000, 2),
+)  # images to train on and to validate on, and draws of each; see `make_images`
 
 
 def load_results(name):
@@ -112,17 +117,26 @@ def main():
     if unknown:
         parser.error(f"there is no row {', '.join(sorted(unknown))}")
     stop_at = time.monotonic() + 60 * (options.deadline if options.deadline is not None else float("inf"))
-    sizes = [settings_of(changes, "")["num_pairs"] for row in ROWS.values() for changes in row.variants.values()]
-    images = make_images(options.photos, max(sizes))
-    jobs = [(name, name, {}, 0, partial(MEASUREMENTS[name], images)) for name in names if name in MEASUREMENTS]
-    runs = plan([name for name in names if name in ROWS], options.seeds)
-    for job in jobs:
-        perform(*job)
-    for name, variant, settings, seed in runs:
+
+    @lru_cache(maxsize=1)
+    def images_for(size):
+        return make_images(options.photos, *size)
+
+    def train(settings, seed):
+        images = images_for(SMALL if settings["num_pairs"] <= SMALL[0] else LARGE)
+        return run(settings, images, seed, options.device)
+
+    def measure(name):
+        return MEASUREMENTS[name](images_for(SMALL))
+
+    for name in names:
+        if name in MEASUREMENTS:
+            perform(name, name, {}, 0, partial(measure, name))
+    for name, variant, settings, seed in plan([name for name in names if name in ROWS], options.seeds):
         if time.monotonic() > stop_at:
             print("stopped at the deadline; the same command goes on")
             return
-        perform(name, variant, settings, seed, partial(run, settings, images, seed, options.device), options.device)
+        perform(name, variant, settings, seed, partial(train, settings, seed), options.device)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ BASELINE = dict(
     loss="mse",
     precision="auto",
 )
+ORIGINAL = dict(num_pairs=50_000, epochs=1, hybrid=True, flips=["vertical"], flip_fraction=0.25)  # their training
 OPTIMIZERS = dict(batch_size=200, epochs=30, max_evaluations=150)  # Brown et al.'s sizes; a gradient a step
 LONG = dict(optimizer="Muon", learning_rate=0.004, momentum=0.95, batch_size=16, epochs=30)  # learns most in its time
 RATES = {  # three learning rates each, the best of which is compared
@@ -102,6 +103,7 @@ ROWS = dict(  # most important first
         },
         rates=(FALLING, CONSTANT),
     ),
+    original=Row("What does Brown et al.'s own training reach?", {"Brown et al.": ORIGINAL}, rates=(CONSTANT,)),
     hybrid=Row(
         "Is the hybrid better than momAGD with as many gradients?",
         {name: dict(max_evaluations=400, epochs=40, hybrid=name == "hybrid") for name in ("momAGD", "hybrid")},

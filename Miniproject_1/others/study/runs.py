@@ -20,31 +20,32 @@ RESULTS = Path(__file__).resolve().parent / "results" / "rows"
 VALIDATION_IMAGES = 200
 SCORED_ON_THE_WAY = 100  # of them; all in the last epoch and at the end
 SCORED_IN_LAST_EPOCH = 5  # times, evenly; the median is the score at a constant rate
+SETTLED_ON = 1_000  # images to train on, which give BatchNorm's statistics in the end
 DRAWS = 9  # noisy versions of each image: one is the input, up to eight make the target
 EVALUATIONS_OF_LBFGS = 25  # gradients that one of its iterations takes, nearly
 BORDER = 4  # pixels
 
 
-def draw_images(paths, number, generator):
-    """Crops of photographs: clean (number, 3, 32, 32) and `DRAWS` noisy versions (number, DRAWS, 3, 32, 32), uint8."""
-    clean, draws = [None] * number, [None] * number
+def draw_images(paths, number, draws, generator):
+    """Crops of photographs: clean (number, 3, 32, 32) and noisy versions (number, draws, 3, 32, 32), uint8."""
+    clean, noisy = [None] * number, [None] * number
     order = iter(torch.randperm(number, generator=generator).tolist())
     for place, path in enumerate(track(paths, len(paths), label="drawing")):
         photo = read_picture(path)
         for _ in range(number // len(paths) + (place < number % len(paths))):
             crop, index = random_crop(photo, generator), next(order)
             clean[index] = average_blocks(crop)
-            draws[index] = torch.stack([sample_blocks(crop, generator) for _ in range(DRAWS)])
-    return torch.stack(clean), torch.stack(draws)
+            noisy[index] = torch.stack([sample_blocks(crop, generator) for _ in range(draws)])
+    return torch.stack(clean), torch.stack(noisy)
 
 
-def make_images(photos, number):
+def make_images(photos, number, num_validation=VALIDATION_IMAGES, draws=DRAWS):
     """Images to train on, `number` of them, and to validate on: a dict of (clean, draws); "paths" are the latter's."""
     generator = torch.Generator().manual_seed(0)
     kept, rest = split(readable_photos(distinct_photos(photos), None, print), 0.1, (1, 1), generator)
     return dict(
-        train=draw_images(rest, number, generator),
-        validation=draw_images(kept, VALIDATION_IMAGES, generator),
+        train=draw_images(rest, number, draws, generator),
+        validation=draw_images(kept, num_validation, draws, generator),
         paths=kept,
     )
 
@@ -68,9 +69,9 @@ def run(settings, images, seed, device="cpu"):
         dict: "loss" and "evaluations" (so far) of each step; "scores", what validations found: epochs and evaluations
         so far, PSNR in dB (one pass, mean over images); "psnr", over all validation images at the end; "psnr_median",
         the median of the last epoch; "psnr_settled", with BatchNorm's statistics of the last weights; "psnr_border" and
-        "psnr_centre" of the outer 4 pixels and the rest; "noisy_psnr"; "floor" of the loss, the noise of the targets;
-        "diverged": the loss left all bounds; "bfloat16": whether the large convolutions were computed in it. Scores are
-        None where they are not finite.
+        "psnr_centre" of the outer 4 pixels and the rest; "psnr_of_mean", by the formula of Brown et al.; "noisy_psnr";
+        "floor" of the loss, the noise of the targets; "seconds" of training; "diverged": the loss left all bounds;
+        "bfloat16": whether the large convolutions were computed in it. Scores are None where they are not finite.
     """
     validation = make_pairs(images["validation"], dict(settings, target="clean"), seed + 1000)
     validation = [part.to(device) for part in validation]
@@ -99,11 +100,11 @@ def run(settings, images, seed, device="cpu"):
     last = [score["psnr"] for score in scores if score["images"] == VALIDATION_IMAGES and score["psnr"] is not None]
     result = dict(
         loss=history["loss"], evaluations=list(itertools.accumulate(history["evaluations"])), scores=scores,
-        diverged=diverged, bfloat16=training.bfloat16, noisy_psnr=psnr(*validation).mean().item(),
-        floor=floor(settings, images["train"][1][: settings["num_pairs"]]),
+        seconds=history["seconds"][-1], diverged=diverged, bfloat16=training.bfloat16,
+        noisy_psnr=psnr(*validation).mean().item(), floor=floor(settings, images["train"][1][: settings["num_pairs"]]),
         psnr_median=median(last) if last else None, **score_of(training.network, *validation),
     )  # fmt: skip
-    settle(training.network, pairs[0])
+    settle(training.network, pairs[0][:SETTLED_ON])
     return dict(result, psnr_settled=score_of(training.network, *validation)["psnr"])
 
 
@@ -143,7 +144,7 @@ def settle(network, noisy):
 
 
 def score_of(network, noisy, clean, bfloat16=False):
-    """PSNR in dB of one pass, mean over images: of all, of the border, of the rest; None where it is not finite."""
+    """PSNR in dB of one pass, of the images, their border and centre, and of the mean error; None if not finite."""
     steps = prepare(network, training=False)
     with torch.no_grad():
         parts = [forward(steps, part.float() / 255, False, bfloat16) for part in noisy.split(50)]
@@ -152,8 +153,8 @@ def score_of(network, noisy, clean, bfloat16=False):
     whole, centre = (10 ** (-psnr(output[part], clean[part]) / 10) for part in (..., (..., inside, inside)))  # errors
     share = (1 - 2 * BORDER / clean.shape[2]) * (1 - 2 * BORDER / clean.shape[3])  # of the pixels that is the centre
     border = (whole - share * centre) / (1 - share)
-    scores = {name: (-10 * error.log10()).mean().item()
-              for name, error in dict(psnr=whole, psnr_border=border, psnr_centre=centre).items()}  # fmt: skip
+    errors = dict(psnr=whole, psnr_border=border, psnr_centre=centre, psnr_of_mean=whole.mean())
+    scores = {name: (-10 * error.log10()).mean().item() for name, error in errors.items()}
     return {name: score if math.isfinite(score) else None for name, score in scores.items()}
 
 

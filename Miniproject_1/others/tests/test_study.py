@@ -56,6 +56,7 @@ class TestStudy(TestCase):
         self.assertEqual(len(first["loss"]), 10)
         self.assertEqual([score["evaluations"] for score in first["scores"]], [0, 2, 4, 6, 8, 10])
         self.assertEqual(first["evaluations"], list(range(1, 11)))
+        self.assertGreater(first.pop("seconds") * second.pop("seconds"), 0)
         self.assertEqual(first, second)
         self.assertFalse(first["diverged"])
         variance = (41**2 - 1) / 12 / 255**2  # of the noise's uniform distribution
