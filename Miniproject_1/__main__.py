@@ -49,7 +49,7 @@ def evaluate_data(options):
     """Print the scores on a validation set."""
     model = load_model(options)
     noisy, clean = load_pairs(options.data, "val_data.pkl")
-    report(*evaluate(model, noisy, clean, average=not options.one_pass)[1:])
+    report(*evaluate(model, noisy, clean, not options.one_pass, options.precision)[1:])
 
 
 def denoise_pictures(options):
@@ -154,6 +154,8 @@ def parse(arguments):
 def add_prediction(parser):
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help="default: the shipped ones")
     parser.add_argument("--one-pass", action="store_true", help="no mean over 8 flips: 8 times faster, 0.1 dB less")
+    text = "default: float32; bfloat16 is faster where the hardware multiplies it, 0.02 dB less; auto: there alone"
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="float32", help=text)
     parser.add_argument("--device", metavar="NAME", help=DEVICE)
 
 

@@ -31,6 +31,7 @@ try:  # by its path: in a process with several projects, the name `others` may b
 except (ImportError, OSError):
     fast = None
 keep_memory = fast.keep_memory if fast else lambda size: nullcontext()
+near = fast.near if fast else lambda images, device: images
 
 WEIGHTS = Path(__file__).resolve().parent / "bestmodel.pth"
 INITIALIZATIONS = ("default", "default positive", "xavier", "xavier positive", "masked xavier", "zeros")
@@ -96,9 +97,8 @@ def forward(network, images, training, bfloat16=False):
     """`network(images)`, for Appendix A or a variant of it, sooner: (N, 3, H, W), values 0 to 1. `network` may be what
     `prepare` made of it. The mode is `training`, not the module's. `bfloat16` is for the large convolutions."""
     steps = network if isinstance(network, list) else prepare(network, training)
-    on_cpu = images.device.type == "cpu"
-    convolution = fast.conv2d if fast and on_cpu else F.conv2d
-    features = images.contiguous(memory_format=torch.channels_last) if on_cpu else images
+    convolution = fast.conv2d if fast and images.device.type == "cpu" else F.conv2d
+    features = images if images.device.type == "mps" else images.contiguous(memory_format=torch.channels_last)
     for step in steps:
         if isinstance(step, nn.Module):
             features = step(features)
@@ -129,8 +129,7 @@ def initialize(network, name="masked xavier", seed=0):
             bound = math.sqrt(6 / (fan_in + fan_out)) * (parameter is layer.weight and name != "zeros")
             bound = 1 / math.sqrt(fan_in) if "default" in name else bound
             draw = partial(torch.empty(parameter.shape, dtype=torch.float32, device="cpu").uniform_, -bound, bound)
-            kept = draw(generator=generator) > 0 if "masked" in name else True
-            values = draw(generator=generator) * kept
+            values = (draw(generator=generator) > 0 if "masked" in name else 1) * draw(generator=generator)
             parameter.data.copy_(values.clamp_(min=0) if "positive" in name else values)
 
 
@@ -246,7 +245,7 @@ class Training(Iterator):
     def watch(self, loss, weights):
         """`weights` had this loss: remember them if they are good, return to the last good ones if it has exploded."""
         if loss <= EXPLODED * self.lowest and loss < math.inf:
-            if loss <= USUAL * self.lowest and all(torch.isfinite(value).all() for value in weights.values()):
+            if loss <= USUAL * self.lowest and torch.stack([each.isfinite().all() for each in weights.values()]).all():
                 self.good = weights
             self.mean = loss if self.mean is None else 0.9 * self.mean + 0.1 * loss
             self.lowest = max(min(self.lowest, self.mean), LOWEST_LOSS)
@@ -324,6 +323,7 @@ class Model:
         Raises TypeError or ValueError before anything changes, FloatingPointError if training went wrong six times."""
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True) + len(self.history["loss"])
         pairs = Pairs(train_input, train_target, batch_size, flips, flip_fraction, swap, seed)
+        pairs.images = [near(images, self.device) for images in pairs.images]
         steps = check_number("num_epochs", num_epochs, 1, whole=True) * len(pairs)
         training = Training(self.network, pairs, steps, hybrid, optimizer, learning_rate, final_learning_rate,
                             momentum=momentum, precision=precision)  # fmt: skip
@@ -413,15 +413,15 @@ def in_bfloat16(precision, device):
     return precision == "bfloat16" or (auto and fast is not None and fast.multiplies_bfloat16(device))
 
 
-def load_file(path):
-    """What `torch.save` wrote to `path`: tensors, numbers and containers, no code. FileNotFoundError, ValueError."""
+def load_file(path, **options):
+    """What `torch.save` wrote to `path`: tensors, numbers, containers. `torch.load` has the options. FileNotFoundError,
+    ValueError."""
     try:
         with open(str(path), "rb") as file, warnings.catch_warnings(), torch.inference_mode(False):
             warnings.simplefilter("ignore")  # some versions of PyTorch warn of themselves here
             if zipfile.is_zipfile(file) and zipfile.ZipFile(file).testzip():
                 raise ValueError("a checksum is wrong")  # PyTorch does not look at them
-            file.seek(0)
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(str(path), map_location="cpu", weights_only=True, **options)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except Exception as error:  # damaged pickles raise nearly everything

@@ -31,7 +31,8 @@ def denoise(options, load_model):
             picture = load_picture(source, options.any_size)
             check_sides(*picture.pixels.shape[1:], target)
             progress = len(jobs) == 1 or picture.pixels[0].numel() > LARGE
-            not_kept = save_picture(without_noise(model, picture, not options.one_pass, progress), target)
+            denoised = without_noise(model, picture, not options.one_pass, progress, options.precision)
+            not_kept = save_picture(denoised, target)
         except (OSError, ValueError) as error:
             if len(jobs) == 1:
                 raise
@@ -45,8 +46,8 @@ def denoise(options, load_model):
     return 1 if failed else 0
 
 
-def without_noise(model, picture, average=True, progress=False):
-    """A `Picture` with its pixels denoised; all else stays.
+def without_noise(model, picture, average=True, progress=False, precision="float32"):
+    """A `Picture` with its pixels denoised; all else stays. The options are those of `predict`.
 
     A grey picture is denoised as an RGB one of three equal channels, whose mean over the channels is taken; so is an
     RGB picture that is grey, and the black of CMYK, while its cyan, magenta and yellow are an RGB picture upside down.
@@ -56,7 +57,7 @@ def without_noise(model, picture, average=True, progress=False):
         grey = len(pixels) == 1 or all(torch.equal(pixels[0], channel) for channel in pixels[1:])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pictures that are dark: their range is known
-            output = model.predict(pixels.expand(3, -1, -1)[None], average=average, progress=progress)[0].cpu()
+            output = model.predict(pixels.expand(3, -1, -1)[None], average, progress, precision)[0].cpu()
         return output.mean(0, keepdim=True).expand(len(pixels), -1, -1) if grey else output
 
     pixels = picture.pixels

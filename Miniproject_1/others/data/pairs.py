@@ -1,6 +1,7 @@
 """Data files in the course's format, and how good a denoiser is on them: PSNR on pairs of noisy and clean images."""
 
 import time
+import zipfile
 from pathlib import Path
 
 import torch
@@ -53,6 +54,8 @@ def described(values):
 def load_pairs(path, name):
     """The two tensors (N, 3, H, W) of a data file: uint8 in the course's format, int16 or floats with other noises.
 
+    They are memory-mapped: read where and when they are indexed, and shared by all processes that read the file.
+
     Args:
         path: the file, or the folder that holds it.
         name: its name in such a folder, "train_data.pkl" or "val_data.pkl".
@@ -63,7 +66,7 @@ def load_pairs(path, name):
     """
     path = Path(path)
     path = path / name if path.is_dir() else path
-    pairs = load_file(path)
+    pairs = load_file(path, mmap=zipfile.is_zipfile(path))
     if (
         not isinstance(pairs, (tuple, list))
         or len(pairs) != 2
@@ -74,15 +77,15 @@ def load_pairs(path, name):
     return tuple(pairs)
 
 
-def evaluate(model, noisy, clean, average=True):
-    """Denoise all images and compare.
+def evaluate(model, noisy, clean, average=True, precision="float32"):
+    """Denoise all images, `average` and `precision` as in `predict`, and compare.
 
     Returns:
         the denoised images, float32 (N, 3, H, W); their number a second; the PSNR in dB of each noisy and of each
         denoised image, two tensors (N,).
     """
     start = time.perf_counter()
-    denoised = model.predict(noisy, average=average, progress=len(noisy) >= 1000).cpu()
+    denoised = model.predict(noisy, average, len(noisy) >= 1000, precision).cpu()
     speed = len(noisy) / (time.perf_counter() - start)
     return denoised, speed, psnr(noisy, clean), psnr(denoised, clean)
 

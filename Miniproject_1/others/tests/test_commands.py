@@ -64,10 +64,16 @@ class TestCommands(CommandCase):
         noisy, clean = self.data_files()
         model = Model()
         model.load_pretrained_model()
-        for options, average in (((), True), (("--one-pass", "--device", "cpu"), False)):
-            expected = psnr(model.predict(noisy[:8], average=average), clean[:8]).mean().item()
-            out = self.succeed("evaluate", self.folder, *options)
+        for options, given in (
+            ((), {}),
+            (("--one-pass", "--device", "cpu"), dict(average=False)),
+            (("--one-pass", "--precision", "bfloat16"), dict(average=False, precision="bfloat16")),
+        ):
+            with mock.patch.object(Model, "predict", autospec=True, side_effect=Model.predict) as predict:
+                out = self.succeed("evaluate", self.folder, *options)
+            expected = psnr(model.predict(noisy[:8], **given), clean[:8]).mean().item()
             self.assertIn(f"denoised {expected:6.2f} dB", out)
+            self.assertIn(given.get("precision", "float32"), predict.call_args[0])
             self.assertIn(f"noisy    {psnr(noisy[:8], clean[:8]).mean().item():6.2f} dB", out)
         torch.save((clean[:3].clone(), clean[:3].clone()), str(self.folder / "flat.pkl"))
         self.assertIn("noisy       all exact", self.succeed("evaluate", "flat.pkl", "--one-pass"))

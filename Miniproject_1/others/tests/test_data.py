@@ -4,6 +4,8 @@ import math
 import os
 import pickle
 import shutil
+import unittest
+from pathlib import Path
 from unittest import mock
 
 import torch
@@ -177,6 +179,16 @@ assert path.read_bytes() == b"good" and len(list(path.parent.iterdir())) == 1
         self.assertTrue(torch.equal(load_pairs(self.folder, "val_data.pkl")[0], good))
         with self.assertRaisesRegex(FileNotFoundError, "train_data.pkl does not exist"):
             load_pairs(self.folder, "train_data.pkl")
+
+    @unittest.skipUnless(Path("/proc/self/maps").exists(), "memory maps are listed on Linux alone")
+    def test_data_files_are_read_where_they_are_indexed(self):
+        path = self.folder / "train_data.pkl"
+        torch.save([random_images(2, 4, 4)] * 2, str(path))
+        pairs = load_pairs(path, "")
+        self.assertIn(str(path), Path("/proc/self/maps").read_text())
+        del pairs
+        torch.save([random_images(2, 4, 4)] * 2, str(path), _use_new_zipfile_serialization=False)
+        self.assertEqual(load_pairs(path, "")[0].shape, (2, 3, 4, 4))  # a format that cannot be mapped
 
     def test_a_pickle_that_runs_code_is_refused(self):
         marker, path = self.folder / "executed", self.folder / "attack"

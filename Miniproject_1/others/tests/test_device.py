@@ -10,6 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from ... import model as model_module
 from ...model import Model, Pairs, Training
 from ..training.command import ALL_OPTIMIZERS
 from . import TestCase, random_images
@@ -61,6 +62,13 @@ class TestDevice(TestCase):
                         images, images, 1, batch_size=1, precision=precision, progress=False
                     )  # L-BFGS, then momAGD
         self.assertEqual(len(model.history["loss"]), 24)
+
+    def test_pairs_go_to_a_device_with_room_for_them(self):
+        for room, device in ((10 * self.images.numel(), "meta"), (0, "cpu")):
+            with mock.patch.object(model_module.fast, "memory_left", return_value=room), self.one_device():
+                with mock.patch.object(Pairs, "__call__", autospec=True, side_effect=Pairs.__call__) as call:
+                    Model(device="meta").train(self.images, self.images, 1, False, progress=False)
+            self.assertEqual({images.device.type for images in call.call_args[0][0].images}, {device})
 
     def test_a_checkpoint_of_a_cpu_goes_on_there(self):
         for name, optimizer in ALL_OPTIMIZERS.items():

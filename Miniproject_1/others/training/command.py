@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ...model import OPTIMIZERS, Model, Pairs, check_number
+from ...model import OPTIMIZERS, Model, Pairs, check_number, near
 from ..data.noises import LOSSES
 from ..data.pairs import evaluate, load_pairs, report
 from . import longrun
@@ -89,6 +89,7 @@ def start(options, settings, images, saved, team):
         number = revive(model.network, images[0][:LOOKED_AT].to(model.device) / 255, settings["seed"])
         print(f"channels that were zero everywhere and are drawn anew: {number}", flush=True)
     pairs = Pairs(*images, **{name: settings[name] for name in ("batch_size", "swap", "seed")})
+    pairs.images = [near(part, model.device) for part in pairs.images]
     steps = check_number("epochs", settings["epochs"], 1, whole=True) * len(pairs)
     if settings["crop"] is not None:
         pairs = Crops(pairs, settings["crop"], settings["seed"])
