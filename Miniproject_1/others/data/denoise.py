@@ -57,7 +57,8 @@ def without_noise(model, picture, average=True, progress=False, precision="float
         grey = len(pixels) == 1 or all(torch.equal(pixels[0], channel) for channel in pixels[1:])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pictures that are dark: their range is known
-            output = model.predict(pixels.expand(3, -1, -1)[None], average, progress, precision)[0].cpu()
+            images, options = pixels.expand(3, -1, -1)[None], dict(progress=progress, precision=precision)
+            output = model.predict(images, average=average, **options)[0].cpu()
         return output.mean(0, keepdim=True).expand(len(pixels), -1, -1) if grey else output
 
     pixels = picture.pixels

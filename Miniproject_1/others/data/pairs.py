@@ -85,7 +85,7 @@ def evaluate(model, noisy, clean, average=True, precision="float32"):
         denoised image, two tensors (N,).
     """
     start = time.perf_counter()
-    denoised = model.predict(noisy, average, len(noisy) >= 1000, precision).cpu()
+    denoised = model.predict(noisy, average=average, progress=len(noisy) >= 1000, precision=precision).cpu()
     speed = len(noisy) / (time.perf_counter() - start)
     return denoised, speed, psnr(noisy, clean), psnr(denoised, clean)
 

@@ -73,7 +73,7 @@ class TestCommands(CommandCase):
                 out = self.succeed("evaluate", self.folder, *options)
             expected = psnr(model.predict(noisy[:8], **given), clean[:8]).mean().item()
             self.assertIn(f"denoised {expected:6.2f} dB", out)
-            self.assertIn(given.get("precision", "float32"), predict.call_args[0])
+            self.assertIn(given.get("precision", "float32"), predict.call_args[1].values())
             self.assertIn(f"noisy    {psnr(noisy[:8], clean[:8]).mean().item():6.2f} dB", out)
         torch.save((clean[:3].clone(), clean[:3].clone()), str(self.folder / "flat.pkl"))
         self.assertIn("noisy       all exact", self.succeed("evaluate", "flat.pkl", "--one-pass"))
