@@ -97,8 +97,10 @@ ROWS = dict(  # most important first
     batchnorm=Row(
         "Does BatchNorm or the initialization decide?",
         {
-            f"{layers}, {initialization}": dict(layers=layers, initialization=initialization)
-            for layers in ("no BatchNorm", "BatchNorm everywhere", "two each")
+            f"{name}, {initialization}": dict(layers=layers, initialization=initialization)
+            for name, layers in (
+                ("none", "no BatchNorm"), ("everywhere", "BatchNorm everywhere"), ("two each", "two each")
+            )
             for initialization in ("xavier", "masked xavier")
         },
         rates=(FALLING, CONSTANT),
