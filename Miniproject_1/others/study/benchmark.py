@@ -2,33 +2,40 @@
 
     python -m Miniproject_1.others.study.benchmark [PART ...]
 
-Plain and ours take turns, so that a machine that slows down is fair to both; every time is the median of its runs. The
-same weights and batches; the plain network in its default memory layout.
+Three processes take turns, so that a machine that slows down is fair to all: plain PyTorch as it is, plain PyTorch with
+memory that is kept (`fast.keep_memory`), and this project. Every time is the median of its runs. The same weights and
+batches; the plain network in its default memory layout, and in float32 unless said otherwise.
 """
 
 import argparse
 import itertools
 import json
+import math
+import multiprocessing
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import torch
 import torch.nn.functional as F
 
-from ...model import Model, Training, forward
+from ...model import Model, Training, forward, in_bfloat16, keep_memory
 from ..data.photos import PhotoPairs
 from ..data.pictures import write_picture
 from ..training.command import ALL_OPTIMIZERS
 from ..training.longrun import processor
 
 RESULTS = Path(__file__).resolve().parent / "results" / "benchmark.json"
+COLUMNS = "plain", "plain_kept", "ours"
+RUNS = 5  # of every step in every column
 
 
 def seconds(runs, *functions):
@@ -41,16 +48,19 @@ def seconds(runs, *functions):
             start = time.perf_counter()
             function()
             taken.append(time.perf_counter() - start)
-    return [sorted(taken)[len(taken) // 2] for taken in times]
+    return [median(taken) for taken in times]
 
 
-def measure_steps(model):
-    """Training steps and prediction: seconds, plain and ours, and of bfloat16 also plain PyTorch's autocast."""
-    network, rows = model.network, []
+def steps_of(model):
+    """What is timed: a name, a function of plain PyTorch, and one of this project."""
+    network = model.network
+
+    def plain(images):
+        return network.train()(images)
 
     def autocast(images):
         with torch.autocast("cpu", torch.bfloat16):
-            return network.train()(images).float()
+            return plain(images).float()
 
     def training_step(apply, noisy, target):
         network.zero_grad()
@@ -62,22 +72,51 @@ def measure_steps(model):
             for part in images.split(100):
                 network(part / 255)
 
-    ours, cases = partial(forward, network, training=True), []
-    for number, size, name, apply in (
-        (100, 32, "100 images of 32 x 32", ours),
-        (100, 32, "100 images, plain with autocast to bfloat16", autocast),
-        (100, 32, "100 images, ours in bfloat16", partial(ours, bfloat16=True)),
-        (32, 16, "32 crops of 16 x 16", ours),
-    ):
-        batch = torch.rand(2, number, 3, size, size).unbind()
-        steps = [partial(training_step, each, *batch) for each in (lambda images: network.train()(images), apply)]
-        cases.append((f"training step, {name}", 5, *steps))
-    images = torch.rand(1000, 3, 32, 32) * 255
-    predictions = partial(plain_prediction, images), partial(model.predict, images, average=False)
-    for name, runs, *functions in (*cases, ("predict, one pass, 1000 images", 3, *predictions)):
-        plain, other = seconds(runs, *functions)
-        rows.append(dict(name=name, plain_seconds=plain, our_seconds=other, ratio=plain / other))
-        print(f"{name:60} plain {plain:8.3f} s, this {other:8.3f} s, {plain / other:5.2f}x")
+    ours, crops = partial(forward, network, training=True), torch.rand(2, 32, 3, 16, 16).unbind()
+    batch, images = torch.rand(2, 100, 3, 32, 32).unbind(), torch.rand(1000, 3, 32, 32) * 255
+    prediction = partial(plain_prediction, images), partial(model.predict, images, average=False)
+    cases = [("a training step of 100 images of 32 x 32", plain, ours, batch)]
+    if in_bfloat16("auto", model.device):
+        in_half = partial(ours, bfloat16=True)
+        cases.append(("the same, this in bfloat16", plain, in_half, batch))
+        cases.append(("the same, both in bfloat16 (plain: autocast)", autocast, in_half, batch))
+    cases.append(("a training step of 32 crops of 16 x 16", plain, ours, crops))
+    rows = [(name, *(partial(training_step, apply, *pair) for apply in functions)) for name, *functions, pair in cases]
+    return [*rows, ("prediction of 1,000 images in one pass", *prediction)]
+
+
+def take_turns(connection, column):
+    """A process of `measure_speed`: for every number of a step that it is sent, do the step and send the seconds."""
+    torch.manual_seed(0)
+    model = Model(device="cpu")
+    model.load_pretrained_model()
+    steps = steps_of(model)
+    with nullcontext() if column == "plain" else keep_memory(math.inf):
+        for number in iter(connection.recv, None):
+            name, plain, ours = steps[number]
+            start = time.perf_counter()
+            (ours if column == "ours" else plain)()
+            connection.send(time.perf_counter() - start)
+
+
+def measure_speed(model):
+    """Training steps and prediction: median seconds of the three columns, and how many times ours is as fast."""
+    processes, context, rows = {}, multiprocessing.get_context("spawn"), []
+    for column in COLUMNS:
+        processes[column], end = context.Pipe()
+        context.Process(target=take_turns, args=(end, column), daemon=True).start()
+    for number, (name, *_) in enumerate(steps_of(model)):
+        times = {column: [] for column in COLUMNS}
+        for _ in range(RUNS + 1):
+            for column, connection in processes.items():
+                connection.send(number)
+                times[column].append(connection.recv())
+        row = {f"{column}_seconds": median(taken[1:]) for column, taken in times.items()}  # the first warms up
+        ratios = {f"{column}_ratio": row[f"{column}_seconds"] / row["ours_seconds"] for column in COLUMNS[:2]}
+        rows.append(dict(name=name, **row, **ratios))
+        print(", ".join(f"{key} {value:.3f}" if isinstance(value, float) else value for key, value in rows[-1].items()))
+    for connection in processes.values():
+        connection.send(None)
     return rows
 
 
@@ -109,7 +148,7 @@ def measure_pairs(model):
     return dict(draw_seconds=draw, step_seconds=step)
 
 
-PARTS = dict(steps=measure_steps, pairs=measure_pairs, epoch=measure_epoch)
+PARTS = dict(speed=measure_speed, pairs=measure_pairs, epoch=measure_epoch)
 
 
 def in_a_process(code):

@@ -99,7 +99,9 @@ ROWS = dict(  # most important first
         {
             f"{name}, {initialization}": dict(layers=layers, initialization=initialization)
             for name, layers in (
-                ("none", "no BatchNorm"), ("everywhere", "BatchNorm everywhere"), ("two each", "two each")
+                ("none", "no BatchNorm"),
+                ("everywhere", "BatchNorm everywhere"),
+                ("two each", "two each"),
             )
             for initialization in ("xavier", "masked xavier")
         },
