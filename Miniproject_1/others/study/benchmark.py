@@ -30,12 +30,13 @@ import torch.nn.functional as F
 from ...model import Model, Training, forward, in_bfloat16, keep_memory
 from ..data.photos import PhotoPairs
 from ..data.pictures import write_picture
+from ..training import distributed, longrun
 from ..training.command import ALL_OPTIMIZERS
-from ..training.longrun import processor
 
 RESULTS = Path(__file__).resolve().parent / "results" / "benchmark.json"
 COLUMNS = "plain", "plain_kept", "ours"
 RUNS = 5  # of every step in every column
+JOINT_BATCH = 64  # images
 
 
 def seconds(runs, *functions):
@@ -148,7 +149,36 @@ def measure_pairs(model):
     return dict(draw_seconds=draw, step_seconds=step)
 
 
-PARTS = dict(speed=measure_speed, pairs=measure_pairs, epoch=measure_epoch)
+def measure_processes(model):
+    """A training step of `JOINT_BATCH` images in one process of one thread and in two: median seconds, and those that
+    adding up the gradients takes."""
+    result = {}
+    for number in (1, 2):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(number), "-m", __spec__.name]
+        environment = dict(os.environ, OMP_NUM_THREADS="1")
+        output = subprocess.run([*torchrun, "joint"], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        result[number] = json.loads(output.stdout)
+        print(f"{number} processes of one thread: {result[number]}")
+    return dict(batch_size=JOINT_BATCH, processes=result)
+
+
+def joint_steps():
+    """What `measure_processes` starts, in each of the processes."""
+    batch = torch.rand(2, JOINT_BATCH, 3, 32, 32) * 255
+    with longrun.team("cpu") as team:
+        network = Model(device="cpu").network
+        pairs = team.share(lambda step, share=...: (batch[0, share], batch[1, share]))
+        training = team.training(network, pairs, 10**6, hybrid=False, precision="float32")
+        gradients, communication = [torch.zeros_like(parameter) for parameter in network.parameters()], 0.0
+        with keep_memory(math.inf):
+            (step,) = seconds(RUNS, lambda: next(training))
+        if not isinstance(team, longrun.Alone):
+            (communication,) = seconds(RUNS, lambda: distributed.add_up(gradients))
+        if team.first:
+            print(json.dumps(dict(step_seconds=step, gradient_seconds=communication)))
+
+
+PARTS = dict(processes=measure_processes, speed=measure_speed, pairs=measure_pairs, epoch=measure_epoch)
 
 
 def in_a_process(code):
@@ -174,6 +204,9 @@ def main():
         help=f"what to measure: {', '.join(PARTS)}; by default all but epoch, which takes longest",
     )
     options = parser.parse_args()
+    if options.parts == ["joint"]:  # one of the processes of `measure_processes`
+        joint_steps()
+        return
     parts = options.parts or [part for part in PARTS if part != "epoch"]
     unknown = set(parts) - set(PARTS)
     if unknown:
@@ -184,9 +217,9 @@ def main():
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in parts:
         results[part] = dict(
-            date=datetime.now(timezone.utc).isoformat(timespec="seconds"), processor=processor(), cores=os.cpu_count(),
-            threads=torch.get_num_threads(), python=platform.python_version(), torch=torch.__version__,
-            result=PARTS[part](model),
+            date=datetime.now(timezone.utc).isoformat(timespec="seconds"), processor=longrun.processor(),
+            cores=os.cpu_count(), threads=torch.get_num_threads(), python=platform.python_version(),
+            torch=torch.__version__, result=PARTS[part](model),
         )  # fmt: skip
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     print(f"\n{RESULTS} has these numbers")

@@ -159,7 +159,9 @@ class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features, weight, bias, eps):
         number = float(features[:, 0].numel()) * _counted[0]
-        variance, mean = torch.var_mean(features.to(weight.dtype), (0, 2, 3), correction=0)
+        wide = features.to(weight.dtype)
+        _, mean, scale = torch.native_batch_norm(wide, None, None, None, None, True, 0.0, eps)
+        variance = scale**-2 - eps  # `torch.var_mean` takes seven times as long
         moments = torch.stack([torch.ones_like(mean), mean, variance + mean.square()]).double() * number
         dist.all_reduce(moments)
         number, mean, variance = moments[0, 0].item(), *(moments[1:] / moments[0])
