@@ -82,7 +82,7 @@ def loss_of(noise):
 def noises():
     """Each noise with pairs and with clean targets."""
     return {
-        f"{noise}, {name}": dict(LONG, noise=noise, target=target, loss=loss_of(noise))
+        f"{noise}, {name}": dict(LONG, epochs=15, noise=noise, target=target, loss=loss_of(noise))
         for noise in NOISES
         for name, target in (("pairs", "1 draw"), ("clean targets", "clean"))
     }

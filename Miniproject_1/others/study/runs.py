@@ -24,6 +24,7 @@ SETTLED_ON = 1_000  # images to train on, which give BatchNorm's statistics in t
 DRAWS = 9  # noisy versions of each image: one is the input, up to eight make the target
 EVALUATIONS_OF_LBFGS = 25  # gradients that one of its iterations takes, nearly
 BORDER = 4  # pixels
+DEAD_EPOCHS = 5  # after which a network is looked at; the last bias has settled by then
 
 
 def draw_images(paths, number, draws, generator):
@@ -71,7 +72,8 @@ def run(settings, images, seed, device="cpu"):
         the median of the last epoch; "psnr_settled", with BatchNorm's statistics of the last weights; "psnr_border" and
         "psnr_centre" of the outer 4 pixels and the rest; "psnr_of_mean", by the formula of Brown et al.; "noisy_psnr";
         "floor" of the loss, the noise of the targets; "seconds" of training; "diverged": the loss left all bounds;
-        "bfloat16": whether the large convolutions were computed in it. Scores are None where they are not finite.
+        "dead": it was stopped early since the output is one colour and can be no other; "bfloat16": whether the large
+        convolutions were computed in it. Scores are None where they are not finite.
     """
     validation = make_pairs(images["validation"], dict(settings, target="clean"), seed + 1000)
     validation = [part.to(device) for part in validation]
@@ -84,7 +86,7 @@ def run(settings, images, seed, device="cpu"):
         scores.append(dict(epochs=steps / len(batches), evaluations=spent, images=number, psnr=score))
 
     validate(SCORED_ON_THE_WAY)
-    diverged, often = False, max(len(batches) // SCORED_IN_LAST_EPOCH, 1)
+    diverged, dead, often = False, False, max(len(batches) // SCORED_IN_LAST_EPOCH, 1)
     try:
         for _ in training:
             step, spent = len(history["loss"]), sum(history["evaluations"])
@@ -93,19 +95,28 @@ def run(settings, images, seed, device="cpu"):
                 validate(VALIDATION_IMAGES)
             elif spent - scores[-1]["evaluations"] >= len(batches):
                 validate(SCORED_ON_THE_WAY)
-            if diverged or left <= 0:
+            dead = step == DEAD_EPOCHS * len(batches) and is_dead(training.network)
+            if diverged or dead or left <= 0:
                 break
     except FloatingPointError:
         diverged = True
+    if dead:
+        validate(VALIDATION_IMAGES)
     last = [score["psnr"] for score in scores if score["images"] == VALIDATION_IMAGES and score["psnr"] is not None]
     result = dict(
         loss=history["loss"], evaluations=list(itertools.accumulate(history["evaluations"])), scores=scores,
-        seconds=history["seconds"][-1], diverged=diverged, bfloat16=training.bfloat16,
+        seconds=history["seconds"][-1], diverged=diverged, dead=dead, bfloat16=training.bfloat16,
         noisy_psnr=psnr(*validation).mean().item(), floor=floor(settings, images["train"][1][: settings["num_pairs"]]),
         psnr_median=median(last) if last else None, **score_of(training.network, *validation),
     )  # fmt: skip
     settle(training.network, pairs[0][:SETTLED_ON])
     return dict(result, psnr_settled=score_of(training.network, *validation)["psnr"])
+
+
+def is_dead(network):
+    """Whether nothing but the last bias has a gradient: for zeros as weights, or ReLUs that all are shut."""
+    *rest, _ = network.parameters()
+    return not any(parameter.grad.any() for parameter in rest)
 
 
 def start(settings, images, seed, device="cpu"):

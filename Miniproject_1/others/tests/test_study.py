@@ -92,6 +92,13 @@ class TestStudy(TestCase):
         settings = {**experiments.BASELINE, **self.SMALL, "learning_rate": 1e9}
         self.assertTrue(runs.run(settings, self.images(), seed=1)["diverged"])
 
+    def test_a_network_that_cannot_learn_is_told_and_stopped(self):
+        for initialization, dead in (("zeros", True), ("xavier", False)):
+            settings = {**experiments.BASELINE, **self.SMALL, "epochs": 6, "initialization": initialization}
+            result = runs.run(settings, self.images(), seed=1)
+            self.assertEqual((result["dead"], len(result["loss"])), (dead, 15 if dead else 18))
+            self.assertEqual(result["scores"][-1]["images"], runs.VALIDATION_IMAGES)
+
     def test_gradients_are_limited(self):
         settings = {**experiments.BASELINE, **self.SMALL, "max_evaluations": 4}
         self.assertEqual(runs.run(settings, self.images(), seed=1)["evaluations"], [1, 2, 3, 4])
