@@ -318,7 +318,7 @@ class Model:
             learning_rate, final_learning_rate, momentum: the rate falls linearly to the final one. ADAM wants 0.001.
             flips, flip_fraction: names in `FLIPS` ("transpose" for square images only), the share of pairs for each.
             swap: let input and target, which are noisy alike, change places in half of the pairs.
-            precision: "float32" (on GPUs TF32, as PyTorch has it); "bfloat16" in large convolutions; "auto": if built in.
+            precision: "float32" (on GPUs TF32, as in PyTorch); "bfloat16" for large layers; "auto": if built in.
             seed: of all random choices, with the length of `history`. progress: show loss and time left.
         Raises TypeError or ValueError before anything changes, FloatingPointError if training went wrong six times."""
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True) + len(self.history["loss"])
