@@ -79,6 +79,7 @@ def run(settings, images, seed, device="cpu"):
     validation = [part.to(device) for part in validation]
     training, batches, pairs = start(settings, images, seed, device)
     scores, history, most = [], training.history, settings["max_evaluations"] or math.inf
+    gradients = EVALUATIONS_OF_LBFGS if settings["optimizer"] == "L-BFGS" else 1  # of a step
 
     def validate(number):
         score = score_of(training.network, *(part[:number] for part in validation), training.bfloat16)["psnr"]
@@ -90,7 +91,7 @@ def run(settings, images, seed, device="cpu"):
     try:
         for _ in training:
             step, spent = len(history["loss"]), sum(history["evaluations"])
-            left, diverged = min(training.num_steps - step, most - spent), training.rollbacks > 0
+            left, diverged = min((training.num_steps - step) * gradients, most - spent), training.rollbacks > 0
             if left < len(batches) and (left <= 0 or step % often == 0):
                 validate(VALIDATION_IMAGES)
             elif spent - scores[-1]["evaluations"] >= len(batches):

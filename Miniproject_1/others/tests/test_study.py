@@ -102,8 +102,10 @@ class TestStudy(TestCase):
     def test_gradients_are_limited(self):
         settings = {**experiments.BASELINE, **self.SMALL, "max_evaluations": 4}
         self.assertEqual(runs.run(settings, self.images(), seed=1)["evaluations"], [1, 2, 3, 4])
-        hybrid = runs.run(dict(settings, optimizer="L-BFGS", max_evaluations=20), self.images(), seed=1)
-        self.assertGreaterEqual(hybrid["evaluations"][-1], 20)
+        lbfgs = runs.run(dict(settings, optimizer="L-BFGS", max_evaluations=40), self.images(), seed=1)
+        self.assertGreaterEqual(lbfgs["evaluations"][-1], 40)
+        in_last_epoch = [score for score in lbfgs["scores"] if score["images"] == runs.VALIDATION_IMAGES]
+        self.assertEqual(in_last_epoch, lbfgs["scores"][-1:])  # an iteration is more than an epoch of gradients
 
     def test_every_row_is_planned_once_and_the_best_rate_goes_on(self):
         self.patch(mock.patch.object(main, "RESULTS", self.folder))
