@@ -99,7 +99,7 @@ class TestReproduce(CommandCase):
         self.assertEqual(whole, part)
         self.assertEqual((whole["settings"]["pairs"], whole["settings"]["warm_up"]), (8, 2))
         self.assertEqual((whole["data"]["photographs"], whole["data"]["kept_apart"]), (4, 1))
-        self.assertAlmostEqual(whole["curve"][-1]["learning_rate"], 0.75 * 0.004)
+        self.assertAlmostEqual(whole["curve"][-1]["learning_rate"], 0.375 * 0.004)
         names = {path.name for path in self.folder.iterdir()}
         self.assertEqual(names, {"photos", "whole.pth", "whole.pth.json", "part.pth", "part.pth.json"})
 
