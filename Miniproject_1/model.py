@@ -414,8 +414,8 @@ def in_bfloat16(precision, device):
 
 
 def load_file(path, **options):
-    """What `torch.save` wrote to `path`: tensors, numbers, containers. `torch.load` has the options. FileNotFoundError,
-    ValueError."""
+    """What `torch.save` wrote to `path`: tensors, numbers and containers, no code; options of `torch.load`. Raises
+    FileNotFoundError, ValueError."""
     try:
         with open(str(path), "rb") as file, warnings.catch_warnings(), torch.inference_mode(False):
             warnings.simplefilter("ignore")  # some versions of PyTorch warn of themselves here
