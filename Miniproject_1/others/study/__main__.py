@@ -26,10 +26,8 @@ from .experiments import RATES, ROWS, at_each_rate, settings_of
 from .measurements import MEASUREMENTS
 from .runs import RESULTS, make_images, run
 
-SMALL, LARGE = (
-    (4_000,),
-    (50_000, 1_000, 2),
-)  # images to train on and to validate on, and draws of each; see `make_images`
+SMALL = (4_000,)  # images to train on: arguments of `make_images`, for all rows but "original"
+LARGE = (50_000, 1_000, 2)  # to train and to validate on, and draws of each
 
 
 def load_results(name):
