@@ -15,6 +15,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # imported later, it would keep the group, and threads that must end before Python does
 import torch.nn.functional as F
 from torch import nn
 
