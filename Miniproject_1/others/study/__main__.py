@@ -9,6 +9,7 @@ row, is not repeated, so a study that was stopped goes on.
 """
 
 import argparse
+import itertools
 import json
 import math
 import platform
@@ -107,7 +108,7 @@ def main():
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"all, or of {', '.join(everything)}")
     parser.add_argument("--photos", type=Path, required=True, metavar="FOLDER", help="a tenth is kept to validate on")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="other seeds than a row's own")
-    parser.add_argument("--deadline", type=float, metavar="MINUTES", help="begin no run after this time")
+    parser.add_argument("--deadline", type=float, metavar="MINUTES", help="begin nothing after this time")
     parser.add_argument("--device", default="cpu", help="for the trainings: cpu (default), cuda")
     options = parser.parse_args()
     names = everything if options.names == ["all"] else options.names
@@ -120,21 +121,19 @@ def main():
     def images_for(size):
         return make_images(options.photos, *size)
 
-    def train(settings, seed):
+    def work(name, settings, seed):
+        if name in MEASUREMENTS:
+            return MEASUREMENTS[name](images_for(SMALL))
         images = images_for(SMALL if settings["num_pairs"] <= SMALL[0] else LARGE)
         return run(settings, images, seed, options.device)
 
-    def measure(name):
-        return MEASUREMENTS[name](images_for(SMALL))
-
-    for name in names:
-        if name in MEASUREMENTS:
-            perform(name, name, {}, 0, partial(measure, name))
-    for name, variant, settings, seed in plan([name for name in names if name in ROWS], options.seeds):
+    measurements = ((name, name, {}, 0) for name in names if name in MEASUREMENTS)
+    trainings = plan([name for name in names if name in ROWS], options.seeds)
+    for name, variant, settings, seed in itertools.chain(measurements, trainings):
         if time.monotonic() > stop_at:
             print("stopped at the deadline; the same command goes on")
             return
-        perform(name, variant, settings, seed, partial(train, settings, seed), options.device)
+        perform(name, variant, settings, seed, partial(work, name, settings, seed), options.device)
 
 
 if __name__ == "__main__":
