@@ -5,8 +5,7 @@
 A row trains variants that differ in one thing, from the same starts on the same batches, and writes to
 `results/rows/NAME.json`, of every run, its settings, seed and versions, its losses, and the PSNR on photographs that it
 did not see. The NAME "all" stands for all rows, in order of importance. A run that has been made already, in whatever
-row, is not repeated, so a study that was stopped goes on. On two cores, two such commands for different rows, with
-OMP_NUM_THREADS=1 each, train on a quarter more images in the same time (57 and 44 a second, batches of 100) than one.
+row, is not repeated, so a study that was stopped goes on.
 """
 
 import argparse
