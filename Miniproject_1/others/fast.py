@@ -41,11 +41,12 @@ ROOM = 8  # of a GPU's free memory an eighth may hold one tensor of the pairs
 TILES_AT_ONCE = 330  # 12 MB for a transformed operand of 256 channels; 80 to 650 differ by less than 10 %
 
 
-def conv2d(images, kernel, bias, padding):
+def conv2d(images, kernel, bias, padding, relu=False):
     """`F.conv2d(images, kernel, bias, padding=padding)` for 2 x 2 and 3 x 3 kernels, with gradients.
 
     Args:
-        images: (N, C, H, W); fastest when its memory format is channels_last.
+        images: (N, C, H, W); fastest when its memory format is channels_last. With `relu` their negative values count
+            as zero, and may be zero afterwards.
         kernel: (O, C, k, k).
         bias: (O,).
         padding: zeros on each side.
@@ -56,9 +57,10 @@ def conv2d(images, kernel, bias, padding):
         (N, O, H + 2 padding - k + 1, W + 2 padding - k + 1) in channels_last.
     """
     if min(kernel.shape[:2]) < FEWEST_CHANNELS:
+        images = F.relu_(images) if relu else images
         return F.conv2d(images, kernel.to(images.dtype), bias.to(images.dtype), padding=padding)
     images = images.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C)
-    return _Winograd.apply(images, kernel, bias, padding, torch.is_grad_enabled()).permute(0, 3, 1, 2)
+    return _Winograd.apply(images, kernel, bias, padding, relu, torch.is_grad_enabled()).permute(0, 3, 1, 2)
 
 
 @lru_cache(maxsize=None)
@@ -94,53 +96,60 @@ class _Winograd(torch.autograd.Function):
     """The convolution, on images (N, H, W, C)."""
 
     @staticmethod
-    def forward(ctx, images, kernel, bias, padding, keep):
+    def forward(ctx, images, kernel, bias, padding, relu, keep):
         size, (number, height, width, channels) = kernel.shape[-1], images.shape
         height, width = (side + 2 * padding - size + 1 for side in (height, width))  # of the output
         to_output, _, to_points = _transforms(size, images.dtype)
         filters = _transform_kernel(kernel).to(images.dtype)  # (w^2, C, O)
-        output = images.new_empty(number, height, width, kernel.shape[0])
+        rows, columns = -(-height // TILE), -(-width // TILE)
+        output = images.new_empty(number, rows, TILE, columns, TILE, kernel.shape[0])
         kept = []
         at_once = _images_at_once(height, width)
         for part, result in zip(images.split(at_once), output.split(at_once)):
-            windows, shape = _gather(part, size, padding)  # (w^2, T * C)
+            windows = _gather(part, size, padding, rows, columns, relu)  # (w^2, T * C)
             points = (to_points @ windows).view(len(filters), -1, channels)  # (w^2, T, C)
             if keep:
                 kept.append(points)
             products = torch.bmm(points, filters).view(len(filters), -1)  # (w^2, T * O)
-            tiles = (to_output @ products).view(TILE, TILE, *shape, -1)  # (4, 4, n, h, w, O)
-            tiles = tiles.permute(2, 3, 0, 4, 1, 5).flatten(3, 4).flatten(1, 2)  # (n, 4 h, 4 w, O)
-            torch.add(tiles[:, :height, :width], bias, out=result)
-        ctx.save_for_backward(filters, *kept)
+            tiles = (to_output @ products).view(TILE, TILE, len(part), rows, columns, -1)
+            torch.add(tiles.permute(2, 3, 0, 4, 1, 5), bias, out=result)
+        output = output.flatten(3, 4).flatten(1, 2)[:, :height, :width].contiguous()
+        ctx.save_for_backward(filters, images if relu and keep else None, *kept)
         ctx.geometry = images.shape, size, padding, kernel.dtype
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_output):
-        filters, *kept = ctx.saved_tensors
+        filters, images, *kept = ctx.saved_tensors
         (number, height, width, channels), size, padding, dtype = ctx.geometry
         to_output, _, to_points = _transforms(size, filters.dtype)
         grad_filters = torch.zeros_like(filters, dtype=dtype)
+        grad_bias = filters.new_zeros(filters.shape[2], dtype=dtype)
         grad_images = filters.new_empty(number, height, width, channels)
         at_once = _images_at_once(*grad_output.shape[1:3])
         inside = (..., slice(padding, padding + height), slice(padding, padding + width), slice(None))
-        for points, grad, result in zip(kept, grad_output.split(at_once), grad_images.split(at_once)):
-            grad = F.pad(grad, (0, 0, 0, -grad.shape[2] % TILE, 0, -grad.shape[1] % TILE))  # (n, 4 h, 4 w, O)
-            shape = len(grad), grad.shape[1] // TILE, grad.shape[2] // TILE
-            grad = grad.view(shape[0], shape[1], TILE, shape[2], TILE, -1).permute(2, 4, 0, 1, 3, 5)
+        parts = (None for _ in kept) if images is None else images.split(at_once)
+        for points, part, grad, result in zip(kept, parts, grad_output.split(at_once), grad_images.split(at_once)):
+            shape = len(grad), -(-grad.shape[1] // TILE), -(-grad.shape[2] // TILE)
+            missing = shape[2] * TILE - grad.shape[2], shape[1] * TILE - grad.shape[1]
+            if any(missing):
+                grad = F.pad(grad, (0, 0, 0, missing[0], 0, missing[1]))  # (n, 4 h, 4 w, O)
+            grad = grad.reshape(shape[0], shape[1], TILE, shape[2], TILE, -1).permute(2, 4, 0, 1, 3, 5)
             grad = to_output.t() @ grad.reshape(TILE**2, -1)  # (w^2, T * O)
             grad = grad.view(len(filters), -1, filters.shape[2])  # (w^2, T, O)
+            grad_bias += grad[TILE + size].sum(0, dtype=dtype)  # at the point (1, 1), which adds up a tile
             if filters.dtype is dtype:
                 grad_filters.baddbmm_(points.transpose(1, 2), grad)
             else:  # a sum of many parts in bfloat16 would lose the later ones
                 grad_filters += torch.bmm(points.transpose(1, 2), grad)
             grad = torch.bmm(grad, filters.transpose(1, 2)).view(len(filters), -1)  # (w^2, T * C)
             grad = (to_points.t() @ grad).view(TILE + size - 1, TILE + size - 1, *shape, channels)
-            result.copy_(_scatter(grad)[inside])
+            grad = _scatter(grad)[inside]
+            result.copy_(grad) if part is None else torch.ops.aten.threshold_backward(grad, part, 0, grad_input=result)
         grad_kernel = _transforms(size, dtype)[1].t() @ grad_filters.view(len(filters), -1)  # (k^2, C * O)
         grad_kernel = grad_kernel.view(size, size, channels, -1).permute(3, 2, 0, 1)  # (O, C, k, k)
-        return grad_images, grad_kernel, grad_output.sum((0, 1, 2), dtype=dtype), None, None
+        return grad_images, grad_kernel, grad_bias, None, None, None
 
 
 def _images_at_once(height, width):
@@ -155,25 +164,26 @@ def _transform_kernel(kernel):
     return (to_filters @ taps).view(len(to_filters), kernel.shape[1], -1)
 
 
-def _gather(images, size, padding):
-    """Overlapping windows of (n, H, W, C), as (w^2, n * h * w * C), and their number (n, h, w)."""
+def _gather(images, size, padding, rows, columns, relu):
+    """The overlapping windows of so many rows and columns of tiles: (n, H, W, C) to (w^2, n * h * w * C)."""
     number, height, width, channels = images.shape
     window = TILE + size - 1
-    rows, columns = (-(-(side + 2 * padding - size + 1) // TILE) for side in (height, width))
     below, right = rows * TILE + size - 1 - padding - height, columns * TILE + size - 1 - padding - width
-    images = F.pad(images, (0, 0, padding, right, padding, below))
+    images = F.pad(images, (0, 0, padding, right, padding, below))  # a copy, which stays in the cache
+    images = F.relu_(images) if relu else images
     image, row, column, _ = images.stride()
     windows = images.as_strided(
         (window, window, number, rows, columns, channels), (row, column, image, TILE * row, TILE * column, 1)
     )
-    return windows.reshape(window**2, -1), (number, rows, columns)
+    return windows.reshape(window**2, -1)
 
 
 def _scatter(windows):
     """The transpose of `_gather`: add up windows (w, w, n, h, w, C) where they overlap, padding included."""
     windows = windows.permute(2, 3, 0, 4, 1, 5)  # (n, h, w, w, w, C)
     number, rows, window, columns, _, channels = windows.shape
-    total = windows.new_zeros(number, rows + 1, TILE, columns + 1, TILE, channels)
+    total = windows.new_empty(number, rows + 1, TILE, columns + 1, TILE, channels)
+    total[:, -1] = total[:, :, :, -1] = 0
     rest = window - TILE
     total[:, :-1, :, :-1] = windows[:, :, :TILE, :, :TILE]
     total[:, 1:, :rest, :-1] += windows[:, :, TILE:, :, :TILE]

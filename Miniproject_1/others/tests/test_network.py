@@ -100,16 +100,17 @@ class TestNetwork(TestCase):
         generator = torch.Generator().manual_seed(0)
         self.patch(mock.patch.object(fast, "FEWEST_CHANNELS", 1))
         self.patch(mock.patch.object(fast, "TILES_AT_ONCE", 20))  # so that there are several blocks
-        for size, padding in ((3, 1), (2, 1), (2, 0)):
+        for size, padding, relu in ((3, 1, False), (2, 1, False), (2, 0, False), (3, 1, True), (2, 0, True)):
             for height, width, channels, outputs in ((2, 2, 3, 2), (4, 9, 5, 7), (37, 18, 4, 3), (20, 20, 64, 64)):
-                with self.subTest(kernel=size, padding=padding, image=(height, width)):
+                with self.subTest(kernel=size, padding=padding, relu=relu, image=(height, width)):
                     images = torch.randn(3, channels, height, width, generator=generator, requires_grad=True)
                     kernel = torch.randn(outputs, channels, size, size, generator=generator, requires_grad=True)
                     bias = torch.randn(outputs, generator=generator, requires_grad=True)
                     arguments = (images, kernel, bias)
                     exact = [argument.detach().double().requires_grad_() for argument in arguments]
-                    output = fast.conv2d(*arguments, padding)
-                    expected = nn.functional.conv2d(*exact, padding=padding)
+                    output = fast.conv2d(*arguments, padding, relu)
+                    positive = exact[0].relu() if relu else exact[0]
+                    expected = nn.functional.conv2d(positive, *exact[1:], padding=padding)
                     self.assertLess(relative_error(output, expected), 1e-5)
                     weight = torch.randn(output.shape, generator=generator)
                     gradients = torch.autograd.grad(output, arguments, weight)
