@@ -18,7 +18,8 @@ Gray, https://arxiv.org/abs/1509.09308.
 
 What makes it fast without custom code: the sums over channels become one batched matrix
 product over the points, and tiles pass through it so few at a time that they stay in the
-cache. The backward pass is the transpose of each step, so it saves the same share.
+cache. The ReLU before a convolution is applied on the way, forward and backward: reading and writing feature maps is
+what a processor waits for. The backward pass is the transpose of each step, so it saves the same share.
 """
 
 import ctypes
