@@ -132,10 +132,9 @@ class _Winograd(torch.autograd.Function):
         inside = (..., slice(padding, padding + height), slice(padding, padding + width), slice(None))
         parts = (None for _ in kept) if images is None else images.split(at_once)
         for points, part, grad, result in zip(kept, parts, grad_output.split(at_once), grad_images.split(at_once)):
-            shape = len(grad), -(-grad.shape[1] // TILE), -(-grad.shape[2] // TILE)
-            missing = shape[2] * TILE - grad.shape[2], shape[1] * TILE - grad.shape[1]
-            if any(missing):
-                grad = F.pad(grad, (0, 0, 0, missing[0], 0, missing[1]))  # (n, 4 h, 4 w, O)
+            below, right = -grad.shape[1] % TILE, -grad.shape[2] % TILE
+            grad = F.pad(grad, (0, 0, 0, right, 0, below)) if below or right else grad  # (n, 4 h, 4 w, O)
+            shape = len(grad), grad.shape[1] // TILE, grad.shape[2] // TILE
             grad = grad.reshape(shape[0], shape[1], TILE, shape[2], TILE, -1).permute(2, 4, 0, 1, 3, 5)
             grad = to_output.t() @ grad.reshape(TILE**2, -1)  # (w^2, T * O)
             grad = grad.view(len(filters), -1, filters.shape[2])  # (w^2, T, O)
