@@ -15,7 +15,7 @@ import torch
 
 from ...model import WEIGHTS, Model
 from ..data.pairs import load_pairs, psnr
-from ..data.photos import IMAGE_SIZE, distinct_photos, noisy_and_clean
+from ..data.photos import IMAGE_SIZE, average_blocks, distinct_photos, sample_blocks
 from ..data.pictures import read_picture
 
 BLOCK_SIZES = (2, 3, 4, 6, 8)
@@ -33,7 +33,8 @@ def cases(photos, data):
         for picture in pictures:
             top, left = ((length - side) // 2 for length in picture.shape[1:])
             if min(top, left) >= 0:
-                pairs.append(noisy_and_clean(picture[:, top : top + side, left : left + side], generator))
+                crop = picture[:, top : top + side, left : left + side]
+                pairs.append((sample_blocks(crop, generator), average_blocks(crop)))
         noisy, clean = zip(*pairs)
         yield f"blocks of {block} x {block}", torch.stack(noisy), torch.stack(clean)
     noisy, clean = (images[::10] for images in load_pairs(data, "val_data.pkl"))
