@@ -16,6 +16,7 @@ ITERATIONS = 5
 SIZE = 0.2  # root mean square of a step in units of the learning rate: what ADAM's steps have
 SQUARES = 0.999  # decay of ADAM's running mean of squared gradients
 EPSILON = 1e-8  # added to its root
+NEGLIGIBLE = 1e-19  # beside gradients of 1e-5; its square is the smallest normal number of float32
 
 
 class Muon(torch.optim.Optimizer):
@@ -86,6 +87,7 @@ def _muon(gradient, state, momentum):
         state.update(step=0, mean=torch.zeros_like(gradient))
     state["step"] += 1
     mean = state["mean"].lerp_(gradient, 1 - momentum)
+    mean.masked_fill_(mean.abs() < NEGLIGIBLE, 0)  # in channels that died; their squares would be denormal, and slow
     ahead = gradient.lerp(mean, momentum)  # as Nesterov does
     columns = gradient.numel() / min(gradient.shape[:2])  # the rows have length one
     return orthogonalized(ahead) * (SIZE * math.sqrt(columns))
