@@ -5,8 +5,9 @@ from unittest import mock
 import torch
 
 from ...model import build_network, forward, initialize
+from ..data.pairs import SAMPLE
 from ..study import __main__ as main
-from ..study import experiments, measurements, runs
+from ..study import experiments, measurements, robustness, runs
 from . import TestCase, random_images, relative_error
 
 
@@ -137,3 +138,16 @@ class TestStudy(TestCase):
         for name, value in dict(noisy_mse=1 / 6, least_mse=1 / 18, clean_variance=1 / 12, best_variance=1 / 36).items():
             self.assertAlmostEqual(found[name], value, delta=1e-4)
         self.assertAlmostEqual(measurements.edge(1)["least_mse"], 0)
+
+    def test_robustness_has_blocks_of_the_size_that_is_named(self):
+        picture = random_images(1, 300, 280)[0]
+        self.patch(mock.patch.object(robustness, "distinct_photos", return_value=["photo"]))
+        self.patch(mock.patch.object(robustness, "read_picture", return_value=picture))
+        for block, (name, noisy, clean) in zip(robustness.BLOCK_SIZES, robustness.cases("photos", SAMPLE)):
+            with self.subTest(name):
+                top, left, side = 150 - 16 * block, 140 - 16 * block, 32 * block
+                crop = picture[:, top : top + side, left : left + side].float()
+                means = torch.nn.functional.avg_pool2d(crop, block)
+                self.assertLess((clean[0] - means).abs().max(), 0.51)
+                blocks = crop.view(3, 32, block, 32, block)
+                self.assertTrue((blocks == noisy[0][:, :, None, :, None]).any(4).any(2).all())
