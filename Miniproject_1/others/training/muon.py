@@ -16,7 +16,7 @@ ITERATIONS = 5
 SIZE = 0.2  # root mean square of a step in units of the learning rate: what ADAM's steps have
 SQUARES = 0.999  # decay of ADAM's running mean of squared gradients
 EPSILON = 1e-8  # added to its root
-NEGLIGIBLE = 1e-19  # beside gradients of 1e-5; its square is the smallest normal number of float32
+NEGLIGIBLE = 1e-19  # beside gradients of 1e-5; its square is about the smallest normal number of float32
 
 
 class Muon(torch.optim.Optimizer):
