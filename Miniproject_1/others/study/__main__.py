@@ -1,6 +1,6 @@
 """The study: every comparison of Brown et al. repeated at its size, and taken further.
 
-    python -m Miniproject_1.others.study NAME ... --photos FOLDER [--deadline MINUTES] [--device cuda]
+    python -m Miniproject_1.others.study NAME ... --photos FOLDER [--deadline MINUTES] [--device cuda --processes 8]
 
 A row trains variants that differ in one thing, from the same starts on the same batches, and writes to
 `results/rows/NAME.json`, of every run, its settings, seed and versions, its losses, and the PSNR on photographs that it
@@ -14,13 +14,14 @@ import json
 import math
 import platform
 import time
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from datetime import datetime, timezone
 from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 
-from ...model import keep_memory
+from ...model import check_number, keep_memory
 from ..data.files import replaced
 from ..training.longrun import processor
 from .experiments import RATES, ROWS, at_each_rate, settings_of
@@ -52,16 +53,17 @@ def shortened(value):
     return [shortened(each) for each in value] if isinstance(value, list) else value
 
 
-def plan(names, seeds=None):
+def plan(names, seeds=None, finish=lambda: None):
     """Yield row, variant, settings and seed of every run, the first seed of all variants before the second.
 
-    Of each optimizer's learning rates the best at the first seed is run with the others.
+    Of each optimizer's learning rates the best at the first seed is run with the others; `finish` waits for it.
     """
     for name in names:
         row = ROWS[name]
         for seed in row.seeds if seeds is None else seeds:
             variants = row.variants
             if name == "tuned" and seed != row.seeds[0]:
+                finish()
                 variants = {best: row.variants[best] for best in map(best_rate, RATES) if best}
             for variant, changes in variants.items():
                 for rate in row.rates:
@@ -76,30 +78,79 @@ def best_rate(optimizer):
     return max(mine, key=found.get) if mine else None
 
 
-def perform(name, variant, settings, seed, work, device="cpu"):
-    """Do `work` and file its result, unless it is there; a run that another row has made is taken from there."""
+def is_filed(name, variant, settings, seed):
+    """Whether a run has its result; one that another row has made is taken from there."""
     key = dict(variant=variant, seed=seed, settings=settings)
     if any(dict(each, **key) == each for each in load_results(name)):
-        return
+        return True
     for row in ROWS if settings else ():
         for each in load_results(row):
             if (each["settings"], each["seed"]) == (settings, seed):
                 save_results(name, [*load_results(name), dict(each, variant=variant, taken_from=row)])
-                return
+                return True
+    return False
+
+
+def perform(name, variant, settings, seed, images, device="cpu"):
+    """Make a run; returns its record."""
     start, cpu = time.perf_counter(), device == "cpu"
     with keep_memory(math.inf):
-        result = work()
-    record = dict(
-        key, result=shortened(result), minutes=round((time.perf_counter() - start) / 60, 2),
+        result = MEASUREMENTS[name](images) if name in MEASUREMENTS else run(settings, images, seed, device)
+    return dict(
+        variant=variant, seed=seed, settings=settings, result=shortened(result),
+        minutes=round((time.perf_counter() - start) / 60, 2),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"), threads=torch.get_num_threads(),
         processor=processor() if cpu else torch.cuda.get_device_name(device),
         python=platform.python_version(), torch=str(torch.__version__),
     )  # fmt: skip
-    save_results(name, [*load_results(name), record])
-    score = result.get("psnr")
-    print(
-        f"{name}: {variant}, {settings.get('rate', '')}, seed {seed}: {score} dB, {record['minutes']} min", flush=True
-    )
+
+
+class Here(Executor):
+    """Runs what is submitted at once, in this process."""
+
+    def submit(self, function, *arguments):
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+class Study:
+    """Makes runs, so many at a time, and files what they find. Within a `with`, whose end waits for them."""
+
+    def __init__(self, processes=1):
+        self.processes, self.making, self.pool = processes, {}, Here()
+        if processes > 1:  # tensors reach them in shared memory
+            threads = max(torch.get_num_threads() // processes, 1)
+            context = torch.multiprocessing.get_context("spawn")
+            self.pool = ProcessPoolExecutor(processes, context, torch.set_num_threads, (threads,))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with self.pool:
+            self.finish()
+
+    def begin(self, name, variant, settings, seed, images, device="cpu"):
+        """Make a run, unless it is there; returns when another can begin. `images` is a function that makes them."""
+        if settings and any((settings, seed) == each[2:] for each in self.making.values()):
+            self.finish()  # another row is making it
+        if not is_filed(name, variant, settings, seed):
+            future = self.pool.submit(perform, name, variant, settings, seed, images(), device)
+            self.making[future] = name, variant, settings, seed
+            self.finish(leave=self.processes - 1)
+
+    def finish(self, leave=0):
+        """Wait until only so many runs are being made, and file the others."""
+        while len(self.making) > leave:
+            for future in wait(self.making, return_when=FIRST_COMPLETED).done:
+                name, variant, settings, seed = self.making.pop(future)
+                record = future.result()
+                save_results(name, [*load_results(name), record])
+                score, minutes = record["result"].get("psnr"), record["minutes"]
+                print(
+                    f"{name}: {variant}, {settings.get('rate', '')}, seed {seed}: {score} dB, {minutes} min", flush=True
+                )
 
 
 def main():
@@ -109,6 +160,7 @@ def main():
     parser.add_argument("--photos", type=Path, required=True, metavar="FOLDER", help="a tenth is kept to validate on")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="other seeds than a row's own")
     parser.add_argument("--deadline", type=float, metavar="MINUTES", help="begin nothing after this time")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="trainings at a time; a GPU has room")
     parser.add_argument("--device", default="cpu", help="for the trainings: cpu (default), cuda")
     options = parser.parse_args()
     names = everything if options.names == ["all"] else options.names
@@ -121,19 +173,15 @@ def main():
     def images_for(size):
         return make_images(options.photos, *size)
 
-    def work(name, settings, seed):
-        if name in MEASUREMENTS:
-            return MEASUREMENTS[name](images_for(SMALL))
-        images = images_for(SMALL if settings["num_pairs"] <= SMALL[0] else LARGE)
-        return run(settings, images, seed, options.device)
-
-    measurements = ((name, name, {}, 0) for name in names if name in MEASUREMENTS)
-    trainings = plan([name for name in names if name in ROWS], options.seeds)
-    for name, variant, settings, seed in itertools.chain(measurements, trainings):
-        if time.monotonic() > stop_at:
-            print("stopped at the deadline; the same command goes on")
-            return
-        perform(name, variant, settings, seed, partial(work, name, settings, seed), options.device)
+    with Study(check_number("processes", options.processes, 1, whole=True)) as study:
+        measurements = ((name, name, {}, 0) for name in names if name in MEASUREMENTS)
+        trainings = plan([name for name in names if name in ROWS], options.seeds, study.finish)
+        for name, variant, settings, seed in itertools.chain(measurements, trainings):
+            if time.monotonic() > stop_at:
+                print("stopped at the deadline; the same command goes on")
+                return
+            size = SMALL if settings.get("num_pairs", 0) <= SMALL[0] else LARGE
+            study.begin(name, variant, settings, seed, partial(images_for, size), options.device)
 
 
 if __name__ == "__main__":

@@ -124,13 +124,29 @@ class TestStudy(TestCase):
 
     def test_a_run_that_another_row_has_made_is_not_repeated(self):
         self.patch(mock.patch.object(main, "RESULTS", self.folder))
-        settings, work = experiments.settings_of({}, experiments.FALLING), mock.Mock(return_value=dict(psnr=20.0))
-        for row, seed in (("flips", 0), ("flips", 0), ("layers", 0), ("layers", 1)):
-            main.perform(row, f"of {row}", settings, seed, work)
-        self.assertEqual(work.call_count, 2)
+        run = self.patch(mock.patch.object(main, "run", return_value=dict(psnr=20.0)))
+        settings = experiments.settings_of({}, experiments.FALLING)
+        with main.Study() as study:
+            for row, seed in (("flips", 0), ("flips", 0), ("layers", 0), ("layers", 1)):
+                study.begin(row, f"of {row}", settings, seed, self.images)
+        self.assertEqual(run.call_count, 2)
         (first,), (copy, second) = main.load_results("flips"), main.load_results("layers")
         self.assertEqual(copy, dict(first, variant="of layers", taken_from="flips"))
         self.assertNotIn("taken_from", second)
+
+    def test_several_processes_find_what_one_finds(self):
+        found, settings = [], {**experiments.settings_of({}, experiments.FALLING), **self.SMALL}
+        for processes in (1, 2):
+            self.patch(mock.patch.object(main, "RESULTS", self.folder / str(processes)))
+            with main.Study(processes) as study:
+                for row, seed in (("flips", 0), ("flips", 1), ("layers", 0), ("layers", 1)):
+                    study.begin(row, row, settings, seed, self.images)
+            results = [each for row in ("flips", "layers") for each in main.load_results(row)]
+            self.assertEqual([each.get("taken_from") for each in results], [None, None, "flips", "flips"])
+            found.append({(each["seed"], each["variant"]): each["result"]["psnr"] for each in results})
+        self.assertEqual(len(found[0]), 4)
+        for run, psnr in found[0].items():
+            self.assertAlmostEqual(psnr, found[1][run], delta=0.01)
 
     def test_an_edge_within_a_block(self):
         """With many pixels f is uniform: noise has 1/6, the best estimate, 1/3 or 2/3, has 1/18."""
