@@ -93,15 +93,14 @@ def is_filed(name, variant, settings, seed):
 
 def perform(name, variant, settings, seed, images, device="cpu"):
     """Make a run; returns its record."""
-    start, cpu = time.perf_counter(), device == "cpu"
+    start = time.perf_counter()
     with keep_memory(math.inf):
         result = MEASUREMENTS[name](images) if name in MEASUREMENTS else run(settings, images, seed, device)
     return dict(
         variant=variant, seed=seed, settings=settings, result=shortened(result),
         minutes=round((time.perf_counter() - start) / 60, 2),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"), threads=torch.get_num_threads(),
-        processor=processor() if cpu else torch.cuda.get_device_name(device),
-        python=platform.python_version(), torch=str(torch.__version__),
+        processor=processor(device), python=platform.python_version(), torch=str(torch.__version__),
     )  # fmt: skip
 
 

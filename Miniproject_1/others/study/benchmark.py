@@ -54,13 +54,13 @@ def seconds(runs, *functions):
 
 def steps_of(model):
     """What is timed: a name, a function of plain PyTorch, and one of this project."""
-    network = model.network
+    network, device = model.network, model.device
 
     def plain(images):
         return network.train()(images)
 
     def autocast(images):
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             return plain(images).float()
 
     def training_step(apply, noisy, target):
@@ -71,13 +71,13 @@ def steps_of(model):
         network.eval()
         with torch.no_grad():
             for part in images.split(100):
-                network(part / 255)
+                network(part.to(device) / 255)
 
-    ours, crops = partial(forward, network, training=True), torch.rand(2, 32, 3, 16, 16).unbind()
-    batch, images = torch.rand(2, 100, 3, 32, 32).unbind(), torch.rand(1000, 3, 32, 32) * 255
+    ours, crops = partial(forward, network, training=True), torch.rand(2, 32, 3, 16, 16, device=device).unbind()
+    batch, images = torch.rand(2, 100, 3, 32, 32, device=device).unbind(), torch.rand(1000, 3, 32, 32) * 255
     prediction = partial(plain_prediction, images), partial(model.predict, images, average=False)
     cases = [("a training step of 100 images of 32 x 32", plain, ours, batch)]
-    if in_bfloat16("auto", model.device):
+    if in_bfloat16("auto", device):
         in_half = partial(ours, bfloat16=True)
         cases.append(("the same, this in bfloat16", plain, in_half, batch))
         cases.append(("the same, both in bfloat16 (plain: autocast)", autocast, in_half, batch))
@@ -132,6 +132,55 @@ def measure_epoch(model):
     return dict(minutes=taken / 60, peak_gb=memory)
 
 
+def measure_gpu(_):
+    """On a GPU: training steps and prediction, median seconds in plain PyTorch and here; and, once each, an epoch of
+    momAGD over 50,000 pairs in batches of 50 from the shipped weights, and the epoch of the hybrid loop."""
+    if not torch.cuda.is_available():
+        raise SystemExit("there is no GPU here that PyTorch can use")
+    model = Model(device="cuda")
+    model.load_pretrained_model()
+
+    def finished(function):
+        """The function, until the GPU has done what it asks for."""
+
+        def call():
+            function()
+            torch.cuda.synchronize()
+
+        return call
+
+    rows = []
+    for name, *functions in steps_of(model):
+        plain, ours = seconds(4 * RUNS, *map(finished, functions))
+        rows.append(dict(name=name, plain_seconds=plain, ours_seconds=ours, plain_ratio=plain / ours))
+        print(rows[-1], flush=True)
+    pairs = torch.randint(256, (2, 50_000, 3, 32, 32), dtype=torch.uint8)
+    epoch = partial(model.train, *pairs, num_epochs=1, progress=False)
+    epochs = dict(
+        plain=partial(plain_epoch, model.network, *pairs),
+        ours=partial(epoch, hybrid=False, precision="float32"),
+        ours_in_bfloat16=partial(epoch, hybrid=False, precision="bfloat16"),
+        ours_hybrid=epoch,
+    )
+    taken = {}
+    for name, function in epochs.items():
+        start = time.perf_counter()
+        finished(function)()
+        taken[name] = time.perf_counter() - start
+        print(f"epoch, {name}: {taken[name]:.1f} seconds", flush=True)
+    return dict(gpu=torch.cuda.get_device_name(), steps=rows, epoch_seconds=taken)
+
+
+def plain_epoch(network, noisy, target):
+    """An epoch of momAGD as a user of plain PyTorch writes it: (N, 3, H, W) each, values 0 to 255."""
+    noisy, target = (images.to(network[0].weight.device) / 255 for images in (noisy, target))
+    optimizer = torch.optim.SGD(network.train().parameters(), 0.05, 0.9)
+    for rows in torch.randperm(len(noisy), device=noisy.device).split(50):
+        optimizer.zero_grad()
+        F.mse_loss(network(noisy[rows]), target[rows]).backward()
+        optimizer.step()
+
+
 def measure_pairs(model):
     """Drawing a batch of 16 pairs from photographs, beside the bfloat16 training step that it feeds: seconds."""
     with tempfile.TemporaryDirectory() as folder:
@@ -178,7 +227,10 @@ def joint_steps():
             print(json.dumps(dict(step_seconds=step, gradient_seconds=communication)))
 
 
-PARTS = dict(processes=measure_processes, speed=measure_speed, pairs=measure_pairs, epoch=measure_epoch)
+PARTS = dict(
+    processes=measure_processes, speed=measure_speed, pairs=measure_pairs, epoch=measure_epoch, gpu=measure_gpu
+)
+NOT_BY_DEFAULT = "epoch", "gpu"
 
 
 def in_a_process(code):
@@ -201,13 +253,13 @@ def main():
         "parts",
         nargs="*",
         metavar="PART",
-        help=f"what to measure: {', '.join(PARTS)}; by default all but epoch, which takes longest",
+        help=f"what to measure: {', '.join(PARTS)}; by default all but {' and '.join(NOT_BY_DEFAULT)}",
     )
     options = parser.parse_args()
     if options.parts == ["joint"]:  # one of the processes of `measure_processes`
         joint_steps()
         return
-    parts = options.parts or [part for part in PARTS if part != "epoch"]
+    parts = options.parts or [part for part in PARTS if part not in NOT_BY_DEFAULT]
     unknown = set(parts) - set(PARTS)
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}")

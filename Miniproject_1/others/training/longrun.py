@@ -14,6 +14,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from ...model import Training, check_number, keep_memory, load_file, track
 from ..data.files import check_output, replaced, save, say
 
@@ -199,8 +201,10 @@ def load_checkpoint(path):
     return saved
 
 
-def processor():
-    """The processor's name, where the system tells."""
+def processor(device="cpu"):
+    """The name of what computes on this device: of the GPU, or of the processor where the system tells."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

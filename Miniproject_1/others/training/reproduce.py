@@ -71,7 +71,9 @@ def reproduce(options):
                 raise ValueError(f"--resume: {options.resume} was begun with other photographs")
             training.load_state_dict(saved)
             about = saved["about"]
-        about["machines"] += [machine()] * (machine() not in about["machines"])
+        machine = dict(processor=longrun.processor(model.device), threads=torch.get_num_threads(),
+                       torch=str(torch.__version__))  # fmt: skip
+        about["machines"] += [machine] * (machine not in about["machines"])
         about["output"] = str(outputs[0].resolve())
 
         def watch():
@@ -169,7 +171,3 @@ def dead_channels(network, images):
     with torch.no_grad():
         features = [forward(network[: index + 1], images, training=False) for index in (0, 2, 17, 19)]
     return [int((each.amax((0, 2, 3)) <= 0).sum()) for each in features]
-
-
-def machine():
-    return dict(processor=longrun.processor(), threads=torch.get_num_threads(), torch=str(torch.__version__))
