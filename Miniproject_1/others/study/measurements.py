@@ -104,7 +104,7 @@ def gradient_energy(images):
 
 def measure_blur(images):
     """Where the shipped weights blur: the gradient energy of noisy and denoised images as shares of the clean ones'."""
-    generator, model = torch.Generator().manual_seed(0), Model()
+    generator, model = torch.Generator().manual_seed(0), Model(device="cpu")
     model.load_pretrained_model()
     photos, rows = [read_picture(path) for path in images["paths"]], []
     for block in BLOCK_SIZES:
@@ -114,7 +114,7 @@ def measure_blur(images):
                  for photo, (top, left) in zip(photos, places) if min(top, left) >= 0]  # fmt: skip
         noisy, clean = (torch.stack(each) for each in zip(*((sample_blocks(crop, generator), average_blocks(crop))
                                                             for crop in crops)))  # fmt: skip
-        denoised = model.predict(noisy).cpu()
+        denoised = model.predict(noisy)
         rows.append(dict(
             block=block, images=len(clean), noisy_psnr=psnr(noisy, clean).mean().item(),
             denoised_psnr=psnr(denoised, clean).mean().item(),

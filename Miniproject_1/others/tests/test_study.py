@@ -7,7 +7,7 @@ import torch
 from ...model import build_network, forward, initialize
 from ..data.pairs import SAMPLE
 from ..study import __main__ as main
-from ..study import experiments, measurements, robustness, runs
+from ..study import experiments, filing, measurements, robustness, runs
 from . import TestCase, random_images, relative_error
 
 
@@ -109,7 +109,7 @@ class TestStudy(TestCase):
         self.assertEqual(in_last_epoch, lbfgs["scores"][-1:])  # an iteration is more than an epoch of gradients
 
     def test_every_row_is_planned_once_and_the_best_rate_goes_on(self):
-        self.patch(mock.patch.object(main, "RESULTS", self.folder))
+        self.patch(mock.patch.object(filing, "RESULTS", self.folder))
         planned = [
             (name, variant, settings["rate"], seed) for name, variant, settings, seed in main.plan(["flips", "tuned"])
         ]
@@ -118,30 +118,30 @@ class TestStudy(TestCase):
         done = [
             dict(variant=f"ADAM, {rate}", seed=0, result=dict(psnr=psnr)) for rate, psnr in ((0.0005, 21), (0.003, 22))
         ]
-        main.save_results("tuned", done)
+        filing.save_results("tuned", done)
         later = [variant for _, variant, _, seed in main.plan(["tuned"]) if seed]
         self.assertEqual(later, ["ADAM, 0.003"] * 2)
 
     def test_a_run_that_another_row_has_made_is_not_repeated(self):
-        self.patch(mock.patch.object(main, "RESULTS", self.folder))
-        run = self.patch(mock.patch.object(main, "run", return_value=dict(psnr=20.0)))
+        self.patch(mock.patch.object(filing, "RESULTS", self.folder))
+        run = self.patch(mock.patch.object(filing, "run", return_value=dict(psnr=20.0)))
         settings = experiments.settings_of({}, experiments.FALLING)
-        with main.Study() as study:
+        with filing.Filing() as runs_of_study:
             for row, seed in (("flips", 0), ("flips", 0), ("layers", 0), ("layers", 1)):
-                study.begin(row, f"of {row}", settings, seed, self.images)
+                runs_of_study.begin(row, f"of {row}", settings, seed, self.images)
         self.assertEqual(run.call_count, 2)
-        (first,), (copy, second) = main.load_results("flips"), main.load_results("layers")
+        (first,), (copy, second) = filing.load_results("flips"), filing.load_results("layers")
         self.assertEqual(copy, dict(first, variant="of layers", taken_from="flips"))
         self.assertNotIn("taken_from", second)
 
     def test_several_processes_find_what_one_finds(self):
         found, settings = [], {**experiments.settings_of({}, experiments.FALLING), **self.SMALL}
         for processes in (1, 2):
-            self.patch(mock.patch.object(main, "RESULTS", self.folder / str(processes)))
-            with main.Study(processes) as study:
+            self.patch(mock.patch.object(filing, "RESULTS", self.folder / str(processes)))
+            with filing.Filing(processes) as runs_of_study:
                 for row, seed in (("flips", 0), ("flips", 1), ("layers", 0), ("layers", 1)):
-                    study.begin(row, row, settings, seed, self.images)
-            results = [each for row in ("flips", "layers") for each in main.load_results(row)]
+                    runs_of_study.begin(row, row, settings, seed, self.images)
+            results = [each for row in ("flips", "layers") for each in filing.load_results(row)]
             self.assertEqual([each.get("taken_from") for each in results], [None, None, "flips", "flips"])
             found.append({(each["seed"], each["variant"]): each["result"]["psnr"] for each in results})
         self.assertEqual(len(found[0]), 4)
