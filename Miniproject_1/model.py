@@ -43,7 +43,7 @@ LBFGS_ITERATIONS, LBFGS_STEPS = 5, 20  # of the hybrid training loop; quasi-Newt
 USUAL, EXPLODED = 10, 1000  # times the lowest running mean of the loss: weights are good; training has gone wrong
 LOWEST_LOSS, ROLLBACKS = 1e-4, 5  # counts for all losses below it; returns to good weights before training gives up
 BFLOAT16_CHANNELS = 128  # outputs from which a convolution is computed in bfloat16: 94 % of the arithmetic
-HALO, MAX_PIXELS = 5, 192 * 192  # pixels around it that an output pixel depends on; of feature maps computed at once
+HALO, MAX_PIXELS = 5, 192 * 192  # pixels around it that an output pixel depends on; computed at once, a GPU: 8 times
 LARGEST_VALUE, LARGEST_SEED = 1e6, 2**62  # pixels far above it overflow in the network; seeds that PyTorch takes
 
 
@@ -195,7 +195,7 @@ class Training(Iterator):
         rate = (self.last_rate + (self.first_rate - self.last_rate) * min(left, 1)) / 2**self.rollbacks
         try:
             with own_settings(self.device, gradients=True):
-                weights, batch = deepcopy(self.network.state_dict()), self.pairs(step)
+                weights, batch = {n: v.clone() for n, v in self.network.state_dict().items()}, self.pairs(step)
                 loss, evaluations = self.take_step(step, rate, batch)
                 self.watch(loss, weights)
                 if step + 1 == self.num_steps:  # no later step will see these weights
@@ -228,10 +228,9 @@ class Training(Iterator):
 
         def closure():
             self.optimizer.zero_grad()
-            loss = self.loss_of(batch)
-            loss.backward()
-            losses.append(loss.item())
-            return loss.detach()
+            losses.append(self.loss_of(batch))
+            losses[-1].backward()
+            return losses[-1].detach()
 
         if in_hybrid:
             weights, unseen = deepcopy(self.network.state_dict()), self.pairs(step + 1)
@@ -240,12 +239,12 @@ class Training(Iterator):
         if in_hybrid and not self.loss_of(unseen).item() < before:  # also where it is NaN
             self.network.load_state_dict(weights)
             self.optimizer = None  # and the curvature found on the way
-        return losses[0], len(losses)
+        return losses[0].item(), len(losses)
 
     def watch(self, loss, weights):
         """`weights` had this loss: remember them if they are good, return to the last good ones if it has exploded."""
         if loss <= EXPLODED * self.lowest and loss < math.inf:
-            if loss <= USUAL * self.lowest and sum(each.float().sum() for each in weights.values()).isfinite():
+            if loss <= USUAL * self.lowest and torch.cat([*map(torch.flatten, weights.values())]).sum().isfinite():
                 self.good = weights
             self.mean = loss if self.mean is None else 0.9 * self.mean + 0.1 * loss
             self.lowest = max(min(self.lowest, self.mean), LOWEST_LOSS)
@@ -341,7 +340,8 @@ class Model:
         on the model's device. Threads may predict at once, also while another trains. `average`: the mean over 8 flips
         and rotations, 8 times the work, +0.07 dB. `precision`: as in `train`; bfloat16 costs up to 0.004 dB."""
         images, bfloat16 = check_images("test_input", test_input), in_bfloat16(precision, self.device)
-        pieces, turns = list(tiles(*images.shape)), 8 if average else 1
+        limit, turns = MAX_PIXELS * (8 if self.device.type == "cuda" else 1), 8 if average else 1
+        pieces = list(tiles(limit, *images.shape))
         with own_settings(self.device, gradients=False), keep_memory(images.numel()):
             steps = prepare(self.network, training=False)
             output = torch.empty(images.shape, dtype=torch.float32, device=self.device)
@@ -356,11 +356,11 @@ class Model:
         return output
 
 
-def tiles(number, _, height, width):
-    """Cut a batch into pieces whose feature maps have at most `MAX_PIXELS`. Four indices of each: the images; rows and
-    columns of the input, with a halo where it goes on; those of the result that are right; where they belong."""
-    side = math.isqrt(MAX_PIXELS) - 3 * HALO
-    at_once = MAX_PIXELS // ((min(height, side + 2 * HALO) + HALO) * (min(width, side + 2 * HALO) + HALO))
+def tiles(limit, number, _, height, width):
+    """Cut a batch into pieces whose feature maps have at most `limit` pixels. Four indices of each: the images; rows
+    and columns of the input, with a halo where it goes on; those of the result that are right; where they belong."""
+    side = math.isqrt(limit) - 3 * HALO
+    at_once = limit // ((min(height, side + 2 * HALO) + HALO) * (min(width, side + 2 * HALO) + HALO))
     for first in range(0, number, at_once):
         for y in range(0, height, side):
             for x in range(0, width, side):
@@ -433,7 +433,7 @@ def load_file(path, **options):
 def own_settings(device, gradients):
     """Compute as PyTorch does when it starts, whatever the process has set."""
     autocast = torch.autocast(device.type, enabled=False) if device.type in ("cpu", "cuda") else nullcontext()
-    default_device = device if hasattr(device, "__enter__") else nullcontext()  # from PyTorch 2.0 on
+    default_device = torch.device("cpu") if hasattr(device, "__enter__") else nullcontext()  # from PyTorch 2.0 on
     with torch.inference_mode(False), torch.set_grad_enabled(gradients), autocast, default_device:
         yield
 

@@ -12,8 +12,11 @@ from torch.utils._pytree import tree_flatten
 
 from ... import model as model_module
 from ...model import Model, Pairs, Training
+from ..data.photos import PhotoPairs
+from ..data.pictures import write_picture
 from ..training.command import ALL_OPTIMIZERS
-from . import TestCase, random_images
+from ..training.crops import Crops
+from . import TestCase, needs_pillow, random_images
 
 COPIES = torch.ops.aten.copy_, torch.ops.aten._to_copy
 
@@ -69,6 +72,16 @@ class TestDevice(TestCase):
                 with mock.patch.object(Pairs, "__call__", autospec=True, side_effect=Pairs.__call__) as call:
                     Model(device="meta").train(self.images, self.images, 1, False, progress=False)
             self.assertEqual({images.device.type for images in call.call_args[0][0].images}, {device})
+
+    @needs_pillow
+    def test_pairs_from_photographs_and_crops_reach_the_device(self):
+        write_picture(random_images(1, 90, 100)[0], self.folder / "photo.bmp")
+        photos = PhotoPairs([self.folder / "photo.bmp"], 2, 0.5, gaussian=0.5)
+        crops = Crops(Pairs(self.images, self.images, 2), 8, 0)
+        with self.one_device():
+            for pairs in (photos, crops):
+                training = Training(Model(device="meta").network, pairs, 8, optimizer=ALL_OPTIMIZERS["Muon"])
+                self.assertEqual(len(list(training)), 8)
 
     def test_a_checkpoint_of_a_cpu_goes_on_there(self):
         for name, optimizer in ALL_OPTIMIZERS.items():

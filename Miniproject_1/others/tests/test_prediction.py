@@ -55,14 +55,14 @@ class TestPredict(TestCase):
         model.load_pretrained_model()  # with these the farthest pixels count
         whole = model.predict(image)
         with mock.patch.object(module, "MAX_PIXELS", 40 * 40):
-            self.assertGreater(len(list(module.tiles(*image.shape))), 5)
+            self.assertGreater(len(list(module.tiles(40 * 40, *image.shape))), 5)
             self.assertLess((model.predict(image) - whole).abs().max(), 1e-2)
 
     def test_pieces_have_a_limited_size_halo_included(self):
         """Feature maps grow by five pixels, so 4,096 images of 2 x 2 are more work than their pixels say."""
         for shape in ((4096, 3, 2, 2), (300, 3, 32, 32), (1, 3, 1000, 1), (2, 3, 700, 900), (1, 3, 379, 379)):
             covered = torch.zeros(shape[0], *shape[2:], dtype=torch.uint8)
-            for rows, outer, inner, result in module.tiles(*shape):
+            for rows, outer, inner, result in module.tiles(module.MAX_PIXELS, *shape):
                 images = torch.empty(shape, device="meta")[rows][outer]
                 number, _, height, width = images.shape
                 self.assertLessEqual(number * (height + 5) * (width + 5), module.MAX_PIXELS)
