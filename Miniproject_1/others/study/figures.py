@@ -1,6 +1,5 @@
 """The figures of the report, drawn with matplotlib from the JSON files in `results/`, and from nothing else."""
 
-import itertools
 import json
 from pathlib import Path
 
@@ -176,19 +175,15 @@ def bars(name, score="psnr", label="validation PSNR in dB"):
 
 
 def learning_curve(plt):
-    """Validation PSNR of the shipped weights' training, over images seen and over hours."""
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.2), sharey=True)
-    phases = load("weights")["phases"]
-    images, minutes = 0, 0.0
-    for number, (line, phase) in enumerate(zip(itertools.cycle(LINES), phases), 1):
-        points = phase["curve"]
-        for axis, start, of, unit in ((axes[0], images, "images", 1000), (axes[1], minutes, "minutes", 60)):
-            axis.plot([(start + point[of]) / unit for point in points], [point["psnr"] for point in points],
-                      color=line[0], ls=line[1], marker=line[2], label=f"run {number}")  # fmt: skip
-        images, minutes = images + points[-1]["images"], minutes + points[-1]["minutes"]
-    axes[0].set(xlabel="thousands of pairs seen", ylabel="validation PSNR in dB")
-    axes[1].set(xlabel="hours on two cores")
-    legend_below(figure, axes[1], 6)
+    """Validation PSNR of the shipped weights' training over pairs seen, with the learning rate."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.9))
+    curve = load("weights")["curve"]
+    pairs = [point["pairs"] / 1e6 for point in curve]
+    axes.plot(pairs, [point["psnr_one_pass"] for point in curve], color=COLOURS[0], marker="o")
+    axes.set(xlabel="million pairs", ylabel="PSNR in dB")
+    rates = axes.twinx()
+    rates.plot(pairs, [point["learning_rate"] for point in curve], color=COLOURS[6], ls="--")
+    rates.set(ylabel="learning rate", ylim=(0, None))
     return figure
 
 

@@ -67,13 +67,22 @@ def layers():
     return rows
 
 
+def search():
+    """The rows of the search for the recipe: a name and its scores, one for each seed."""
+    rows = {}
+    for run in load("search")["runs"]:
+        row = rows.setdefault(run["name"], dict(name=run["name"], one_pass=[], mean=[]))
+        row["one_pass"].append(run["psnr_one_pass"])
+        row["mean"].append(run["psnr"])
+    return list(rows.values())
+
+
 def gather_numbers():
     """All that the text quotes, numbers as they are or as text with the digits to show."""
     names = [path.stem for path in sorted((RESULTS / "study").glob("*.json")) if path.stem not in MEASURED]
     study = {name: {variant: summary(runs) for variant, runs in runs_of(name).items()} for name in names}
     seeds = max(row["seeds"] for variants in study.values() for row in variants.values())
-    benchmark, weights = load("benchmark"), load("weights")
-    machine = benchmark["steps"]
+    machine = load("benchmark")["steps"]
     floors = [run["floor"] for runs in runs_of("batchnorm").values() for run in runs]
     return dict(
         study=study,
@@ -93,8 +102,8 @@ def gather_numbers():
             noise: {method: f"{score:.2f}" for method, score in scores.items()}
             for noise, scores in load("study/classical")[0]["result"].items()
         },
-        weights=weights,
-        robustness=load("robustness"),
+        search=search(),
+        **{name: load(name) for name in ("weights", "scores", "robustness", "public", "averaged")},
         steps=machine["result"],
         machine=dict(processor=machine["processor"], cores=machine["cores"], torch=machine["torch"]),
         noises=list(NOISES),
