@@ -166,20 +166,20 @@ class Pairs:
 
 
 class Training(Iterator):
-    """A training between two steps: `next()` takes one, and in between it can be saved, watched and moved. `network` is
-    an `nn.Sequential` of convolutions, BatchNorms, ReLUs and the like, changed in place; `pairs` is a function like
-    `Pairs`; `decay` the share of the steps, at the end, in which the rate falls; `loss` a function of output and
-    target; all else as in `Model.train`. Weights are good once their loss was usual. When it is NaN or a thousand times
-    that, `restore` returns to the last good ones, and the learning rate is halved, five times at most."""
+    """A training between two steps: `next()` takes one; in between it can be saved, watched, moved. `network`, changed
+    in place, is an `nn.Sequential` of convolutions, BatchNorms, ReLUs and the like; `pairs` a function like `Pairs`;
+    `decay` the share of the steps, at the end, in which the rate falls, or a function of a step: the share of the rate
+    it takes; `loss` a function of output and target; all else as in `Model.train`. When the loss is NaN or a thousand
+    times the usual, `restore` returns to the last good weights, and the rate is halved, five times at most."""
 
     def __init__(self, network, pairs, num_steps, hybrid=True, optimizer="momAGD", learning_rate=0.05,
                  final_learning_rate=0.0, decay=1.0, momentum=0.9, precision="auto", loss=F.mse_loss):  # fmt: skip
         self.num_steps = check_number("num_steps", num_steps, 1, whole=True)
         self.first_rate = check_number("learning_rate", learning_rate, 0)
         self.last_rate = check_number("final_learning_rate", final_learning_rate, 0)
-        self.decay, self.momentum = check_number("decay", decay, 0, 1), check_number("momentum", momentum, 0, 1)
-        self.network, self.pairs, self.hybrid, self.loss = network, pairs, hybrid, loss
-        self.device = next(network.parameters()).device
+        self.decay = decay if callable(decay) else check_number("decay", decay, 0, 1)
+        self.pairs, self.loss, self.momentum = pairs, loss, check_number("momentum", momentum, 0, 1)
+        self.network, self.device, self.hybrid = network, next(network.parameters()).device, hybrid
         self.bfloat16 = in_bfloat16(precision, self.device)
         self.main = optimizer if callable(optimizer) else OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
         self.start_optimizer(False)  # now, so that what it refuses is refused before anything changes
@@ -191,8 +191,8 @@ class Training(Iterator):
         step, start = len(self.history["loss"]), time.monotonic()
         if step >= self.num_steps:
             raise StopIteration
-        decayed = 1 - (1 - step / self.num_steps) / self.decay if self.decay else 0
-        rate = (self.first_rate + (self.last_rate - self.first_rate) * max(decayed, 0)) / 2**self.rollbacks
+        left = self.decay(step) if callable(self.decay) else (1 - step / self.num_steps) / max(self.decay, 1e-9)
+        rate = (self.last_rate + (self.first_rate - self.last_rate) * min(left, 1)) / 2**self.rollbacks
         try:
             with own_settings(self.device, gradients=True):
                 weights, batch = deepcopy(self.network.state_dict()), self.pairs(step)

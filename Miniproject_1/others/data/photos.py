@@ -129,7 +129,7 @@ class PhotoPairs:
     Args:
         paths: photographs that `read_picture` reads, both sides at least 86 pixels.
         batch_size: pairs in a batch.
-        small_crops: as in `random_crop`.
+        small_crops: as in `random_crop`, or a function of the step.
         gaussian: share of the pairs with independent Gaussian noise on both images, of one random sigma from 0 to
             `LARGEST_SIGMA`.
         seed: of all random choices.
@@ -138,7 +138,7 @@ class PhotoPairs:
 
     def __init__(self, paths, batch_size=16, small_crops=0.0, gaussian=0.0, seed=0, shrink=None):
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
-        self.small_crops = check_number("small_crops", small_crops, 0, 1)
+        self.small_crops = small_crops if callable(small_crops) else check_number("small_crops", small_crops, 0, 1)
         self.gaussian = check_number("gaussian", gaussian, 0, 1)
         self.seed = check_number("seed", seed, 0, whole=True)
         photos = [read_picture(path, shrink) for path in track(paths, len(paths), label="reading")]
@@ -153,7 +153,8 @@ class PhotoPairs:
         small, size, top, left, *flips = torch.rand(7, number, 1, 1, generator=generator)
         height, width, start = (each[photo].view(-1, 1, 1) for each in (self.heights, self.widths, self.starts))
         low, high = CROP_SHARE
-        size = torch.where(small < self.small_crops, low * size, low + (high - low) * size)
+        small_crops = self.small_crops(step) if callable(self.small_crops) else self.small_crops
+        size = torch.where(small < small_crops, low * size, low + (high - low) * size)
         block = (torch.minimum(height, width) * size / IMAGE_SIZE).long().clamp(min=2)
         top, left = ((place * (side - IMAGE_SIZE * block + 1)).long() for place, side in ((top, height), (left, width)))
         offset = (torch.rand(2, 2, number, IMAGE_SIZE, IMAGE_SIZE, generator=generator) * block).long()

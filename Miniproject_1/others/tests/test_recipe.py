@@ -36,10 +36,10 @@ class TestMuon(TestCase):
         optimizer.step()
         return before, {name: value - before[name] for name, value in network.state_dict().items()}
 
-    def test_warm_up_and_weight_decay(self):
+    def test_factor_and_weight_decay(self):
         before, plain = self.step_of(lr=0.01)
-        for options, factor, decay in ((dict(warm_up=4), 0.25, 0), (dict(weight_decay=3.0), 1, 0.03),
-                                       (dict(warm_up=4, weight_decay=3.0), 0.25, 0.0075)):  # fmt: skip
+        for options, factor, decay in ((dict(factor=0.25), 0.25, 0), (dict(weight_decay=3.0), 1, 0.03),
+                                       (dict(factor=0.25, weight_decay=3.0), 0.25, 0.0075)):  # fmt: skip
             _, step = self.step_of(lr=0.01, **options)
             for name in step:
                 shrunk = decay * before[name] * is_hidden_kernel(before[name])
@@ -62,6 +62,17 @@ class TestRevive(TestCase):
         for index, channel in killed.items():
             moved = weights_of(network)[f"{index}.weight"] - revived[f"{index}.weight"]
             self.assertGreater((moved[:, channel] if index > 4 else moved[channel]).abs().max(), 0)
+
+
+class TestSchedule(TestCase):
+    def test_rises_stays_and_falls_in_both_parts(self):
+        settings = dict(second_part=0.6, learning_rate=(4, 2), decay=(0.5, 1), warm_up=2, small_crops=(0.4, 0.2))
+        schedule = reproduce.Schedule(settings, 10)
+        rates = [schedule.learning_rate(step) for step in range(10)]
+        right = [2, 4, 4, 4, 4 * 2 / 3, 4 / 3, 1, 1.5, 1, 0.5]
+        self.assertLess(max(abs(rate - wanted) for rate, wanted in zip(rates, right)), 1e-9)
+        self.assertEqual([schedule.small_crops(step) for step in range(10)], [0.4] * 6 + [0.2] * 4)
+        self.assertEqual([schedule.has_fallen(step) for step in range(10)], [False] * 3 + [True] * 7)
 
 
 @needs_pillow
@@ -99,7 +110,7 @@ class TestReproduce(CommandCase):
         self.assertEqual(whole, part)
         self.assertEqual((whole["settings"]["pairs"], whole["settings"]["warm_up"]), (8, 2))
         self.assertEqual((whole["data"]["photographs"], whole["data"]["kept_apart"]), (4, 1))
-        self.assertAlmostEqual(whole["curve"][-1]["learning_rate"], 0.375 * 0.004)
+        self.assertAlmostEqual(whole["curve"][-1]["learning_rate"], 0.5 * 0.0012)
         names = {path.name for path in self.folder.iterdir()}
         self.assertEqual(names, {"photos", "whole.pth", "whole.pth.json", "part.pth", "part.pth.json"})
 

@@ -277,6 +277,7 @@ class TestTrain(TestCase):
             (0.02, 1, [0.02] * 4),
             (0.004, 0.5, [0.02, 0.02, 0.02, 0.012]),
             (0.004, 0, [0.02] * 4),
+            (0.0, lambda step: step % 2, [0, 0.02, 0, 0.02]),
         ):
             options = dict(hybrid=False, learning_rate=0.02, final_learning_rate=final, decay=decay)
             training = Training(Model().network, lambda step: self.pairs, 4, **options)

@@ -28,14 +28,13 @@ class Muon(torch.optim.Optimizer):
         momentum: decay of the running mean of the gradients, of both; less than 1.
         weight_decay: times the learning rate, the share that each step takes off the kernels between hidden layers.
             Without it they grow, which makes every later step smaller beside them.
-        warm_up: steps in which the learning rate rises linearly to what it is set to.
         factor: of the learning rate, for groups of parameters that want another than the rest.
     """
 
-    def __init__(self, parameters, lr, momentum=0.95, weight_decay=0.0, warm_up=1, factor=1.0):
+    def __init__(self, parameters, lr, momentum=0.95, weight_decay=0.0, factor=1.0):
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be at least 0 and less than 1, got {momentum}")
-        options = dict(lr=lr, momentum=momentum, weight_decay=weight_decay, warm_up=warm_up, factor=factor)
+        options = dict(lr=lr, momentum=momentum, weight_decay=weight_decay, factor=factor)
         super().__init__(parameters, options)
 
     @torch.no_grad()
@@ -47,7 +46,7 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 state, hidden = self.state[parameter], is_hidden_kernel(parameter)
                 direction = (_muon if hidden else _adam)(parameter.grad, state, group["momentum"])
-                rate = group["lr"] * group["factor"] * min(state["step"] / group["warm_up"], 1)
+                rate = group["lr"] * group["factor"]
                 if hidden:
                     parameter.mul_(1 - rate * group["weight_decay"])
                 parameter.sub_(direction, alpha=rate)
