@@ -28,8 +28,7 @@ try:  # by its path: in a process with several projects, the name `others` may b
     _spec.loader.exec_module(fast)
 except (ImportError, OSError):
     fast = None
-keep_memory = fast.keep_memory if fast else lambda size: nullcontext()
-near = fast.near if fast else lambda images, device: images
+keep_memory, near = (fast.keep_memory, fast.near) if fast else (lambda size: nullcontext(), lambda images, _: images)
 
 WEIGHTS = Path(__file__).resolve().parent / "bestmodel.pth"
 INITIALIZATIONS = ("default", "default positive", "xavier", "xavier positive", "masked xavier", "zeros")
@@ -106,7 +105,8 @@ def forward(network, images, training, bfloat16=False):
         dtype = torch.bfloat16 if bfloat16 and len(kernel) >= BFLOAT16_CHANNELS else images.dtype
         features = (F.relu_(features) if relu and not winograd else features).to(dtype)
         convolution = partial(fast.conv2d, relu=relu) if winograd else F.conv2d
-        features = convolution(features, kernel.to(dtype), bias.to(dtype), padding=padding)
+        kernel, bias = (each if winograd else each.to(dtype) for each in (kernel, bias))  # to add up gradients
+        features = convolution(features, kernel, bias, padding=padding)
         if norm:
             norm.num_batches_tracked += 1
             options = norm.running_mean, norm.running_var, norm.weight, norm.bias, True, norm.momentum, norm.eps

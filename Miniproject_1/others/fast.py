@@ -48,8 +48,7 @@ def conv2d(images, kernel, bias, padding, relu=False):
     Args:
         images: (N, C, H, W); fastest when its memory format is channels_last. With `relu` their negative values count
             as zero, and may be zero afterwards.
-        kernel: (O, C, k, k).
-        bias: (O,).
+        kernel, bias: (O, C, k, k) and (O,), float32 also beside images in bfloat16, so that their gradients are.
         padding: zeros on each side.
 
     With fewer than 128 channels on either side the transforms cost what the products save, and PyTorch's own is called.
@@ -113,7 +112,7 @@ class _Winograd(torch.autograd.Function):
                 kept.append(points)
             products = torch.bmm(points, filters).view(len(filters), -1)  # (w^2, T * O)
             tiles = (to_output @ products).view(TILE, TILE, len(part), rows, columns, -1)
-            torch.add(tiles.permute(2, 3, 0, 4, 1, 5), bias, out=result)
+            torch.add(tiles.permute(2, 3, 0, 4, 1, 5), bias.to(images.dtype), out=result)
         output = output.flatten(3, 4).flatten(1, 2)[:, :height, :width].contiguous()
         ctx.save_for_backward(filters, images if relu and keep else None, *kept)
         ctx.geometry = images.shape, size, padding, kernel.dtype

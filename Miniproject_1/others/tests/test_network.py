@@ -117,6 +117,18 @@ class TestNetwork(TestCase):
                     for gradient, reference in zip(gradients, torch.autograd.grad(expected, exact, weight.double())):
                         self.assertLess(relative_error(gradient, reference), 1e-5)
 
+    def test_bfloat16_gradients_add_up_in_float32(self):
+        generator = torch.Generator().manual_seed(0)
+        images, weight = (torch.randn(64, 128, 8, 8, generator=generator) for _ in range(2))
+        network = nn.Sequential(nn.Conv2d(128, 128, 3, padding=1))
+        gradients = []
+        for bfloat16 in (False, True):
+            network.zero_grad()
+            with mock.patch.object(fast, "TILES_AT_ONCE", 4):  # an image at a time
+                (forward(network, images, True, bfloat16) * weight).sum().backward()
+            gradients.append(torch.cat([parameter.grad.flatten() for parameter in network.parameters()]))
+        self.assertLess(relative_error(*reversed(gradients)), 0.03)  # in bfloat16: 0.07
+
     def test_bfloat16_changes_gradients_by_little(self):
         images, target = (random_images(2, 12, 9, seed=seed) / 255 for seed in (0, 1))
         for winograd in (fast, None):
