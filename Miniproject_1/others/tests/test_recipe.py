@@ -65,8 +65,8 @@ class TestRevive(TestCase):
 
 
 class TestSchedule(TestCase):
-    def test_rises_stays_and_falls_in_both_parts(self):
-        settings = dict(second_part=0.6, learning_rate=(4, 2), decay=(0.5, 1), warm_up=2, small_crops=(0.4, 0.2))
+    def test_rises_stays_and_falls_in_every_part(self):
+        settings = dict(parts=(0, 0.6), learning_rate=(4, 2), decay=(0.5, 1), warm_up=2, small_crops=(0.4, 0.2))
         schedule = reproduce.Schedule(settings, 10)
         rates = [schedule.learning_rate(step) for step in range(10)]
         right = [2, 4, 4, 4, 4 * 2 / 3, 4 / 3, 1, 1.5, 1, 0.5]
