@@ -1,8 +1,8 @@
 """What the trainings of the study say: scores of a variant over seeds, and whether two variants differ.
 
 A score is the PSNR at the end of a falling learning rate, or at a constant one the median of the last epoch. Variants
-of a row begin at the same weights and see the same batches, so they are compared seed by seed. They are separated if all
-seeds agree on the sign of the difference and its mean is larger than its spread, highest minus lowest; one seed
+of a row begin at the same weights and see the same batches, so they are compared seed by seed. They are separated if
+all seeds agree on the sign of the difference and its mean is larger than its spread, highest minus lowest; one seed
 separates nothing.
 """
 
