@@ -83,7 +83,10 @@ def gather_numbers():
         classical_images=CLASSICAL_IMAGES,
         measured={name: measured(name) for name in MEASURED},
         search=search(),
-        **{name: load(name) for name in ("weights", "scores", "robustness", "sensor", "benchmark", "precision")},
+        **{
+            name: load(name)
+            for name in ("weights", "scores", "robustness", "sensor", "benchmark", "precision", "public")
+        },
         layers=layers(),
         weight_values=sum(parameter.numel() for parameter in build_network().parameters()),
         parameters=f"{sum(parameter.numel() for parameter in build_network().parameters()):,}",
