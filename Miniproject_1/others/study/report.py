@@ -16,7 +16,7 @@ from ...model import Model, Pairs, build_network
 from ..data.noises import NOISES
 from ..data.pairs import SAMPLE, load_pairs, places_in_sample, psnr
 from ..data.pictures import comparison, read_picture, write_picture
-from .experiments import BASELINE, OPTIMIZERS, RATES, ROWS
+from .experiments import BASELINE, CONSTANT, OPTIMIZERS, RATES, ROWS
 from .figures import draw_all
 from .measurements import CLASSICAL_IMAGES
 from .runs import VALIDATION_IMAGES
@@ -57,6 +57,13 @@ def search():
     return list(rows.values())
 
 
+def swing():
+    """The highest minus the lowest score in the last epoch at a constant rate, mean over plain Xavier's runs."""
+    runs = runs_of("initialization", CONSTANT).get("xavier", {}).values()
+    found = [[point["psnr"] for point in run["scores"] if point["images"] == VALIDATION_IMAGES] for run in runs]
+    return mean(max(scores) - min(scores) for scores in found) if found else None
+
+
 def gather_numbers():
     """All that the text quotes."""
     runs = [run for row in ROWS for run in load(f"rows/{row}")]
@@ -83,6 +90,7 @@ def gather_numbers():
         classical_images=CLASSICAL_IMAGES,
         measured={name: measured(name) for name in MEASURED},
         search=search(),
+        swing=swing(),
         **{
             name: load(name)
             for name in ("weights", "scores", "robustness", "sensor", "benchmark", "precision", "public")
