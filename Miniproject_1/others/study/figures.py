@@ -207,13 +207,13 @@ def blur(plt):
         left.plot(blocks, values, color=colour, ls=dashes)
         left.annotate(name, (blocks[-1], values[-1]), fontsize=6, color=colour, ha="right", va="bottom")
     left.axhline(1, color="grey", lw=0.6)
-    left.set(xlabel="block, pixels", ylabel="gradient energy, clean = 1", yscale="log", xticks=blocks)
+    left.set(xlabel="block, pixels", ylabel="gradient energy", yscale="log", xticks=blocks)
     edges = result["edges"]
     for (colour, dashes), (name, text) in zip(LINES, (("noisy_mse", "noisy"), ("least_mse", "best possible"))):
         values = [row[name] for row in edges]
         right.plot(blocks, values, color=colour, ls=dashes)
         right.annotate(text, (blocks[-1], values[-1]), fontsize=6, color=colour, ha="right", va="bottom")
-    right.set(xlabel="block, pixels", ylabel="mean squared error at an edge", xticks=blocks, ylim=(0, None))
+    right.set(xlabel="block, pixels", ylabel="error at an edge", xticks=blocks, ylim=(0, None))
     return figure
 
 

@@ -16,7 +16,7 @@ from ...model import Model, Pairs, build_network
 from ..data.noises import NOISES
 from ..data.pairs import SAMPLE, load_pairs, places_in_sample, psnr
 from ..data.pictures import comparison, read_picture, write_picture
-from .experiments import BASELINE, CONSTANT, OPTIMIZERS, RATES, ROWS
+from .experiments import BASELINE, CONSTANT, FALLING, OPTIMIZERS, RATES, ROWS, settings_of
 from .figures import draw_all
 from .measurements import CLASSICAL_IMAGES
 from .runs import VALIDATION_IMAGES
@@ -57,6 +57,10 @@ def search():
     return list(rows.values())
 
 
+def epochs(row):
+    return settings_of(next(iter(row.variants.values())), FALLING)["epochs"]
+
+
 def swing():
     """The highest minus the lowest score in the last epoch at a constant rate, mean over plain Xavier's runs."""
     runs = runs_of("initialization", CONSTANT).get("xavier", {}).values()
@@ -75,7 +79,7 @@ def gather_numbers():
             for row, of in ROWS.items()
         },
         compare={row: {rate: comparisons(row, rate) for rate in of.rates} for row, of in ROWS.items()},
-        planned={row: dict(variants=len(of.variants), seeds=len(of.seeds)) for row, of in ROWS.items()},
+        planned={row: dict(seeds=len(of.seeds), epochs=epochs(of)) for row, of in ROWS.items()},
         original=[run["result"] for run in load("rows/original")],
         floor=floors[0] if floors else None,
         trainings=len(own),
