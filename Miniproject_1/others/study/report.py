@@ -97,7 +97,7 @@ def gather_numbers():
         swing=swing(),
         **{
             name: load(name)
-            for name in ("weights", "scores", "robustness", "sensor", "benchmark", "precision", "public")
+            for name in ("weights", "scores", "robustness", "sensor", "benchmark", "precision", "public", "averaged")
         },
         layers=layers(),
         weight_values=sum(parameter.numel() for parameter in build_network().parameters()),
