@@ -12,7 +12,7 @@ from .model import WEIGHTS, Model
 from .others.data.denoise import denoise
 from .others.data.files import say
 from .others.data.pairs import SAMPLE, evaluate, load_pairs, places_in_sample, report
-from .others.data.photos import OPTIONS, make_data
+from .others.data.photos import make_data
 from .others.data.pictures import FORMATS, check_picture_output, comparison, write_picture
 from .others.data.shots import make_pairs_of_shots
 from .others.training import command as training
@@ -66,7 +66,7 @@ def make(options):
             raise ValueError("--clean goes with --pairs; without, the clean images are made of the photographs")
         make_data(**given)
         return
-    unfit = [name for name, value in {**OPTIONS, "noise": None, "shrink": None}.items() if given.pop(name) != value]
+    unfit = [name for name in ("small_crops", "noise", "shrink") if given.pop(name)]
     if unfit:
         raise ValueError(f"{', '.join(unfit)} cannot be combined with --pairs, whose pictures are noisy already")
     make_pairs_of_shots(*pairs, clean=clean, **given)
@@ -175,9 +175,7 @@ def add_make_data(parser):
         ("validation-pairs", int, 1_000, "pairs to validate on"),
         ("validation-share", float, 0.1, "share of the photographs kept for validation"),
         ("seed", int, 0, "of all random choices"),
-        ("target-draws", int, 1, "noisy versions averaged in the target to train on"),
         ("small-crops", float, 0.0, "share of the training pairs with weaker noise"),
-        ("gaussian", float, 0.0, "share of the training pairs with Gaussian noise added"),
         ("shrink", int, None, "reduce photographs whose short side has more pixels"),
     ):
         text += "" if default is None else f"; default: {default}"

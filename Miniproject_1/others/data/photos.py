@@ -22,28 +22,16 @@ IMAGE_SIZE = 32  # blocks along each side of a crop: the height and width of the
 LARGEST_SIGMA = 15.0  # of 255, of added Gaussian noise: half as much again as `robustness.py` tries
 CROP_SHARE = (0.75, 1.0)  # of a photograph's short side; gives 21.0 dB, the course's set has 20.7
 SMALLEST_SIDE = math.ceil(2 * IMAGE_SIZE / CROP_SHARE[0])  # of a photograph that holds blocks of 2 x 2 pixels
-OPTIONS = dict(target_draws=1, small_crops=0.0, gaussian=0.0)  # of the course's noise alone
 PHOTO_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def sample_blocks(crop, generator, draws=1):
-    """Draw noisy versions of a crop, one pixel of each of its 32 x 32 blocks, and take their mean.
-
-    Args:
-        crop: uint8 tensor (3, 32 s, 32 s), values 0 to 255.
-        generator: the `torch.Generator` that draws the pixels.
-        draws: the number of versions.
-
-    Returns:
-        uint8 tensor (3, 32, 32), rounded.
-    """
+def sample_blocks(crop, generator):
+    """A noisy version of a crop, one pixel of each of its 32 x 32 blocks: (3, 32 s, 32 s) to (3, 32, 32), uint8."""
     side = crop.shape[-1]
     block = side // IMAGE_SIZE
-    offset = torch.randint(block, (2, draws, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
+    offset = torch.randint(block, (2, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
     start = torch.arange(0, side, block)
-    rows, columns = start[:, None] + offset[0], start + offset[1]  # (draws, 32, 32) each
-    versions = crop[:, rows, columns]  # (3, draws, 32, 32)
-    return versions[:, 0] if draws == 1 else versions.float().mean(1).round().to(torch.uint8)
+    return crop[:, start[:, None] + offset[0], start + offset[1]]
 
 
 def average_blocks(crop):
@@ -118,18 +106,10 @@ def make_pairs(paths, num_pairs, draw, generator, shrink=None, label="sampling")
     return tuple(torch.stack(images) for images in zip(*pairs))
 
 
-def noisy_pair(photo, generator, target_draws=1, small_crops=0.0, gaussian=0.0):
-    """Two independent noisy versions of a random crop, the second a mean of several: a pair to train on.
-
-    With probability `gaussian` the first has Gaussian noise too, of a random sigma from 0 to `LARGEST_SIGMA`.
-    """
+def noisy_pair(photo, generator, small_crops=0.0):
+    """Two independent noisy versions of a random crop: a pair to train on."""
     crop = random_crop(photo, generator, small_crops)
-    noisy = sample_blocks(crop, generator)
-    if gaussian and torch.rand((), generator=generator).item() < gaussian:
-        sigma = LARGEST_SIGMA * torch.rand((), generator=generator)
-        noisy = noisy + sigma * torch.randn(noisy.shape, generator=generator)
-        noisy = noisy.round().clamp(0, 255).to(torch.uint8)
-    return noisy, sample_blocks(crop, generator, target_draws)
+    return sample_blocks(crop, generator), sample_blocks(crop, generator)
 
 
 def noisy_and_clean(photo, generator):
@@ -190,9 +170,8 @@ class PhotoPairs:
         return pairs[0, share], pairs[1, share]
 
 
-def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_share=0.1, target_draws=1,
-              small_crops=0.0, gaussian=0.0, noise=None, seed=0, shrink=None, overwrite=False,
-              report=print):  # fmt: skip
+def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_share=0.1, small_crops=0.0,
+              noise=None, seed=0, shrink=None, overwrite=False, report=print):  # fmt: skip
     """Build `train_data.pkl` and `val_data.pkl` from a folder of photographs.
 
     The files have the course's format: two uint8 tensors (N, 3, 32, 32) each, values 0 to 255, (noisy, noisy) to train
@@ -203,11 +182,7 @@ def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_sh
         out: folder to write to, made if it is not there.
         num_train, num_validation: pairs in each file. 0: the file is not written.
         validation_share: the share of the photographs kept for validation, 0 to 1.
-        target_draws: noisy versions whose mean is the second image of a pair to train on. More than one make its noise
-            smaller; it is still noisy, but input and target may not change places.
         small_crops: share of the pairs to train on that are cut from less than 75 % of the short side: weaker noise.
-        gaussian: share of the pairs to train on whose first image has Gaussian noise on top, see `noisy_pair`. Input
-            and target may not change places.
         noise: another noise than the course's, as `named_noise` reads it: "gaussian:25". Images are then squares of
             32 x 32 pixels of the photographs as they are, int16, and noisy values go beyond 0 and 255.
         seed, shrink: of the split, the crops and the noise; see `read_picture`.
@@ -219,12 +194,11 @@ def make_data(photos, out, num_train=50_000, num_validation=1_000, validation_sh
         ValueError: a number is out of range, or there are too few photographs to split.
         OSError: `photos` is not a folder, or `out` cannot be written.
     """
-    options = dict(target_draws=target_draws, small_crops=small_crops, gaussian=gaussian)
-    numbers = check_data(photos, num_train, num_validation, validation_share, options, shrink)
-    draws, smallest, loss = (noisy_and_clean, partial(noisy_pair, **options)), SMALLEST_SIDE, None
+    numbers = check_data(photos, num_train, num_validation, validation_share, small_crops, shrink)
+    draws, smallest, loss = (noisy_and_clean, partial(noisy_pair, small_crops=small_crops)), SMALLEST_SIDE, None
     if noise is not None:
-        if options != OPTIONS:
-            raise ValueError(f"{', '.join(OPTIONS)} are for the course's noise, not for {noise}")
+        if small_crops:
+            raise ValueError(f"small_crops is for the course's noise, not for {noise}")
         function, loss = named_noise(noise)
         draws = [partial(square_pair, noise=function, clean=clean) for clean in (True, False)]
         smallest = IMAGE_SIZE
@@ -257,16 +231,14 @@ def split(paths, share, numbers, generator):
     return sorted(order[:num_kept]), sorted(order[num_kept:])
 
 
-def check_data(photos, num_train, num_validation, validation_share, options, shrink):
+def check_data(photos, num_train, num_validation, validation_share, small_crops, shrink):
     """Raise unless the arguments are as `make_data` wants them; returns the number of pairs in each file."""
     wanted = {"val_data.pkl": ("num_validation", num_validation), "train_data.pkl": ("num_train", num_train)}
     numbers = {file: check_number(name, number, 0, whole=True) for file, (name, number) in wanted.items()}
     if not any(numbers.values()):
         raise ValueError("the numbers of pairs must not both be zero")
     check_number("validation_share", validation_share, 0, 1)
-    check_number("target_draws", options["target_draws"], 1, whole=True)
-    for name in ("small_crops", "gaussian"):
-        check_number(name, options[name], 0, 1)
+    check_number("small_crops", small_crops, 0, 1)
     if shrink is not None:
         check_number("shrink", shrink, 1, whole=True)
     if not Path(photos).is_dir():

@@ -16,41 +16,16 @@ from ...model import Model, Pairs, build_network
 from ..data.noises import NOISES
 from ..data.pairs import SAMPLE, load_pairs, places_in_sample, psnr
 from ..data.pictures import comparison, read_picture, write_picture
-from .figures import RESULTS, draw_all, load, mean, runs_of
+from .experiments import BASELINE, CONSTANT, FALLING, OPTIMIZERS, RATES, ROWS, settings_of
+from .figures import draw_all
+from .measurements import CLASSICAL_IMAGES
+from .runs import VALIDATION_IMAGES
+from .verdicts import RESULTS, comparisons, load, mean, runs_of, summary
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
-VALIDATION_IMAGES, CLASSICAL_IMAGES = 100, 20  # of the runs in results/study
-MEASURED = ("activations", "consistency", "classical")  # the files there that do not hold trainings
+MEASURED = "activations", "consistency", "classical", "blur"
 PAIR = 12  # of the sample, shown with its two noisy versions
-
-
-def summary(runs):
-    """The numbers of a variant's runs, as the text shows them."""
-    found = [run["psnr"] for run in runs if run["psnr"] is not None and not run["diverged"]]
-    settled = [run.get("psnr_settled") for run in runs]
-    last = [mean(run["loss"][-max(len(run["loss"]) // 5, 1) :]) for run in runs]  # a fifth of the steps
-    return dict(
-        seeds=len(runs),
-        diverged=sum(run["diverged"] for run in runs),
-        psnr=f"{mean(found):.2f}" if found else "–",
-        spread=f"{min(found):.2f} to {max(found):.2f}" if len(found) > 1 else "–",
-        settled=f"{mean(settled):.2f}" if None not in settled else "–",
-        at_100=at_gradients(runs, 100),
-        classical=f"{mean(run['psnr_classical'] for run in runs):.2f}" if runs[0].get("psnr_classical") else "–",
-        loss=f"{mean(last):.4f}" if mean(last) < 10 else f"{mean(last):.1e}",
-        first_loss=f"{mean(run['loss'][0] for run in runs):.3g}",
-        steps=max(len(run["loss"]) for run in runs),
-        evaluations=round(mean(run["evaluations"][-1] for run in runs)),
-        seconds=round(mean(run["seconds"][-1] for run in runs)),
-        noisy=f"{mean(run['noisy_psnr'] for run in runs):.2f}",
-    )
-
-
-def at_gradients(runs, number):
-    """The PSNR at the first validation after so many gradient evaluations, on the fewer images that these have."""
-    found = [[score["psnr"] for score in run["scores"] if score["evaluations"] >= number] for run in runs]
-    return f"{mean(each[0] for each in found):.1f}" if all(each and each[0] for each in found) else "–"
 
 
 def layers():
@@ -67,45 +42,67 @@ def layers():
     return rows
 
 
+def measured(name):
+    """What the study measured beside the rows of trainings, or nothing."""
+    return next((each["result"] for each in load(f"rows/{name}")), None)
+
+
+def search():
+    """The rows of the search for the recipe: a name and its scores, one for each seed."""
+    rows = {}
+    for run in load("search")["runs"]:
+        row = rows.setdefault(run["name"], dict(name=run["name"], one_pass=[], mean=[]))
+        row["one_pass"].append(run["psnr_one_pass"])
+        row["mean"].append(run["psnr"])
+    return list(rows.values())
+
+
+def epochs(row):
+    return settings_of(next(iter(row.variants.values())), FALLING)["epochs"]
+
+
+def swing():
+    """The highest minus the lowest score in the last epoch at a constant rate, mean over plain Xavier's runs."""
+    runs = runs_of("initialization", CONSTANT).get("xavier", {}).values()
+    found = [[point["psnr"] for point in run["scores"] if point["images"] == VALIDATION_IMAGES] for run in runs]
+    return mean(max(scores) - min(scores) for scores in found) if found else None
+
+
 def gather_numbers():
-    """All that the text quotes, numbers as they are or as text with the digits to show."""
-    names = [path.stem for path in sorted((RESULTS / "study").glob("*.json")) if path.stem not in MEASURED]
-    study = {name: {variant: summary(runs) for variant, runs in runs_of(name).items()} for name in names}
-    seeds = max(row["seeds"] for variants in study.values() for row in variants.values())
-    benchmark, weights = load("benchmark"), load("weights")
-    machine = benchmark["steps"]
-    floors = [run["floor"] for runs in runs_of("batchnorm").values() for run in runs]
+    """All that the text quotes."""
+    runs = [run for row in ROWS for run in load(f"rows/{row}")]
+    own = [run for run in runs if "taken_from" not in run]
+    floors = [run["result"]["floor"] for run in load("rows/initialization")]
     return dict(
-        study=study,
-        floor=f"{floors[0]:.4f}",
-        activations=[
-            dict(name=each, loss=f"{result['loss']:.3g}", mean=f"{result['layers'][-1]['mean']:.3g}",
-                 largest=f"{result['layers'][-1]['largest']:.3g}",
-                 layers=[f"{row['mean']:.2g}" for row in result["layers"] if "Conv" in row["kind"]])
-            for each, result in load("study/activations")[0]["result"].items()
-        ],
-        consistency={
-            name: f"{value:.1f}" if "psnr" in name else round(value)
-            for name, value in load("study/consistency")[0]["result"].items()
-            if isinstance(value, (int, float))
+        rows={
+            row: {rate: {variant: summary(found) for variant, found in runs_of(row, rate).items()} for rate in of.rates}
+            for row, of in ROWS.items()
         },
-        classical={
-            noise: {method: f"{score:.2f}" for method, score in scores.items()}
-            for noise, scores in load("study/classical")[0]["result"].items()
-        },
-        weights=weights,
-        robustness=load("robustness"),
-        steps=machine["result"],
-        machine=dict(processor=machine["processor"], cores=machine["cores"], torch=machine["torch"]),
+        compare={row: {rate: comparisons(row, rate) for rate in of.rates} for row, of in ROWS.items()},
+        planned={row: dict(seeds=len(of.seeds), epochs=epochs(of)) for row, of in ROWS.items()},
+        original=[run["result"] for run in load("rows/original")],
+        floor=floors[0] if floors else None,
+        trainings=len(own),
+        hours=sum(run["minutes"] for run in own) / 60,
+        processors=sorted({run["processor"] for run in own}),
+        in_bfloat16=mean(run["result"]["bfloat16"] for run in own) if own else 0,
+        optimizers=list(RATES),
         noises=list(NOISES),
-        settings=load("study/batchnorm")[0]["settings"],
+        baseline=BASELINE,
+        optimizer_sizes=OPTIMIZERS,
         validation_images=VALIDATION_IMAGES,
         classical_images=CLASSICAL_IMAGES,
-        seeds="one seed" if seeds == 1 else f"{seeds} seeds at most",
-        study_minutes=round(sum(run["minutes"] for name in names for run in load(f"study/{name}"))),
+        measured={name: measured(name) for name in MEASURED},
+        search=search(),
+        swing=swing(),
+        **{
+            name: load(name)
+            for name in ("weights", "scores", "robustness", "sensor", "benchmark", "precision", "public", "averaged")
+        },
         layers=layers(),
+        weight_values=sum(parameter.numel() for parameter in build_network().parameters()),
         parameters=f"{sum(parameter.numel() for parameter in build_network().parameters()):,}",
-    )  # fmt: skip
+    )
 
 
 def draw_pictures(folder):
@@ -118,25 +115,21 @@ def draw_pictures(folder):
     order = scores[photographs].mean(1).argsort()  # of the photographs, worst first
     cases = [photographs[number][scores[photographs[number]].argsort()[7]].item() for number in order.tolist()]
     cases = [cases[-1], cases[len(cases) // 2], *cases[:3]]  # best, median, three worst
-    labels = dict(labels=("noisy", "denoised", "clean"))
-    for name, places in (("cases", cases), ("examples", photographs[4:10, 1]), ("strip", photographs[:12, 0])):
+    for name, places in (("cases", cases), ("strip", photographs[:12, 0])):
         rows = [images[places] for images in (noisy, denoised, clean)]
-        write_picture(comparison(rows, **labels), folder / f"{name}.png")
-    noisy, clean, denoised = noisy[cases], clean[cases], denoised[cases]
-
+        write_picture(comparison(rows, labels=("noisy", "denoised", "clean")), folder / f"{name}.png")
     pairs = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
     flipped, _ = Pairs(*pairs, flips=["vertical"], flip_fraction=1, swap=False)(0)
     write_picture(comparison([torch.cat([*pairs, flipped])]), folder / "pair.png")
-
-    for name in ["consistency", *(f"{noise}, {target}" for noise in NOISES for target in ("1 draw", "clean"))]:
-        picture = read_picture(RESULTS / "study" / f"{name}.png")
+    if (RESULTS / "rows" / "consistency.png").exists():
+        picture = read_picture(RESULTS / "rows" / "consistency.png")
         rows = [torch.stack(row.split(32, 2)) for row in picture.split(32, 1)]  # of images (3, 32, 32)
-        write_picture(comparison([torch.cat(rows)] if name == "consistency" else rows), folder / f"{name}.png")
-    scores = zip(psnr(noisy, clean).tolist(), psnr(denoised, clean).tolist())
+        write_picture(comparison([torch.cat(rows)]), folder / "consistency.png")
     return dict(
-        cases=[dict(noisy=f"{before:.1f}", denoised=f"{after:.1f}") for before, after in list(scores)[: len(cases)]],
-        sample_images=len(order),
-    )
+        cases=[dict(noisy=before, denoised=after)
+               for before, after in zip(psnr(noisy, clean)[cases].tolist(), scores[cases].tolist())],
+        sample_images=len(noisy), sample_photographs=len(order),
+    )  # fmt: skip
 
 
 def build(output, folder):

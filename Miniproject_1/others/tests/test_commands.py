@@ -216,29 +216,6 @@ class TestMakeData(CommandCase):
         self.succeed(*command, "--seed", 1, "--overwrite")
         self.assertNotEqual(first[0], (self.folder / "out" / "train_data.pkl").read_bytes())
 
-    def pairs_of(self, photo, *options):
-        """The 400 pairs that make-data draws from one photograph (3, H, W), as float."""
-        (self.folder / "photos").mkdir()
-        pictures.write_picture(photo, self.folder / "photos" / "photo.png")
-        self.succeed("make-data", "photos", "out", "--train-pairs", 400, "--validation-pairs", 0, *options)
-        return (images.float() for images in self.weights("out/train_data.pkl"))
-
-    def test_a_target_of_many_draws_has_less_noise(self):
-        stripes = (255 * (torch.arange(86) % 2)).expand(3, 86, 86)  # so small that blocks are 2 x 2, half white
-        noisy, target = self.pairs_of(stripes, "--target-draws", 16)
-        self.assertEqual(set(noisy.flatten().tolist()), {0, 255})
-        self.assertAlmostEqual((target - 127.5).square().mean().sqrt().item(), 127.5 / 4, delta=0.5)
-        self.assertAlmostEqual(target.mean().item(), 127.5, delta=0.5)
-
-    def test_gaussian_noise_is_added_to_a_share_of_the_inputs_and_to_no_target(self):
-        noisy, target = self.pairs_of(torch.full((3, 86, 86), 128), "--gaussian", 0.25)  # flat: no other noise
-        self.assertTrue((target == 128).all())
-        self.assertAlmostEqual(noisy.mean().item(), 128, delta=0.1)
-        sigmas = (noisy - 128).square().mean((1, 2, 3)).sqrt()
-        self.assertAlmostEqual((sigmas > 0).float().mean().item(), 0.25, delta=0.06)
-        self.assertAlmostEqual(sigmas[sigmas > 0].mean().item(), 7.5, delta=1)
-        self.assertLess(sigmas.max(), 15.5)
-
 
 class TestTrainCommand(CommandCase):
     FAST = ("--batch-size", 2, "--no-hybrid", "--crop", 8, "--learning-rate", 0.01)
@@ -263,14 +240,10 @@ class TestTrainCommand(CommandCase):
 
     def test_begins_where_it_is_told(self):
         model = Model("default", seed=9)
-        model.network[0].bias.data[3] = -1e3  # a channel that is zero everywhere
         torch.save(model.network.state_dict(), str(self.folder / "start.pth"))
-        options = ("--start", "start.pth", "--learning-rate", 0, *self.FAST[:-2], "--output")
-        self.succeed("train", self.folder, *options, "plain.pth")
-        self.assertIn("drawn anew", self.succeed("train", self.folder, "--revive", *options, "revived.pth"))
-        plain, revived = self.weights("plain.pth"), self.weights("revived.pth")
-        self.assertTrue(torch.equal(plain["0.weight"], model.network[0].weight))
-        self.assertFalse(torch.equal(plain["0.weight"][3], revived["0.weight"][3]))
+        options = ("--start", "start.pth", "--learning-rate", 0, *self.FAST[:-2])
+        self.succeed("train", self.folder, *options, "--output", "m.pth")
+        self.assertTrue(torch.equal(self.weights("m.pth")["0.weight"], model.network[0].weight))
 
     def test_stopped_by_deadline_and_ctrl_c_and_resumed_it_is_the_unbroken_one(self):
         handler = signal.getsignal(signal.SIGINT)

@@ -109,8 +109,8 @@ class TestShots(CommandCase):
     def test_what_does_not_go_together_is_refused(self):
         self.scenes(2)
         self.refuse("nowhere is not a folder", "make-data", "--pairs", "a", "nowhere", "out")
-        self.refuse("gaussian, noise cannot be combined", "make-data", "--pairs", "a", "b", "out", "--noise", "text",
-                    "--gaussian", 0.5)  # fmt: skip
+        self.refuse("small_crops, noise cannot be combined", "make-data", "--pairs", "a", "b", "out", "--noise", "text",
+                    "--small-crops", 0.5)  # fmt: skip
         self.refuse("--clean goes with --pairs", "make-data", "a", "out", "--clean", "clean")
         self.write("a/deep/1.tif", scene(1))
         self.refuse("have the same name", "make-data", "--pairs", "a", "b", "out")
@@ -169,7 +169,7 @@ class TestNoises(CommandCase):
             ("poisson:nan", "number from 1"),
         ):
             self.refuse(words, "make-data", "photos", "out", "--noise", noise)
-        self.refuse("are for the course's noise", "make-data", "photos", "out", "--noise", "text", "--small-crops", 0.5)
+        self.refuse("is for the course's noise", "make-data", "photos", "out", "--noise", "text", "--small-crops", 0.5)
 
     def test_a_clean_image_is_left_as_it_is(self):
         _, clean = (images.float() for images in load_pairs(SAMPLE, "val_data.pkl"))

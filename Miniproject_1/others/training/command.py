@@ -10,7 +10,6 @@ from ..data.pairs import evaluate, load_pairs, report
 from . import longrun
 from .crops import Crops
 from .muon import Muon
-from .revive import revive
 
 ALL_OPTIMIZERS = {
     **OPTIMIZERS,
@@ -18,7 +17,6 @@ ALL_OPTIMIZERS = {
     "Nesterov": lambda p, lr, momentum: torch.optim.SGD(p, lr, momentum, nesterov=True),
     "Muon": Muon,
 }
-LOOKED_AT = 200  # images, for channels that are zero everywhere
 DEFAULTS = dict(
     epochs=1, pairs=None, batch_size=50, optimizer="momAGD", hybrid=True, learning_rate=0.05, final_learning_rate=0.0,
     decay=1.0, momentum=0.9, loss="mse", crop=None, swap=True, precision="auto", seed=0,
@@ -29,7 +27,6 @@ def add_options(parser):
     """Add the options of `train`; what is not given becomes None."""
     longrun.add_options(parser)
     parser.add_argument("--start", type=Path, metavar="FILE", help="weights to start from; default: fresh ones")
-    parser.add_argument("--revive", action="store_true", help="first draw anew the channels that are zero everywhere")
 
     def setting(name, kind, metavar, text):
         default = DEFAULTS[name]
@@ -51,7 +48,7 @@ def add_options(parser):
     text = "mean squared error; the same over pixels that the target has; mean absolute error; default: mse"
     parser.add_argument("--loss", choices=LOSSES, help=text)
     setting("crop", int, "PIXELS", "train on random squares of this side")
-    switch("--no-swap", "swap", False, "input and target never change places; for data with --target-draws")
+    switch("--no-swap", "swap", False, "input and target never change places; for pairs whose noise differs")
     text = "of the large convolutions; default: auto, bfloat16 where the hardware multiplies it"
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), help=text)
     setting("seed", int, "N", "of all random choices")
@@ -85,9 +82,6 @@ def start(options, settings, images, saved, team):
     model = Model(seed=settings["seed"], device=team.device)
     if options.start:
         model.load_pretrained_model(options.start)
-    if options.revive and not saved:
-        number = revive(model.network, images[0][:LOOKED_AT].to(model.device) / 255, settings["seed"])
-        print(f"channels that were zero everywhere and are drawn anew: {number}", flush=True)
     pairs = Pairs(*images, **{name: settings[name] for name in ("batch_size", "swap", "seed")})
     pairs.images = [near(part, model.device) for part in pairs.images]
     steps = check_number("epochs", settings["epochs"], 1, whole=True) * len(pairs)
