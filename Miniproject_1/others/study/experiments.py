@@ -67,8 +67,10 @@ def at_each_rate(name):
 
 
 def targets():
-    """As many images with each target; then as many draws in all, of which a target of k takes k and the input one."""
+    """As many images with each target; fewer passes, after which the noise of a target is not yet learned by heart;
+    then as many draws in all, of which a target of k takes k and the input one."""
     variants = {name: dict(LONG, target=name) for name in ("1 draw", "2 draws", "4 draws", "8 draws", "clean")}
+    variants.update({f"5 passes, {target}": dict(LONG, epochs=5, target=target) for target in ("1 draw", "clean")})
     for images, target in ((4_000, "1 draw"), (2_000, "3 draws"), (1_000, "7 draws")):
         changes = dict(LONG, epochs=LONG["epochs"] * 1_000 // images, target=target, num_pairs=images)
         variants[f"8,000 draws: {images} images, {target}"] = changes
