@@ -83,7 +83,6 @@ def gather_numbers():
         original=[run["result"] for run in load("rows/original")],
         floor=floors[0] if floors else None,
         trainings=len(own),
-        hours=sum(run["minutes"] for run in own) / 60,
         processors=sorted({run["processor"] for run in own}),
         in_bfloat16=mean(run["result"]["bfloat16"] for run in own) if own else 0,
         optimizers=list(RATES),
