@@ -7,9 +7,9 @@ from ...model import INITIALIZATIONS, LBFGS_ITERATIONS, Model, initialize
 from ..data.noises import NOISES
 from ..data.pairs import SAMPLE, load_pairs, places_in_sample, psnr
 from ..data.photos import IMAGE_SIZE, average_blocks, sample_blocks
-from ..data.pictures import comparison, read_picture, write_picture
+from ..data.pictures import read_picture
 from .experiments import BASELINE, variant_network
-from .runs import RESULTS, make_pairs
+from .runs import make_pairs
 
 CONSISTENCY_IMAGES = 5  # of the sample, one of each photograph
 CONSISTENCY = dict(batch_size=1, flips=(), learning_rate=1.0, final_learning_rate=1.0, precision="float32")
@@ -64,8 +64,6 @@ def measure_consistency(images):
                     psnr_training=psnr(output, image).item(),
                 )
             )
-            if name == "L-BFGS" and len(result) == 1:
-                write_picture(comparison([image, output], scale=1, gap=0), RESULTS / "consistency.png")
     return dict(iterations_of_hybrid=LBFGS_ITERATIONS, runs=result)
 
 

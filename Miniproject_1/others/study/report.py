@@ -15,12 +15,12 @@ import torch
 from ...model import Model, Pairs, build_network
 from ..data.noises import NOISES
 from ..data.pairs import SAMPLE, load_pairs, places_in_sample, psnr
-from ..data.pictures import comparison, read_picture, write_picture
-from .experiments import BASELINE, CONSTANT, FALLING, OPTIMIZERS, RATES, ROWS, settings_of
+from ..data.pictures import comparison, write_picture
+from .experiments import BASELINE, CONSTANT, FALLING, OPTIMIZERS, ROWS, settings_of
 from .figures import draw_all
 from .measurements import CLASSICAL_IMAGES
 from .runs import VALIDATION_IMAGES
-from .verdicts import RESULTS, comparisons, load, mean, runs_of, summary
+from .verdicts import comparisons, load, mean, runs_of, summary
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
@@ -85,7 +85,6 @@ def gather_numbers():
         trainings=len(own),
         processors=sorted({run["processor"] for run in own}),
         in_bfloat16=mean(run["result"]["bfloat16"] for run in own) if own else 0,
-        optimizers=list(RATES),
         noises=list(NOISES),
         baseline=BASELINE,
         optimizer_sizes=OPTIMIZERS,
@@ -120,14 +119,10 @@ def draw_pictures(folder):
     pairs = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
     flipped, _ = Pairs(*pairs, flips=["vertical"], flip_fraction=1, swap=False)(0)
     write_picture(comparison([torch.cat([*pairs, flipped])]), folder / "pair.png")
-    if (RESULTS / "rows" / "consistency.png").exists():
-        picture = read_picture(RESULTS / "rows" / "consistency.png")
-        rows = [torch.stack(row.split(32, 2)) for row in picture.split(32, 1)]  # of images (3, 32, 32)
-        write_picture(comparison([torch.cat(rows)]), folder / "consistency.png")
     return dict(
         cases=[dict(noisy=before, denoised=after)
                for before, after in zip(psnr(noisy, clean)[cases].tolist(), scores[cases].tolist())],
-        sample_images=len(noisy), sample_photographs=len(order),
+        sample_photographs=len(order),
     )  # fmt: skip
 
 

@@ -44,17 +44,18 @@ def mean(values):
 
 def summary(results):
     """Of the seeds of a variant, from `runs_of`: the mean score, lowest and highest, and the last loss, as text; as
-    numbers, the mean scores of the border and of the rest."""
+    numbers, the mean scores of the border and of the rest; None where one is not finite."""
     results = list(results.values())
     found = [score(result) for result in results if score(result) is not None]
     last = mean(mean(result["loss"][-max(len(result["loss"]) // 20, 1) :]) for result in results)  # a twentieth
     settled = [result["psnr_settled"] for result in results]
+    parts = {part: [result[f"psnr_{part}"] for result in results] for part in ("border", "centre")}
     return dict(
         seeds=len(results),
         psnr=f"{mean(found):.2f}" if len(found) == len(results) else "diverged",
         spread=f"{min(found):.2f} to {max(found):.2f}" if len(found) > 1 else "–",
         settled=f"{mean(settled):.2f}" if None not in settled else "–",
-        **{part: mean(result[f"psnr_{part}"] or 0 for result in results) for part in ("border", "centre")},
+        **{part: None if None in scores else mean(scores) for part, scores in parts.items()},
         loss=f"{last:.4f}" if last < 10 else f"{last:.1e}",
         noisy=f"{mean(result['noisy_psnr'] for result in results):.2f}",
         below_noisy=all(score(result) is None or score(result) < result["noisy_psnr"] for result in results),
