@@ -101,10 +101,11 @@ def gradient_energy(images):
 
 
 def measure_blur(images):
-    """Where the shipped weights blur: the gradient energy of noisy and denoised images as shares of the clean ones'."""
+    """Where the shipped weights blur: the gradient energy of noisy and denoised images as shares of the clean ones', on
+    photographs that they were not trained on."""
     generator, model = torch.Generator().manual_seed(0), Model(device="cpu")
     model.load_pretrained_model()
-    photos, rows = [read_picture(path) for path in images["paths"]], []
+    photos, rows = [read_picture(path) for path in images["unseen"]], []
     for block in BLOCK_SIZES:
         side = block * IMAGE_SIZE
         places = [[(length - side) // 2 for length in photo.shape[1:]] for photo in photos]

@@ -13,6 +13,7 @@ from ..data.noises import LOSSES, NOISES
 from ..data.pairs import psnr
 from ..data.photos import average_blocks, distinct_photos, random_crop, readable_photos, sample_blocks, split
 from ..data.pictures import read_picture
+from ..training import reproduce
 from ..training.command import ALL_OPTIMIZERS
 from .experiments import FALLING, variant_network
 
@@ -41,13 +42,15 @@ def draw_images(paths, number, draws, generator):
 
 
 def make_images(photos, number, num_validation=VALIDATION_IMAGES, draws=DRAWS):
-    """Images to train on, `number` of them, and to validate on: a dict of (clean, draws); "paths" are the latter's."""
-    generator = torch.Generator().manual_seed(0)
-    kept, rest = split(readable_photos(distinct_photos(photos), None, print), 0.1, (1, 1), generator)
+    """Images to train on, `number` of them, and to validate on: a dict of (clean, draws); "unseen" are the paths of the
+    photographs, half of the latter's, that `reproduce` keeps apart as well."""
+    paths, generator = readable_photos(distinct_photos(photos), None, print), torch.Generator().manual_seed(0)
+    unseen, _ = split(paths, reproduce.VALIDATION_SHARE, (1, 1), torch.Generator().manual_seed(0))
+    kept, rest = split(paths, 0.1, (1, 1), generator)
     return dict(
         train=draw_images(rest, number, draws, generator),
         validation=draw_images(kept, num_validation, draws, generator),
-        paths=kept,
+        unseen=unseen,
     )
 
 
