@@ -4,7 +4,8 @@
 
 From fresh weights, 3,200 pairs in batches of 16 with Muon, 0.004 falling to 0, for each of five seeds; from the shipped
 weights, `train` with its defaults on 10,000 pairs. DATA holds a `train_data.pkl` of that many pairs or more, and a
-`val_data.pkl` of photographs that neither these nor the shipped weights were trained on. Runs that are in
+`val_data.pkl` of photographs that neither these nor the shipped weights were trained on: from the photographs of
+`reproduce`, `make-data` with `--validation-share 0.05` keeps those that `reproduce` keeps. Runs that are in
 `results/precision.json` already are not repeated.
 """
 
