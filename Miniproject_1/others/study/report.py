@@ -25,6 +25,7 @@ from .verdicts import comparisons, load, mean, runs_of, summary
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
 MEASURED = "activations", "consistency", "classical", "blur"
+NAMED = "weights", "scores", "robustness", "tradeoff", "sensor", "benchmark", "precision", "public", "averaged"
 PAIR = 12  # of the sample, shown with its two noisy versions
 
 
@@ -93,10 +94,7 @@ def gather_numbers():
         measured={name: measured(name) for name in MEASURED},
         search=search(),
         swing=swing(),
-        **{
-            name: load(name)
-            for name in ("weights", "scores", "robustness", "sensor", "benchmark", "precision", "public", "averaged")
-        },
+        **{name: load(name) for name in NAMED},
         layers=layers(),
         weight_values=sum(parameter.numel() for parameter in build_network().parameters()),
         parameters=f"{sum(parameter.numel() for parameter in build_network().parameters()):,}",
