@@ -39,7 +39,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's malloc
 HIGHEST_THRESHOLD = 32 * 2**20  # bytes, DEFAULT_MMAP_THRESHOLD_MAX of glibc on 64 bits
 LARGE = 16 * 3 * 32 * 32  # values of a batch from which its feature maps, hundreds of megabytes, are worth keeping
 ROOM = 8  # of a GPU's free memory an eighth may hold one tensor of the pairs
-TILES_AT_ONCE = 330  # 12 MB for a transformed operand of 256 channels; 80 to 650 differ by less than 10 %
+TILES_AT_ONCE = 330  # in float32: 12 MB for an operand of 256 channels; 80 to 650 differ by less than 10 %
 
 
 def conv2d(images, kernel, bias, padding, relu=False):
@@ -51,12 +51,14 @@ def conv2d(images, kernel, bias, padding, relu=False):
         kernel, bias: (O, C, k, k) and (O,), float32 also beside images in bfloat16, so that their gradients are.
         padding: zeros on each side.
 
-    With fewer than 128 channels on either side the transforms cost what the products save, and PyTorch's own is called.
+    With fewer than 128 channels on either side the transforms cost what the products save, and PyTorch's own is called;
+    also for 2 x 2 kernels in bfloat16 where AMX multiplies it: products are so cheap there that transforms cost more.
 
     Returns:
         (N, O, H + 2 padding - k + 1, W + 2 padding - k + 1) in channels_last.
     """
-    if min(kernel.shape[:2]) < FEWEST_CHANNELS:
+    amx = images.dtype is torch.bfloat16 and _capabilities().get("amx_bf16", False)
+    if min(kernel.shape[:2]) < FEWEST_CHANNELS or (amx and kernel.shape[-1] == 2):
         images = F.relu_(images) if relu else images
         return F.conv2d(images, kernel.to(images.dtype), bias.to(images.dtype), padding=padding)
     images = images.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C)
@@ -104,7 +106,7 @@ class _Winograd(torch.autograd.Function):
         rows, columns = -(-height // TILE), -(-width // TILE)
         output = images.new_empty(number, rows, TILE, columns, TILE, kernel.shape[0])
         kept = []
-        at_once = _images_at_once(height, width)
+        at_once = _images_at_once(height, width, images.element_size())
         for part, result in zip(images.split(at_once), output.split(at_once)):
             windows = _gather(part, size, padding, rows, columns, relu)  # (w^2, T * C)
             points = (to_points @ windows).view(len(filters), -1, channels)  # (w^2, T, C)
@@ -127,7 +129,7 @@ class _Winograd(torch.autograd.Function):
         grad_filters = torch.zeros_like(filters, dtype=dtype)
         grad_bias = filters.new_zeros(filters.shape[2], dtype=dtype)
         grad_images = filters.new_empty(number, height, width, channels)
-        at_once = _images_at_once(*grad_output.shape[1:3])
+        at_once = _images_at_once(*grad_output.shape[1:3], filters.element_size())
         inside = (..., slice(padding, padding + height), slice(padding, padding + width), slice(None))
         parts = (None for _ in kept) if images is None else images.split(at_once)
         for points, part, grad, result in zip(kept, parts, grad_output.split(at_once), grad_images.split(at_once)):
@@ -151,9 +153,10 @@ class _Winograd(torch.autograd.Function):
         return grad_images, grad_kernel, grad_bias, None, None, None
 
 
-def _images_at_once(height, width):
-    """How many images of this size have about `TILES_AT_ONCE` tiles."""
-    return max(TILES_AT_ONCE // (-(-height // TILE) * -(-width // TILE)), 1)
+def _images_at_once(height, width, value_size):
+    """How many images of this size, in values of so many bytes, have about `TILES_AT_ONCE` tiles in float32."""
+    tiles = TILES_AT_ONCE * 4 // value_size
+    return max(tiles // (-(-height // TILE) * -(-width // TILE)), 1)
 
 
 def _transform_kernel(kernel):
@@ -195,10 +198,13 @@ def multiplies_bfloat16(device):
     """Whether PyTorch finds that this processor or GPU multiplies bfloat16 in hardware; False where it cannot tell."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return device.type == "cpu" and any(_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+@lru_cache(maxsize=None)
+def _capabilities():
+    """What PyTorch finds that this processor can do, True by its name; nothing where it cannot tell."""
+    return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
 
 
 def near(images, device):

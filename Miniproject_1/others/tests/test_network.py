@@ -124,15 +124,16 @@ class TestNetwork(TestCase):
         gradients = []
         for bfloat16 in (False, True):
             network.zero_grad()
-            with mock.patch.object(fast, "TILES_AT_ONCE", 4):  # an image at a time
+            with mock.patch.object(fast, "TILES_AT_ONCE", 2):  # an image at a time
                 (forward(network, images, True, bfloat16) * weight).sum().backward()
             gradients.append(torch.cat([parameter.grad.flatten() for parameter in network.parameters()]))
         self.assertLess(relative_error(*reversed(gradients)), 0.03)  # in bfloat16: 0.07
 
     def test_bfloat16_changes_gradients_by_little(self):
         images, target = (random_images(2, 12, 9, seed=seed) / 255 for seed in (0, 1))
-        for winograd in (fast, None):
-            with self.subTest(winograd=bool(winograd)), mock.patch.object(module, "fast", winograd):
+        for winograd, amx in ((fast, False), (fast, True), (None, False)):
+            with self.subTest(winograd=bool(winograd), amx=amx), mock.patch.object(module, "fast", winograd):
+                self.patch(mock.patch.object(fast, "_capabilities", lambda amx=amx: dict(amx_bf16=amx)))
                 gradients = []
                 for bfloat16 in (False, True):
                     network = Model("default").network
@@ -147,7 +148,7 @@ class TestNetwork(TestCase):
         with mock.patch.object(fast, "conv2d", wraps=fast.conv2d) as convolution:
             forward(steps, images, False, bfloat16=True)
         types = [call[0][0].dtype for call in convolution.call_args_list]
-        self.assertEqual([each == torch.bfloat16 for each in types], [False] * 2 + [True] * 4 + [False] * 3)
+        self.assertEqual([each == torch.bfloat16 for each in types], [False] + [True] * 7 + [False])
 
 
 class TestInitialization(TestCase):
