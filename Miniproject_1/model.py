@@ -93,7 +93,7 @@ def prepare(network, training):
 
 def forward(network, images, training, bfloat16=False):
     """`network(images)`, for Appendix A or a variant of it, sooner: (N, 3, H, W), values 0 to 1. `network` may be what
-    `prepare` made of it. The mode is `training`, not the module's. `bfloat16` is for the large convolutions."""
+    `prepare` made of it. The mode is `training`, not the module's. `bfloat16`: in all but the outer convolutions."""
     steps = network if isinstance(network, list) else prepare(network, training)
     winograd = fast and images.device.type == "cpu"
     features = images if images.device.type == "mps" else images.contiguous(memory_format=torch.channels_last)
@@ -317,7 +317,7 @@ class Model:
             learning_rate, final_learning_rate, momentum: the rate falls linearly to the final one. ADAM wants 0.001.
             flips, flip_fraction: names in `FLIPS` ("transpose" for square images only), the share of pairs for each.
             swap: let input and target, which are noisy alike, change places in half of the pairs.
-            precision: "float32" (on GPUs TF32, as in PyTorch); "bfloat16" for large layers; "auto": if built in.
+            precision: "float32" (on GPUs TF32, as PyTorch); "bfloat16" save for the outer layers; "auto": if built in.
             seed: of all random choices, with the length of `history`. progress: show loss and time left.
         Raises TypeError or ValueError before anything changes, FloatingPointError if training went wrong six times."""
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True) + len(self.history["loss"])

@@ -49,7 +49,7 @@ def add_options(parser):
     parser.add_argument("--loss", choices=LOSSES, help=text)
     setting("crop", int, "PIXELS", "train on random squares of this side")
     switch("--no-swap", "swap", False, "input and target never change places; for pairs whose noise differs")
-    text = "of the large convolutions; default: auto, bfloat16 where the hardware multiplies it"
+    text = "of all but the first and the last convolution; default: auto, bfloat16 where the hardware multiplies it"
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), help=text)
     setting("seed", int, "N", "of all random choices")
 
