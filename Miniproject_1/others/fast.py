@@ -57,7 +57,7 @@ def conv2d(images, kernel, bias, padding, relu=False):
     Returns:
         (N, O, H + 2 padding - k + 1, W + 2 padding - k + 1) in channels_last.
     """
-    amx = images.dtype is torch.bfloat16 and _capabilities().get("amx_bf16", False)
+    amx = images.dtype is torch.bfloat16 and capabilities().get("amx_bf16", False)
     if min(kernel.shape[:2]) < FEWEST_CHANNELS or (amx and kernel.shape[-1] == 2):
         images = F.relu_(images) if relu else images
         return F.conv2d(images, kernel.to(images.dtype), bias.to(images.dtype), padding=padding)
@@ -198,11 +198,11 @@ def multiplies_bfloat16(device):
     """Whether PyTorch finds that this processor or GPU multiplies bfloat16 in hardware; False where it cannot tell."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and any(_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return device.type == "cpu" and any(capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @lru_cache(maxsize=None)
-def _capabilities():
+def capabilities():
     """What PyTorch finds that this processor can do, True by its name; nothing where it cannot tell."""
     return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
 

@@ -27,7 +27,7 @@ from statistics import median
 import torch
 import torch.nn.functional as F
 
-from ...model import Model, Training, forward, in_bfloat16, keep_memory
+from ...model import Model, Training, fast, forward, in_bfloat16, keep_memory
 from ..data.photos import PhotoPairs
 from ..data.pictures import write_picture
 from ..training import distributed, longrun
@@ -270,6 +270,7 @@ def main():
     for part in parts:
         results[part] = dict(
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"), processor=longrun.processor(),
+            bfloat16=[name for name, found in fast.capabilities().items() if "bf16" in name and found],
             cores=os.cpu_count(), threads=torch.get_num_threads(), python=platform.python_version(),
             torch=torch.__version__, result=PARTS[part](model),
         )  # fmt: skip

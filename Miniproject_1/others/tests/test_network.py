@@ -133,7 +133,7 @@ class TestNetwork(TestCase):
         images, target = (random_images(2, 12, 9, seed=seed) / 255 for seed in (0, 1))
         for winograd, amx in ((fast, False), (fast, True), (None, False)):
             with self.subTest(winograd=bool(winograd), amx=amx), mock.patch.object(module, "fast", winograd):
-                self.patch(mock.patch.object(fast, "_capabilities", lambda amx=amx: dict(amx_bf16=amx)))
+                self.patch(mock.patch.object(fast, "capabilities", lambda amx=amx: dict(amx_bf16=amx)))
                 gradients = []
                 for bfloat16 in (False, True):
                     network = Model("default").network
