@@ -154,7 +154,7 @@ def parse(arguments):
 def add_prediction(parser):
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help="default: the shipped ones")
     parser.add_argument("--one-pass", action="store_true", help="no mean over 8 flips: 8 times faster, 0.1 dB less")
-    text = "default: float32; bfloat16 is faster where hardware multiplies it, and changes 0.001 dB; auto: there alone"
+    text = "default: float32; bfloat16 is faster where hardware multiplies it, within 0.002 dB; auto: there alone"
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="float32", help=text)
     parser.add_argument("--device", metavar="NAME", help=DEVICE)
 
