@@ -107,6 +107,7 @@ class TestCommands(CommandCase):
             (self.folder, "in.png exists already"),
         ):
             self.refuse(words, "denoise", "in.png", output)
+        self.refuse("nowhere.png", "denoise", "nowhere.png", "out.png")
         self.refuse("exists already.*--overwrite")  # the demonstration's denoised.png
         self.refuse("no does not exist", "--output", "no/o.png")
         for output, words in (("no/m.pth", "no does not exist"), (self.folder, "is a folder"), ("there.png", "exists")):
@@ -114,6 +115,7 @@ class TestCommands(CommandCase):
         self.refuse("m.pth.json exists already", "train", self.folder, "--output", "m.pth")
         self.refuse("exists already", "make-data", SAMPLE, self.folder)
 
+    @needs_pillow
     def test_demonstration_writes_where_it_is_told(self):
         with mock.patch.object(Model, "predict", lambda model, images, **_: images.float()):
             out = self.succeed("--output", "shown.png")
@@ -132,7 +134,6 @@ class TestCommands(CommandCase):
         self.refuse("not a checkpoint", "train", SAMPLE, "--resume", module.WEIGHTS)
         self.refuse("nowhere is not a folder", "make-data", "nowhere", "out")
         self.refuse("small_crops must be a number from 0 to 1", "make-data", SAMPLE, "out", "--small-crops", 2)
-        self.refuse("nowhere.png", "denoise", "nowhere.png", "out.png")
 
     def test_a_device_that_cannot_be_used_and_memory_that_is_full_are_one_line(self):
         self.data_files()
