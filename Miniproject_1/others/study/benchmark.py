@@ -233,6 +233,12 @@ PARTS = dict(
 NOT_BY_DEFAULT = "epoch", "gpu"
 
 
+def processor():
+    """Its name, and by which instructions it multiplies bfloat16."""
+    instructions = " and ".join(name for name, found in fast.capabilities().items() if "bf16" in name and found)
+    return longrun.processor() + (f" with {instructions}" if instructions else "")
+
+
 def in_a_process(code):
     """Run code that uses `torch` and `model` in a process of its own: seconds, and its peak memory in GB."""
     code = (
@@ -269,8 +275,7 @@ def main():
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in parts:
         results[part] = dict(
-            date=datetime.now(timezone.utc).isoformat(timespec="seconds"), processor=longrun.processor(),
-            bfloat16=[name for name, found in fast.capabilities().items() if "bf16" in name and found],
+            date=datetime.now(timezone.utc).isoformat(timespec="seconds"), processor=processor(),
             cores=os.cpu_count(), threads=torch.get_num_threads(), python=platform.python_version(),
             torch=torch.__version__, result=PARTS[part](model),
         )  # fmt: skip
