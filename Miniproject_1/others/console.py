@@ -1,0 +1,211 @@
+"""Messages and progress of the commands.
+
+A message that cannot be shown must not stop the work: the terminal may be gone, the disk full, the
+pipe's reader finished, the letters unknown to the console. So nothing in here raises because of the
+stream that it writes to, and what is left in a stream does not change the exit status either.
+"""
+
+import atexit
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections import deque
+from contextlib import contextmanager, suppress
+
+try:
+    from tqdm import tqdm
+except ImportError:
+    tqdm = None
+
+SECONDS_BETWEEN_LINES = 30  # of progress that goes to a file or a pipe
+SECONDS_BETWEEN_DRAWINGS = 0.1  # of the line that is written over on a terminal
+SECONDS_OF_PACE = 60  # the time left is estimated from the pace of the last minute
+open_bars = []  # that stand on the terminal, the innermost last
+
+
+def say(text):
+    """Print a message about the work to standard error."""
+    show_message(text, sys.stderr)
+
+
+def tell(text):
+    """Print a result to standard output."""
+    show_message(text, sys.stdout)
+
+
+def show_message(text, stream):
+    """Write a line of its own, also while a bar stands on the terminal."""
+    with suppress(Exception):
+        for bar in open_bars:
+            bar.clear()
+    write(text + "\n", stream)
+    with suppress(Exception):
+        for bar in open_bars[-1:]:
+            bar.refresh()
+
+
+def write(text, stream):
+    """Write to a stream; whatever goes wrong with it is passed over."""
+    with suppress(Exception):
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            encoded = text.encode(stream.encoding, errors="backslashreplace")
+            stream.write(encoded.decode(stream.encoding))
+        stream.flush()
+
+
+@atexit.register
+def forget_what_cannot_be_written():
+    """Python ends with status 120 where it cannot empty a stream; the null device takes the rest."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except Exception:
+            with suppress(Exception):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def one_line_warnings():
+    """Within this, warnings are shown as one line of text, without a line of source code."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        say(f"warning: {' '.join(str(message).split())}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def progress(items, total, label, describe=None, shown=True):
+    """Iterate over items and show how far it is and how long the rest will take.
+
+    On a terminal there is a bar from the start, by tqdm where it is installed. A file or a pipe is
+    given a line every 30 seconds and one at the end.
+
+    Args:
+        items: an iterable. An item counts as done when the next one is asked for.
+        total: the number of items.
+        label: what is counted, for example "picture" or "step".
+        describe: a function of the item just done that returns more to show, for example its loss.
+        shown: False shows nothing.
+
+    Yields:
+        the items.
+    """
+    bar = None
+    if shown:
+        bar = open_bar(total, label)
+    try:
+        for item in items:
+            yield item
+            if bar is not None:
+                show_step(bar, describe(item) if describe else "")
+    finally:
+        if bar is not None:
+            close_bar(bar)
+
+
+def open_bar(total, label):
+    """The bar that suits standard error; None where there is nothing to write to."""
+    with suppress(Exception):
+        if not sys.stderr.isatty():
+            return Bar(total, label)
+        if tqdm:
+            bar = tqdm(total=total, desc=label, miniters=1, dynamic_ncols=True, file=sys.stderr)
+        else:
+            bar = Bar(total, label)
+        open_bars.append(bar)
+        return bar
+
+
+def show_step(bar, text):
+    with suppress(Exception):
+        bar.set_postfix_str(text, refresh=False)
+        bar.update()
+
+
+def close_bar(bar):
+    open_bars[:] = [other for other in open_bars if other is not bar]
+    with suppress(Exception):
+        bar.close()
+
+
+class Bar:
+    """Progress in words, with those methods of tqdm's bar that are used here.
+
+    On a terminal its line is written over. Elsewhere it is a new line now and then.
+    """
+
+    def __init__(self, total, label):
+        self.total = total
+        self.label = label
+        self.done = 0
+        self.text = ""
+        self.on_terminal = sys.stderr.isatty()
+        self.moments = deque([(time.monotonic(), 0)])  # when, and how many were done
+        self.last_shown = time.monotonic()
+        if self.on_terminal:
+            self.refresh()
+
+    def set_postfix_str(self, text, refresh):
+        self.text = text
+
+    def update(self):
+        """Count an item, and show it if it is time to."""
+        self.done += 1
+        now = time.monotonic()
+        if now - self.moments[-1][0] >= 1:
+            self.moments.append((now, self.done))
+        while len(self.moments) > 2 and now - self.moments[1][0] > SECONDS_OF_PACE:
+            self.moments.popleft()
+        between = SECONDS_BETWEEN_LINES
+        if self.on_terminal:
+            between = SECONDS_BETWEEN_DRAWINGS
+        if now - self.last_shown >= between or self.done == self.total:
+            self.refresh()
+
+    def refresh(self):
+        self.last_shown = time.monotonic()
+        line = self.line()
+        if self.on_terminal:
+            width = shutil.get_terminal_size().columns - 1
+            write("\r" + line[:width].ljust(width), sys.stderr)
+        else:
+            write(line + "\n", sys.stderr)
+
+    def clear(self):
+        width = shutil.get_terminal_size().columns - 1
+        write("\r" + " " * width + "\r", sys.stderr)
+
+    def close(self):
+        if self.on_terminal:
+            self.refresh()
+            write("\n", sys.stderr)
+
+    def line(self):
+        line = f"{self.label} {self.done} of {self.total}"
+        if 0 < self.done < self.total:
+            line += f", {duration(self.seconds_left())} left"
+        if self.text:
+            line += f", {self.text}"
+        return line
+
+    def seconds_left(self):
+        """At the pace of the last minute: the first steps may be slower than the later ones."""
+        moment, done = self.moments[0]
+        seconds_per_item = (time.monotonic() - moment) / (self.done - done)
+        return seconds_per_item * (self.total - self.done)
+
+
+def duration(seconds):
+    """A time in words: "40 seconds", "3.5 minutes", "2.1 hours"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} seconds"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.1f} minutes"
+    return f"{seconds / 3600:.1f} hours"
