@@ -1,450 +1,969 @@
-"""Noise2Noise: an image denoiser trained on pairs of noisy images alone. Its interface is `Model`, below.
+"""Noise2Noise: a denoiser that learns from pairs of noisy images and never sees a clean one.
 
-Network, initializations, flips and hybrid training loop are by Brown, Briand and de Schoulepnikoff, "Noise2Noise model"
-(2022), here "Brown et al."; the idea is by Lehtinen et al., https://arxiv.org/abs/1803.04189: if the noise of the
-target is independent of the input and zero in the mean, the squared error is least where that against clean targets is.
-`others/fast.py` makes a CPU faster. The weights have 26.35 dB (noisy: 21.03), mean PSNR of 1,000 unseen images."""
+    model = Model()
+    model.load_pretrained_model()
+    denoised = model.predict(noisy)                # (N, 3, H, W), values 0 to 255
+    model.train(noisy_1, noisy_2, num_epochs=1)    # two noisy versions of the same images
 
-import importlib.util
+The idea is by Lehtinen et al. (2018, https://arxiv.org/abs/1803.04189). The network learns to
+predict one noisy version of an image from another. It cannot predict the noise of the target,
+which is independent of its input, so the best it can do is to predict the mean over all noisy
+versions. If the noise has mean zero, that is the clean image.
+
+The network, its initialization, the flips and the hybrid training loop are those of Brown, Briand
+and de Schoulepnikoff, "Noise2Noise model" (2022), called "Brown et al." below.
+
+The weights in bestmodel.pth raise the mean PSNR of 1,000 noisy images that no training saw from
+21.03 to 26.35 dB, by `predict` with its defaults.
+
+This file needs PyTorch alone, and reads from top to bottom: network, initialization, batches,
+training, model, checks of arguments.
+"""
+
+import copy
 import math
 import operator
 import sys
 import time
 import warnings
 import zipfile
-from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from copy import deepcopy
-from functools import partial
 from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-try:  # by its path: in a process with several projects, the name `others` may be another project's
-    _spec = importlib.util.spec_from_file_location(__name__ + "_fast", Path(__file__).with_name("others") / "fast.py")
-    fast = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(fast)
-except (ImportError, OSError):
-    fast = None
-keep_memory, near = (fast.keep_memory, fast.near) if fast else (lambda size: nullcontext(), lambda images, _: images)
+try:
+    from .others.fast import accelerated
+except ImportError:  # this file alone: the same numbers in float32, later
+
+    def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
+        """The network itself."""
+        return network
+
 
 WEIGHTS = Path(__file__).resolve().parent / "bestmodel.pth"
-INITIALIZATIONS = ("default", "default positive", "xavier", "xavier positive", "masked xavier", "zeros")
-FLIPS = {"vertical": lambda x: x.flip(2), "horizontal": lambda x: x.flip(3), "transpose": lambda x: x.transpose(2, 3)}
-OPTIMIZERS = {  # functions of parameters, learning rate and momentum; without its line search L-BFGS diverges
-    "momAGD": lambda p, lr, momentum: torch.optim.SGD(p, lr, momentum),
-    "ADAM": lambda p, lr, momentum: torch.optim.Adam(p, lr, (momentum, 0.999)),
-    "L-BFGS": lambda p, lr, _: torch.optim.LBFGS(p, lr, LBFGS_STEPS, history_size=20, line_search_fn="strong_wolfe"),
-}
-HISTORY = ("loss", "learning_rate", "evaluations", "seconds")
-LBFGS_ITERATIONS, LBFGS_STEPS = 5, 20  # of the hybrid training loop; quasi-Newton steps in one of them
-USUAL, EXPLODED = 10, 1000  # times the lowest running mean of the loss: weights are good; training has gone wrong
-LOWEST_LOSS, ROLLBACKS = 1e-4, 5  # counts for all losses below it; returns to good weights before training gives up
-BFLOAT16_CHANNELS = 64  # on both sides, from which a convolution is computed in bfloat16: 99.9 % of all arithmetic
-HALO, MAX_PIXELS = 5, 192 * 192  # pixels around it that an output pixel depends on; of feature maps at once on a CPU
-LARGEST_VALUE, LARGEST_SEED = 1e6, 2**62  # pixels far above it overflow in the network; seeds that PyTorch takes
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+# Training
+LBFGS_ITERATIONS = 5  # with which the hybrid loop begins
+LBFGS_STEPS = 20  # quasi-Newton steps within one of them
+
+# Prediction
+HALO = 5  # an output pixel depends on the input pixels up to so far away
+MAX_PIXELS = 192 * 192  # of the feature maps that a CPU computes at once, which bounds the memory
+MAX_PIXELS_OF_A_GPU = 8 * MAX_PIXELS
+
+# Arguments
+LARGEST_VALUE = 1e6  # of a pixel; far above it the network overflows
+LARGEST_SEED = 2**62
 
 
-def build_network():
-    """Appendix A of Brown et al., all layers: (N, 3, H, W) to (N, 3, H, W), values 0 to 1."""
-    like = dict(device="cpu", dtype=torch.float32)  # whatever another module has set as the default
-    conv, deconv = (partial(kind, kernel_size=2, padding=1, **like) for kind in (nn.Conv2d, nn.ConvTranspose2d))
-    norm, relu = partial(nn.BatchNorm2d, **like), partial(nn.ReLU, inplace=True)
-    with torch.random.fork_rng(devices=[]):  # the draws of these constructors are replaced by `initialize`
-        return nn.Sequential(
-            conv(3, 64), relu(), conv(64, 64), relu(),  # (N, 64, H + 1, W + 1), (N, 64, H + 2, W + 2): the encoder
-            conv(64, 128), norm(128), relu(), conv(128, 256), norm(256), nn.ReLU(),  # H + 3, H + 4
-            conv(256, 512), deconv(512, 256), norm(256), relu(),  # (N, 512, H + 5, W + 5), (N, 256, H + 4, W + 4)
-            deconv(256, 128), norm(128), relu(), deconv(128, 64), relu(),  # H + 3, H + 2: the decoder
-            deconv(64, 64), relu(), deconv(64, 3),  # (N, 64, H + 1, W + 1), (N, 3, H, W)
-        )  # fmt: skip
+# --------------------------------------------------------------------------------------------------
+# Network
 
 
-def prepare(network, training):
-    """The network as steps for `forward`: convolutions (kernel, bias, padding, BatchNorm, ReLU before), other modules.
-    A transposed convolution is an ordinary one. Layers 10 and 11, of kernels c (M, I, 2, 2) and t (M, O, 2, 2), are one
-    with K[o, i, d] = sum of t[m, o, k] c[m, i, l] over m and all k, l with l - k = d: a third less arithmetic. In
-    training mode gradients flow to the parameters; otherwise BatchNorm is folded into kernels that are a copy."""
-    layers, steps = [*network, None], []
-    while layers[0] is not None:
-        layer = layers.pop(0)
-        if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            steps.append(layer)
-            continue
-        relu = bool(steps) and isinstance(steps[-1], nn.ReLU) and bool(steps.pop())
-        kernel, bias, padding = layer.weight, layer.bias, layer.padding[0]
-        if isinstance(layer, nn.ConvTranspose2d):
-            kernel, padding = kernel.transpose(0, 1).flip(2, 3), kernel.shape[2] - 1 - padding
-        elif isinstance(layers[0], nn.ConvTranspose2d) and layer.padding == layers[0].padding == (1, 1):
-            t, shift = layers.pop(0).parameters()
-            bias = shift + torch.einsum("mokl,m->o", t, bias)
-            taps = torch.einsum("mokl,mipq->klopqi", t, kernel).flatten(0, 1).permute(0, 1, 4, 2, 3)  # (4, O, I, 2, 2)
-            kernel = sum(F.pad(tap, (1 - n % 2, n % 2, 1 - n // 2, n // 2)) for n, tap in enumerate(taps))  # O, I, 3, 3
-        norm = layers.pop(0) if isinstance(layers[0], nn.BatchNorm2d) else None
-        if not training:
-            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps) if norm else torch.ones_like(bias)  # (O,)
-            bias = (bias - norm.running_mean) * scale + norm.bias if norm else bias.clone()
-            kernel, bias = (kernel * scale[:, None, None, None]).detach(), bias.detach()
-        steps.append((kernel, bias, padding, norm if training else None, relu))
-    return steps
+def build_network() -> nn.Sequential:
+    """Return the autoencoder of Appendix A of Brown et al., 1,413,635 parameters.
+
+    It maps (N, 3, H, W) to (N, 3, H, W), values 0 to 1. Kernels are 2 x 2 with padding 1: each
+    convolution makes the image one pixel larger in both directions, and each transposed convolution
+    makes it one pixel smaller again.
+    """
+
+    def conv(inputs, outputs):
+        return nn.Conv2d(inputs, outputs, kernel_size=2, padding=1)
+
+    def deconv(inputs, outputs):
+        return nn.ConvTranspose2d(inputs, outputs, kernel_size=2, padding=1)
+
+    return nn.Sequential(
+        # encoder
+        conv(3, 64), nn.ReLU(),                            # (N,  64, H + 1, W + 1)
+        conv(64, 64), nn.ReLU(),                           # (N,  64, H + 2, W + 2)
+        conv(64, 128), nn.BatchNorm2d(128), nn.ReLU(),     # (N, 128, H + 3, W + 3)
+        conv(128, 256), nn.BatchNorm2d(256), nn.ReLU(),    # (N, 256, H + 4, W + 4)
+        conv(256, 512),                                    # (N, 512, H + 5, W + 5)
+        # decoder
+        deconv(512, 256), nn.BatchNorm2d(256), nn.ReLU(),  # (N, 256, H + 4, W + 4)
+        deconv(256, 128), nn.BatchNorm2d(128), nn.ReLU(),  # (N, 128, H + 3, W + 3)
+        deconv(128, 64), nn.ReLU(),                        # (N,  64, H + 2, W + 2)
+        deconv(64, 64), nn.ReLU(),                         # (N,  64, H + 1, W + 1)
+        deconv(64, 3),                                     # (N,   3, H, W)
+    )  # fmt: skip
 
 
-def forward(network, images, training, bfloat16=False):
-    """`network(images)`, for Appendix A or a variant of it, sooner: (N, 3, H, W), values 0 to 1. `network` may be what
-    `prepare` made of it. The mode is `training`, not the module's. `bfloat16`: in all but the outer convolutions."""
-    steps = network if isinstance(network, list) else prepare(network, training)
-    winograd = fast and images.device.type == "cpu"
-    features = images if images.device.type == "mps" else images.contiguous(memory_format=torch.channels_last)
-    for step in steps:
-        if isinstance(step, nn.Module):
-            features = step(features)
-            continue
-        kernel, bias, padding, norm, relu = step
-        dtype = torch.bfloat16 if bfloat16 and min(kernel.shape[:2]) >= BFLOAT16_CHANNELS else images.dtype
-        features = (F.relu_(features) if relu and not winograd else features).to(dtype)
-        convolution = partial(fast.conv2d, relu=relu) if winograd else F.conv2d
-        kernel, bias = (each if winograd else each.to(dtype) for each in (kernel, bias))  # fast adds up in float32
-        features = convolution(features, kernel, bias, padding=padding)
-        if norm:
-            norm.num_batches_tracked += 1
-            options = norm.running_mean, norm.running_var, norm.weight, norm.bias, True, norm.momentum, norm.eps
-            features = getattr(norm, "batch_norm", F.batch_norm)(features, *options)  # others/training has another
-    return features.to(images.dtype)
+# --------------------------------------------------------------------------------------------------
+# Initialization
+
+INITIALIZATIONS = (
+    "default", "default positive", "xavier", "xavier positive", "masked xavier", "zeros",
+)  # fmt: skip
 
 
-def initialize(network, name="masked xavier", seed=0):
-    """Draw all convolutions anew, and reset the BatchNorms; PyTorch's random state is left alone. Of Brown et al.:
-    "default", PyTorch's own, is uniform within 1 over the root of the fan-in; "xavier" is that of Glorot and Bengio
-    (2010), biases zero; "positive" sets negative values to zero, with which outputs are near 600 and momAGD diverges.
-    "masked xavier" keeps a Xavier draw where another is positive: as many zeros, both signs."""
+def initialize(network: nn.Sequential, name: str = "masked xavier", seed: int = 0) -> None:
+    """Draw the weights of a network anew, by one of the initializations that Brown et al. compare.
+
+    "default" is PyTorch's own: uniform within 1 / sqrt(fan-in). "xavier" is that of Glorot and
+    Bengio (2010), with biases of zero. "... positive" sets the negative values to zero: outputs are
+    then near 600 where 0.5 is wanted, and momAGD diverges. "masked xavier" sets as many values to
+    zero, chosen at random, so that it keeps both signs. It trains best of these.
+
+    Args:
+        network: of convolutions, BatchNorms and layers without parameters. Changed in place.
+        name: one of `INITIALIZATIONS`.
+        seed: of the draws, from 0 to 2^62. PyTorch's own random state is neither used nor changed.
+
+    Raises:
+        TypeError, ValueError: the name or the seed is not as described.
+    """
     check_choice("initialization", name, INITIALIZATIONS)
-    generator = torch.Generator().manual_seed(check_number("seed", seed, 0, LARGEST_SEED, whole=True))
+    check_number("seed", seed, 0, LARGEST_SEED, whole=True)
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(parameter, bound):
+        values = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
+        return values.uniform_(-bound, bound, generator=generator)
+
     for layer in network:
         if isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()
-        for parameter in (layer.weight, layer.bias) if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) else ():
-            fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()  # the same for a transposed kernel
-            bound = math.sqrt(6 / (fan_in + fan_out)) * (parameter is layer.weight and name != "zeros")
-            bound = 1 / math.sqrt(fan_in) if "default" in name else bound
-            draw = partial(torch.empty(parameter.shape, dtype=torch.float32, device="cpu").uniform_, -bound, bound)
-            values = (draw(generator=generator) > 0 if "masked" in name else 1) * draw(generator=generator)
-            parameter.data.copy_(values.clamp_(min=0) if "positive" in name else values)
+        if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            continue
+        fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()
+        default_bound = 1 / math.sqrt(fan_in)
+        xavier_bound = math.sqrt(6 / (fan_in + fan_out))
+        bias = torch.zeros(layer.bias.shape, dtype=torch.float32, device="cpu")
+        if name.startswith("default"):
+            weight = uniform(layer.weight, default_bound)
+            bias = uniform(layer.bias, default_bound)
+        elif name == "masked xavier":
+            mask = uniform(layer.weight, 1) > 0
+            weight = uniform(layer.weight, xavier_bound) * mask
+        elif name == "zeros":
+            weight = uniform(layer.weight, 0)
+        else:
+            weight = uniform(layer.weight, xavier_bound)
+        if name.endswith("positive"):
+            weight = weight.clamp(min=0)
+            bias = bias.clamp(min=0)
+        layer.weight.data.copy_(weight)
+        layer.bias.data.copy_(bias)
 
 
-class Pairs:
-    """The batches of a training on two tensors of images, with arguments as in `Model.train`. `pairs(step)` is one, two
-    tensors (B, 3, H, W), values 0 to 255, a function of `seed` and the number of the step alone; `share` indexes those
-    wanted of it; `len(pairs)` is how many a pass has. Any function like it can take its place in a `Training`."""
+# --------------------------------------------------------------------------------------------------
+# Random numbers, the same on every device
 
-    def __init__(self, train_input, train_target, batch_size=50, flips=(*FLIPS,), flip_fraction=0.5, swap=True, seed=0):
-        self.images = check_images("train_input", train_input), check_images("train_target", train_target)
-        if train_input.shape != train_target.shape:
-            raise ValueError(f"train_target must have the shape of train_input, got {tuple(train_target.shape)}")
+
+def random_bits(seed: int, step: int, count: int, device="cpu") -> Tensor:
+    """Return `count` random 64-bit integers, int64, which follow from seed and step alone.
+
+    They are the first outputs of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
+    number generators", 2014). Its seed is the output number `step` of another one, whose seed is
+    `seed`. Nothing is remembered from one call to the next, so a training can go on at any step, on
+    any device.
+    """
+    stream = splitmix64(seed, torch.tensor(step, device="cpu")).item()
+    return splitmix64(stream, torch.arange(count, device=device))
+
+
+def splitmix64(seed: int, index: Tensor) -> Tensor:
+    """Outputs of SplitMix64 by their index. int64 overflows as the unsigned integers of C do."""
+    bits = seed + (index + 1) * (0x9E3779B97F4A7C15 - 2**64)
+    bits = (bits ^ shifted(bits, 30)) * (0xBF58476D1CE4E5B9 - 2**64)
+    bits = (bits ^ shifted(bits, 27)) * (0x94D049BB133111EB - 2**64)
+    return bits ^ shifted(bits, 31)
+
+
+def shifted(bits: Tensor, places: int) -> Tensor:
+    """Shift to the right, with zeros from the left; the shift of int64 repeats the sign."""
+    return (bits >> places) & (2 ** (64 - places) - 1)
+
+
+def uniform_from(bits: Tensor) -> Tensor:
+    """float32 from 0 to 1, without 1, from the highest 24 of the 64 bits."""
+    return shifted(bits, 40).to(torch.float32) / 2**24
+
+
+# --------------------------------------------------------------------------------------------------
+# Batches
+
+FLIPS = {
+    "vertical": lambda images: images.flip(2),
+    "horizontal": lambda images: images.flip(3),
+    "transpose": lambda images: images.transpose(2, 3),  # of square images only
+}
+
+
+class Batches:
+    """Random batches of pairs of noisy images, which follow from the seed and the step alone.
+
+    Half of the pairs, chosen at random for each flip anew, are flipped: Brown et al. enlarge the
+    training set so. Input and target are equally noisy, so they change places in half of the pairs.
+
+    `batches(step)` is the batch of a step: two tensors (B, 3, H, W), values 0 to 255.
+    `batches(step, share)` are only those pairs of it that a slice takes.
+    `len(batches)` is the number of steps in an epoch.
+
+    Args:
+        noisy_1, noisy_2: (N, 3, H, W), values 0 to 255, any real dtype.
+        batch_size: pairs in a batch. The last one of an epoch has the rest.
+        flips: names in `FLIPS`.
+        flip_fraction: the share of the pairs that each flip is applied to.
+        swap: let input and target change places.
+        seed: of all draws, from 0 to 2^62.
+        device: where the batches are made if the images fit there. None: where the images are.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described.
+    """
+
+    def __init__(self, noisy_1, noisy_2, batch_size=50, flips=tuple(FLIPS), flip_fraction=0.5,
+                 swap=True, seed=0, device=None):  # fmt: skip
+        noisy_1 = check_images("train_input", noisy_1)
+        noisy_2 = check_images("train_target", noisy_2)
+        if noisy_1.shape != noisy_2.shape:
+            found = tuple(noisy_2.shape)
+            raise ValueError(f"train_target must have the shape of train_input, got {found}")
+        if isinstance(flips, str):
+            flips = [flips]
+        if flips is None:
+            raise ValueError("flips must be a list of names, got None")
+        self.noisy_1 = near(noisy_1, device)
+        self.noisy_2 = near(noisy_2, device)
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
-        self.flips = [check_choice("flips", flip, FLIPS) for flip in ([flips] if flips is None else flips)]
+        self.flips = [check_choice("flips", flip, FLIPS) for flip in flips]
         self.flip_fraction = check_number("flip_fraction", flip_fraction, 0, 1)
-        self.swap, self.seed = bool(swap), check_number("seed", seed, 0, LARGEST_SEED, whole=True)
+        self.swap = swap
+        self.seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
+        self.epoch = None
+        self.order = None  # of the pairs in this epoch
 
     def __len__(self):
-        return -(-len(self.images[0]) // self.batch_size)
+        return math.ceil(len(self.noisy_1) / self.batch_size)
 
-    def __call__(self, step, share=...):
-        epoch, batch = divmod(step, len(self))
-        generator = torch.Generator().manual_seed(self.seed + epoch)
-        rows = torch.randperm(len(self.images[0]), generator=generator, device="cpu").split(self.batch_size)[batch]
-        pairs = [images[rows[share].to(images.device)] for images in self.images]  # two of (B, 3, H, W)
-        generator.manual_seed(self.seed + 1_000_003 * (step + 1))
-        like = dict(generator=generator, dtype=torch.float32, device="cpu")
-        *chances, swap = torch.rand(len(self.flips) + 1, len(rows), 1, 1, 1, **like)[:, share].to(pairs[0].device)
-        for name, chance in zip(self.flips, chances):
-            if name != "transpose" or pairs[0].shape[2] == pairs[0].shape[3]:
-                pairs = [torch.where(chance < self.flip_fraction, FLIPS[name](images), images) for images in pairs]
-        swap = swap < 0.5 * self.swap
-        return torch.where(swap, pairs[1], pairs[0]), torch.where(swap, pairs[0], pairs[1])
+    def __call__(self, step: int, share: slice = slice(None)) -> Tuple[Tensor, Tensor]:
+        """Return noisy images and their targets."""
+        device = self.noisy_1.device
+        epoch, place = divmod(step, len(self))
+        if epoch != self.epoch:
+            self.epoch = epoch
+            bits = random_bits(self.seed, -1 - epoch, len(self.noisy_1), device)
+            self.order = bits.argsort()
+        rows = self.order[place * self.batch_size : (place + 1) * self.batch_size]
+        bits = random_bits(self.seed, step, (len(self.flips) + 1) * len(rows), device)
+        draws = uniform_from(bits).view(-1, len(rows), 1, 1, 1)[:, share]
+        return self.augmented(self.noisy_1[rows[share]], self.noisy_2[rows[share]], draws)
+
+    def augmented(self, noisy_1, noisy_2, draws):
+        """Flip some of the pairs, and let input and target of some change places."""
+        *draws_of_flips, draws_of_swap = draws
+        is_square = noisy_1.shape[2] == noisy_1.shape[3]
+        for name, draw in zip(self.flips, draws_of_flips):
+            if name == "transpose" and not is_square:
+                continue
+            flip, chosen = FLIPS[name], draw < self.flip_fraction
+            noisy_1 = torch.where(chosen, flip(noisy_1), noisy_1)
+            noisy_2 = torch.where(chosen, flip(noisy_2), noisy_2)
+        if not self.swap:
+            return noisy_1, noisy_2
+        chosen = draws_of_swap < 0.5
+        return torch.where(chosen, noisy_2, noisy_1), torch.where(chosen, noisy_1, noisy_2)
 
 
-class Training(Iterator):
-    """A training between two steps: `next()` takes one; in between it can be saved, watched, moved. `network`, changed
-    in place, is an `nn.Sequential` of convolutions, BatchNorms, ReLUs and the like; `pairs` a function like `Pairs`;
-    `decay` the share of the steps, at the end, in which the rate falls, or a function of a step: the share of the rate
-    it takes; `loss` a function of output and target; all else as in `Model.train`. When the loss is NaN or a thousand
-    times the usual, `restore` returns to the last good weights, and the rate is halved, five times at most."""
+def near(images: Tensor, device) -> Tensor:
+    """The images on a GPU, if they take less than an eighth of what is free there."""
+    if device is None or torch.device(device).type != "cuda":
+        return images
+    free, _ = torch.cuda.mem_get_info(device)
+    fits = 8 * images.numel() * images.element_size() < free
+    return images.to(device) if fits else images
 
-    def __init__(self, network, pairs, num_steps, hybrid=True, optimizer="momAGD", learning_rate=0.05,
-                 final_learning_rate=0.0, decay=1.0, momentum=0.9, precision="auto", loss=F.mse_loss):  # fmt: skip
+
+# --------------------------------------------------------------------------------------------------
+# Training
+
+
+def momagd(parameters, learning_rate, momentum):
+    """Momentum-assisted gradient descent, as Brown et al. call it."""
+    return torch.optim.SGD(parameters, learning_rate, momentum)
+
+
+def adam(parameters, learning_rate, momentum):
+    """ADAM (Kingma and Ba, 2015). Learning rates near 0.001 suit it."""
+    return torch.optim.Adam(parameters, learning_rate, betas=(momentum, 0.999))
+
+
+OPTIMIZERS = {"momAGD": momagd, "ADAM": adam}
+
+
+def lbfgs(parameters, learning_rate):
+    """L-BFGS. Without its line search it diverges on this network."""
+    return torch.optim.LBFGS(
+        parameters, learning_rate, LBFGS_STEPS, history_size=20, line_search_fn="strong_wolfe"
+    )
+
+
+class Training:
+    """The hybrid loop of Brown et al.: some iterations of L-BFGS, then momAGD or another optimizer.
+
+        while training.step < training.num_steps:
+            training.take_step()
+
+    Between two steps a training can be watched, saved and continued elsewhere: `state_dict` has all
+    that it needs to go on bit for bit.
+
+    Args:
+        network: maps (B, 3, H, W) to (B, 3, H, W), values 0 to 1. Changed in place.
+        batches: function of the step that returns noisy images and targets, as `Batches` does.
+        num_steps: in all.
+        lbfgs_iterations: so many of the steps, at the beginning, are iterations of L-BFGS.
+        optimizer: for the other steps: a name in `OPTIMIZERS`, or a function of parameters,
+            learning rate and momentum that returns a `torch.optim.Optimizer`.
+        learning_rate: at the beginning; it falls linearly to zero. Or a function of the step, whose
+            value is taken as it is.
+        momentum: for the optimizer.
+        precision: of all but the first and the last convolution. "float32"; "bfloat16", in all
+            steps but L-BFGS's; "auto": bfloat16 where the hardware multiplies it.
+        loss: function of output and target, (B, 3, H, W) with values 0 to 1.
+
+    Attributes:
+        step: the number of steps taken.
+        history: lists with an entry for each step: "loss" before the step, "learning_rate",
+            "evaluations" of the gradient, and the "seconds" that all steps so far have taken.
+        safeguard: has the last good weights.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described. The network has not changed.
+    """
+
+    def __init__(self, network, batches, num_steps, lbfgs_iterations=LBFGS_ITERATIONS,
+                 optimizer="momAGD", learning_rate=0.05, momentum=0.9, precision="auto",
+                 loss=F.mse_loss):  # fmt: skip
+        if not callable(optimizer):
+            optimizer = OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
+        if not callable(learning_rate):
+            learning_rate = check_number("learning_rate", learning_rate, 0)
+        self.network = network
+        self.batches = batches
         self.num_steps = check_number("num_steps", num_steps, 1, whole=True)
-        self.first_rate = check_number("learning_rate", learning_rate, 0)
-        self.last_rate = check_number("final_learning_rate", final_learning_rate, 0)
-        self.decay = decay if callable(decay) else check_number("decay", decay, 0, 1)
-        self.pairs, self.loss, self.momentum = pairs, loss, check_number("momentum", momentum, 0, 1)
-        self.network, self.device, self.hybrid = network, next(network.parameters()).device, hybrid
-        self.bfloat16 = in_bfloat16(precision, self.device)
-        self.main = optimizer if callable(optimizer) else OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
-        self.start_optimizer(False)  # now, so that what it refuses is refused before anything changes
-        self.history, self.good = {name: [] for name in HISTORY}, deepcopy(network.state_dict())
-        self.optimizer, self.mean, self.lowest, self.rollbacks = None, None, math.inf, 0
+        self.lbfgs_iterations = lbfgs_iterations
+        self.make_optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.momentum = check_number("momentum", momentum, 0, 1)
+        self.loss = loss
+        self.device = next(network.parameters()).device
+        self.forward = accelerated(network, check_choice("precision", precision, PRECISIONS))
+        self.forward_in_float32 = accelerated(network, "float32")
 
-    def __next__(self):
-        """Take a step; returns the loss before it, its learning rate, and how often it computed the gradient."""
-        step, start = len(self.history["loss"]), time.monotonic()
-        if step >= self.num_steps:
-            raise StopIteration
-        left = self.decay(step) if callable(self.decay) else (1 - step / self.num_steps) / max(self.decay, 1e-9)
-        rate = (self.last_rate + (self.first_rate - self.last_rate) * min(left, 1)) / 2**self.rollbacks
+        self.step = 0
+        self.history = empty_history()
+        self.safeguard = Safeguard(network)
+        self.optimizer = self.new_optimizer()  # now, so that it refuses what it does not like now
+
+    def take_step(self) -> float:
+        """Take a step, and return the loss before it.
+
+        Whatever goes wrong, Ctrl-C included, the network has its last good weights afterwards.
+
+        Raises:
+            FloatingPointError: the loss has exploded again and again.
+        """
+        start = time.monotonic()
         try:
-            with own_settings(self.device, gradients=True):
-                weights, batch = {n: v.clone() for n, v in self.network.state_dict().items()}, self.pairs(step)
-                loss, evaluations = self.take_step(step, rate, batch)
-                self.watch(loss, weights)
-                if step + 1 == self.num_steps:  # no later step will see these weights
-                    self.watch(self.loss_of(batch, training=False).item(), deepcopy(self.network.state_dict()))
+            with ordinary_pytorch(self.device, gradients=True):
+                self.forward.train()
+                learning_rate = self.current_learning_rate()
+                if self.step < self.lbfgs_iterations:
+                    loss, evaluations = self.lbfgs_iteration()
+                else:
+                    loss, evaluations = self.gradient_step()
+                if self.step == self.num_steps - 1:
+                    self.check_last_weights()
         except BaseException:
-            self.restore()
+            self.go_back()
             raise
-        seconds = time.monotonic() - start + (self.history["seconds"][-1] if step else 0)
-        for name, value in zip(HISTORY, (loss, rate, evaluations, seconds)):
-            self.history[name].append(value)
-        return loss, rate, evaluations
+        seconds_before = self.history["seconds"][-1] if self.step > 0 else 0.0
+        self.history["loss"].append(loss)
+        self.history["learning_rate"].append(learning_rate)
+        self.history["evaluations"].append(evaluations)
+        self.history["seconds"].append(seconds_before + time.monotonic() - start)
+        self.step += 1
+        return loss
 
-    def loss_of(self, batch, training=True):
-        noisy, target = (images.to(self.device).to(torch.float32) / 255 for images in batch)
-        bfloat16 = self.bfloat16 and not isinstance(self.optimizer, torch.optim.LBFGS)  # which subtracts gradients
-        return self.loss(forward(self.network, noisy, training, bfloat16), target)
-
-    def start_optimizer(self, in_hybrid):
-        start, self.in_hybrid = OPTIMIZERS["L-BFGS"] if in_hybrid else self.main, in_hybrid
-        self.optimizer = start(list(self.network.parameters()), self.first_rate, self.momentum)
-
-    def take_step(self, step, rate, batch):
-        """Loss and gradient evaluations of a step. L-BFGS sees one batch alone, and its 20 steps can fit the weights to
-        it: in the hybrid loop, an iteration that raises the loss on the next batch is undone."""
-        in_hybrid, losses = self.hybrid and step < LBFGS_ITERATIONS, []
-        if self.optimizer is None or in_hybrid != self.in_hybrid:
-            self.start_optimizer(in_hybrid)
+    def gradient_step(self):
+        """A step of the optimizer. Returns the loss before it, and how often it was computed."""
+        if self.optimizer is None or isinstance(self.optimizer, torch.optim.LBFGS):
+            self.optimizer = self.new_optimizer()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.current_learning_rate()
+        loss = self.loss_of(self.batches(self.step), self.forward)
+        if self.safeguard.has_exploded(loss.item()):
+            self.optimizer = None  # its momentum has led astray
+        else:
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        return loss.item(), 1
+
+    def lbfgs_iteration(self):
+        """Up to 20 quasi-Newton steps on one batch. Returns the same as `gradient_step`.
+
+        They can fit the weights to that batch alone. So an iteration that does not lower the loss
+        on the next batch is undone. All is in float32, since L-BFGS subtracts gradients.
+        """
+        if not isinstance(self.optimizer, torch.optim.LBFGS):
+            self.optimizer = lbfgs(self.network.parameters(), self.current_learning_rate())
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.current_learning_rate()
+        forward = self.forward_in_float32.train()
+        batch, unseen = self.batches(self.step), self.batches(self.step + 1)
+        weights_before = copy.deepcopy(self.network.state_dict())
+        loss_before = self.loss_of(unseen, forward).item()
+        losses = []
 
         def closure():
             self.optimizer.zero_grad()
-            losses.append(self.loss_of(batch))
-            losses[-1].backward()
-            return losses[-1].detach()
+            loss = self.loss_of(batch, forward)
+            loss.backward()
+            losses.append(loss.item())
+            return loss
 
-        if in_hybrid:
-            weights, unseen = deepcopy(self.network.state_dict()), self.pairs(step + 1)
-            before = self.loss_of(unseen).item()
         self.optimizer.step(closure)
-        if in_hybrid and not self.loss_of(unseen).item() < before:  # also where it is NaN
-            self.network.load_state_dict(weights)
-            self.optimizer = None  # and the curvature found on the way
-        return losses[0].item(), len(losses)
+        loss_after = self.loss_of(unseen, forward).item()
+        if loss_after < loss_before:
+            self.safeguard.has_exploded(loss_after)
+        else:  # also where it is not a number
+            self.network.load_state_dict(weights_before)
+            self.optimizer = None  # and with it the curvature that it has found
+        return losses[0], len(losses)
 
-    def watch(self, loss, weights):
-        """`weights` had this loss: remember them if they are good, return to the last good ones if it has exploded."""
-        if loss <= EXPLODED * self.lowest and loss < math.inf:
-            if loss <= USUAL * self.lowest and torch.cat([*map(torch.flatten, weights.values())]).sum().isfinite():
-                self.good = weights
-            self.mean = loss if self.mean is None else 0.9 * self.mean + 0.1 * loss
-            self.lowest = max(min(self.lowest, self.mean), LOWEST_LOSS)
-            return
-        self.restore()
-        self.rollbacks += 1
-        if self.rollbacks > ROLLBACKS:
-            raise FloatingPointError(f"the loss rose to {loss:.3g} again; the model has the last good weights")
+    def check_last_weights(self):
+        """No later step will see what the last one has done: look at its loss now."""
+        self.forward.eval()
+        with torch.no_grad():
+            loss = self.loss_of(self.batches(self.step), self.forward)
+        self.safeguard.has_exploded(loss.item())
 
-    def restore(self):
-        self.network.load_state_dict(self.good)
+    def loss_of(self, batch, forward):
+        """The loss of a batch, values 0 to 255, with gradients."""
+        noisy, target = batch
+        output = forward(to_unit_range(noisy, self.device))
+        return self.loss(output, to_unit_range(target, self.device))
+
+    def current_learning_rate(self):
+        """The learning rate of this step, halved each time that the loss has exploded."""
+        if callable(self.learning_rate):
+            learning_rate = self.learning_rate(self.step)
+        else:
+            learning_rate = self.learning_rate * (1 - self.step / self.num_steps)
+        return learning_rate / 2**self.safeguard.rollbacks
+
+    def new_optimizer(self):
+        parameters = list(self.network.parameters())
+        return self.make_optimizer(parameters, self.current_learning_rate(), self.momentum)
+
+    def go_back(self) -> None:
+        """Give the network its last good weights."""
+        self.safeguard.restore()
         self.optimizer = None
 
-    def state_dict(self):
-        """All that continuing needs, as tensors, numbers and containers of them."""
-        state = {name: getattr(self, name) for name in ("history", "good", "mean", "lowest", "rollbacks", "in_hybrid")}
-        optimizer = self.optimizer and self.optimizer.state_dict()
-        return deepcopy(dict(training=state, network=self.network.state_dict(), optimizer=optimizer))
+    def state_dict(self) -> Dict[str, Any]:
+        """Return all that going on needs: tensors, numbers and containers of them."""
+        state = {
+            "step": self.step,
+            "history": self.history,
+            "network": self.network.state_dict(),
+            "safeguard": self.safeguard.state_dict(),
+            "optimizer": None,
+        }
+        if self.optimizer is not None:
+            state["optimizer"] = self.optimizer.state_dict()
+        return copy.deepcopy(state)
 
-    def load_state_dict(self, state):
-        """Continue from the `state_dict` of a training with the same arguments."""
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Go on where a training with the same arguments was."""
+        state = copy.deepcopy(state)
+        self.step = state["step"]
+        self.history = state["history"]
         self.network.load_state_dict(state["network"])
-        self.__dict__.update(deepcopy(state["training"]), optimizer=None)
-        if state["optimizer"]:
-            self.start_optimizer(self.in_hybrid)
+        self.safeguard.load_state_dict(state["safeguard"])
+        self.optimizer = None
+        if state["optimizer"] is not None:
+            if 0 < self.step <= self.lbfgs_iterations:
+                self.optimizer = lbfgs(self.network.parameters(), self.current_learning_rate())
+            else:
+                self.optimizer = self.new_optimizer()
             self.optimizer.load_state_dict(state["optimizer"])
 
 
-class Model:
-    """The denoiser: `network`, the `nn.Sequential` of Appendix A, is trained by `train` and used by `predict`.
-    `initialization`, `seed`: as in `initialize`; then the last bias begins at 0.5, so that a fresh model predicts
-    mid-grey (Brown et al. and the study begin at what is drawn). `device`: "cpu", "cuda:1"; None: a GPU if there.
-    `history`: each step's "loss" (values 0 to 1), "learning_rate", "evaluations" of the gradient, "seconds" so far."""
+class Safeguard:
+    """Remembers the last good weights of a network, and goes back to them when the loss explodes.
 
-    def __init__(self, initialization="masked xavier", seed=0, device=None) -> None:
-        with own_settings(torch.device("cpu"), gradients=True):  # tensors made in inference mode cannot be trained
-            self.network = build_network().eval()
+    It is asked when the loss of the present weights is known and before a step changes them. The
+    usual loss is the lowest that its running mean has been.
+    """
+
+    USUAL = 10  # weights are good if their loss is at most so many times the usual one
+    EXPLODED = 1000  # times the usual loss: training has gone wrong
+    LOWEST = 1e-4  # smaller losses count as this one
+    MOST_ROLLBACKS = 5
+
+    def __init__(self, network):
+        self.network = network
+        self.good = copy.deepcopy(network.state_dict())
+        self.mean = None  # running mean of the loss
+        self.lowest = math.inf  # that it has been
+        self.rollbacks = 0
+
+    def has_exploded(self, loss: float) -> bool:
+        """Tell whether training has gone wrong. If so, the network has its last good weights again.
+
+        Args:
+            loss: of the present weights.
+
+        Raises:
+            FloatingPointError: it has gone wrong more than `MOST_ROLLBACKS` times.
+        """
+        weights = self.network.state_dict()
+        if math.isfinite(loss) and loss <= self.EXPLODED * self.lowest and all_finite(weights):
+            if loss <= self.USUAL * self.lowest:
+                for name, value in weights.items():
+                    self.good[name].copy_(value)
+            self.mean = loss if self.mean is None else 0.9 * self.mean + 0.1 * loss
+            self.lowest = max(min(self.lowest, self.mean), self.LOWEST)
+            return False
+        self.restore()
+        self.rollbacks += 1
+        if self.rollbacks > self.MOST_ROLLBACKS:
+            raise FloatingPointError(
+                f"the loss rose to {loss:.3g} again; the model has the last good weights"
+            )
+        return True
+
+    def restore(self):
+        self.network.load_state_dict(self.good)
+
+    def state_dict(self):
+        names = ("good", "mean", "lowest", "rollbacks")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state):
+        for name, value in state["good"].items():
+            self.good[name].copy_(value)
+        self.mean = state["mean"]
+        self.lowest = state["lowest"]
+        self.rollbacks = state["rollbacks"]
+
+
+def all_finite(weights: Dict[str, Tensor]) -> bool:
+    """Whether all values are finite; a single number tells, since a GPU has to be waited for."""
+    values = torch.cat([value.flatten().to(torch.float32) for value in weights.values()])
+    return math.isfinite(values.sum().item())
+
+
+def empty_history() -> Dict[str, list]:
+    return {"loss": [], "learning_rate": [], "evaluations": [], "seconds": []}
+
+
+def build_training(network, train_input, train_target, num_epochs, *, hybrid, batch_size, optimizer,
+                   learning_rate, momentum, flips, flip_fraction, swap, precision, seed,
+                   loss=F.mse_loss) -> Training:  # fmt: skip
+    """Return a training on pairs of noisy images; all arguments are explained in `Model.train`."""
+    device = next(network.parameters()).device
+    batches = Batches(
+        train_input, train_target, batch_size, flips, flip_fraction, swap, seed, device
+    )
+    num_steps = check_number("num_epochs", num_epochs, 1, whole=True) * len(batches)
+    lbfgs_iterations = LBFGS_ITERATIONS if hybrid else 0
+    return Training(
+        network, batches, num_steps, lbfgs_iterations, optimizer, learning_rate, momentum,
+        precision, loss,
+    )  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------
+# The model
+
+
+class Model:
+    """The denoiser. Images are (N, 3, H, W), values 0 to 255, of any real dtype.
+
+    Example:
+        >>> model = Model()
+        >>> model.load_pretrained_model()
+        >>> noisy_1 = torch.randint(256, (8, 3, 16, 16), dtype=torch.uint8)
+        >>> noisy_2 = torch.randint(256, (8, 3, 16, 16), dtype=torch.uint8)
+        >>> model.train(noisy_1, noisy_2, num_epochs=1, hybrid=False, progress=False)
+        >>> model.predict(noisy_1).shape
+        torch.Size([8, 3, 16, 16])
+
+    Args:
+        initialization: one of `INITIALIZATIONS`, see `initialize`. Afterwards the last bias is set
+            to 0.5, so that a model which has not learned yet predicts grey.
+        seed: of the initialization, from 0 to 2^62.
+        device: "cpu", "cuda", "cuda:1", ... None: a GPU if PyTorch finds one.
+
+    Attributes:
+        network: the `nn.Sequential` of Appendix A of Brown et al., values 0 to 1.
+        device: where the network is.
+        history: of all trainings of this model, as in `Training`.
+    """
+
+    def __init__(self, initialization: str = "masked xavier", seed: int = 0,
+                 device: Union[str, torch.device, None] = None) -> None:  # fmt: skip
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        with ordinary_pytorch(torch.device("cpu"), gradients=True):
+            with torch.random.fork_rng(devices=[]):  # the layers draw weights that are not used
+                self.network = build_network().to(torch.float32)
             initialize(self.network, initialization, seed)
             self.network[-1].bias.data.fill_(0.5)
-            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            self.network.to(self.device)
-        self.history = {name: [] for name in HISTORY}
+            self.network.to(self.device).eval()
+        self.history = empty_history()
 
-    def load_pretrained_model(self, path=WEIGHTS) -> None:
-        """Read weights as of `torch.save(network.state_dict(), path)`, also of `nn.DataParallel` or in a dict under
-        "state_dict" or "network". FileNotFoundError; ValueError if damaged, or no usable weights of this network."""
-        weights, expected = load_file(path), self.network.state_dict()
-        for name in ("state_dict", "network", ""):
-            weights = weights.get(name, weights) if isinstance(weights, dict) else {}
-        weights = {str(name)[7 * str(name).startswith("module.") :]: value for name, value in weights.items()}
-        kinds = [{n: torch.is_tensor(v) and (v.shape, v.is_floating_point()) for n, v in each.items()}
-                 for each in (weights, expected)]  # fmt: skip
-        if kinds[0] != kinds[1]:
-            raise ValueError(f"{path} does not hold the weights of this network")
-        if not all(torch.isfinite(v).all() and (v.min() >= 0 or "var" not in name) for name, v in weights.items()):
-            raise ValueError(f"{path} holds weights that are not finite, or negative variances")
+    def load_pretrained_model(self, path: Union[str, Path] = WEIGHTS) -> None:
+        """Read weights, by default those in `bestmodel.pth`.
+
+        Args:
+            path: what `torch.save(model.network.state_dict(), path)` has written. The weights may
+                also be those of an `nn.DataParallel`, or in a dict under "state_dict" or "network".
+
+        Raises:
+            OSError: there is no such file, or it may not be read.
+            ValueError: it is damaged, or does not hold usable weights of this network.
+        """
+        weights = unwrapped(load_tensors(path))
+        check_weights(path, weights, self.network.state_dict())
         self.network.load_state_dict(weights)
 
-    def train(self, train_input, train_target, num_epochs, hybrid=True, batch_size=50, optimizer="momAGD",
-              learning_rate=0.05, final_learning_rate=0.0, momentum=0.9, flips=tuple(FLIPS), flip_fraction=0.5,
-              swap=True, precision="auto", seed=0, progress=True) -> None:  # fmt: skip
-        """Train on pairs of noisy images, going on from the present weights. However it ends, by an error or Ctrl-C
-        too, the weights are finite: the last with a usual loss.
-        Args:
-            train_input, train_target: two noisy versions of the same images, (N, 3, H, W), values 0 to 255, any real
-                dtype. Values outside of that range are taken as they are, up to 1e6 on either side.
-            num_epochs, batch_size: passes over the pairs, pairs in a step. Fresh weights learn sooner with 16.
-            hybrid: take the first 5 steps with L-BFGS, the rest with `optimizer`.
-            optimizer: a name in `OPTIMIZERS`, or a function of (parameters, learning rate, momentum).
-            learning_rate, final_learning_rate, momentum: the rate falls linearly to the final one. ADAM wants 0.001.
-            flips, flip_fraction: names in `FLIPS` ("transpose" for square images only), the share of pairs for each.
-            swap: let input and target, which are noisy alike, change places in half of the pairs.
-            precision: "float32" (on GPUs TF32, as PyTorch); "bfloat16" save for the outer layers; "auto": if built in.
-            seed: of all random choices, with the length of `history`. progress: show loss and time left.
-        Raises TypeError or ValueError before anything changes, FloatingPointError if training went wrong six times."""
-        seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True) + len(self.history["loss"])
-        pairs = Pairs(train_input, train_target, batch_size, flips, flip_fraction, swap, seed)
-        pairs.images = [near(images, self.device) for images in pairs.images]
-        steps = check_number("num_epochs", num_epochs, 1, whole=True) * len(pairs)
-        training = Training(self.network, pairs, steps, hybrid, optimizer, learning_rate, final_learning_rate,
-                            momentum=momentum, precision=precision)  # fmt: skip
-        try:
-            with keep_memory(batch_size * train_input[0].numel()):
-                for _ in track(training, steps, progress, text="loss {0[0]:.5f}, learning rate {0[1]:.2g}".format):
-                    pass
-        finally:
-            if len(training.history["loss"]) < steps:
-                training.restore()
-            self.history = {name: values + training.history[name] for name, values in self.history.items()}
+    def train(
+        self,
+        train_input: Tensor,
+        train_target: Tensor,
+        num_epochs: int,
+        hybrid: bool = True,
+        batch_size: int = 50,
+        optimizer: Union[str, Callable] = "momAGD",
+        learning_rate: Union[float, Callable[[int], float]] = 0.05,
+        momentum: float = 0.9,
+        flips: Sequence[str] = tuple(FLIPS),
+        flip_fraction: float = 0.5,
+        swap: bool = True,
+        precision: str = "auto",
+        seed: int = 0,
+        progress: bool = True,
+    ) -> None:
+        """Train on pairs of noisy images, going on from the present weights.
 
-    def predict(self, test_input, average=True, progress=False, precision="float32") -> torch.Tensor:
-        """Denoise images of any size: (N, 3, H, W), values 0 to 255, any real dtype, to float32 of that shape and range
-        on the model's device. Threads may predict at once, also while another trains. `average`: the mean over 8 flips
-        and rotations, 8 times the work, +0.06 dB. `precision`: as in `train`; bfloat16 is within 0.002 dB."""
-        images, bfloat16 = check_images("test_input", test_input), in_bfloat16(precision, self.device)
-        limit, turns = MAX_PIXELS * (8 if self.device.type == "cuda" else 1), 8 if average else 1
-        pieces = list(tiles(limit, *images.shape))
-        with own_settings(self.device, gradients=False), keep_memory(images.numel()):
-            steps = prepare(self.network, training=False)
+        If training is interrupted or fails, the model keeps its last good weights.
+
+        Args:
+            train_input, train_target: two noisy versions of the same images, (N, 3, H, W). Values
+                outside of 0 to 255 are taken as they are, up to 1e6 on either side.
+            num_epochs: passes over the pairs.
+            hybrid: take the first 5 steps with L-BFGS.
+            batch_size: pairs in a step. Fresh weights learn sooner with 16.
+            optimizer: for the other steps, a name in `OPTIMIZERS` or a function, see `Training`.
+            learning_rate: at the beginning; it falls linearly to zero. Or a function of the step.
+            momentum: from 0 to 1.
+            flips: names in `FLIPS`; "transpose" is for square images only.
+            flip_fraction: the share of the pairs that each flip is applied to, at random.
+            swap: let input and target change places in half of the pairs. For pairs in which both
+                images are equally noisy.
+            precision: "float32", "bfloat16", or "auto": bfloat16 where hardware multiplies it.
+            seed: of all random choices, from 0 to 2^62. A second training draws others.
+            progress: show on standard error how far it is.
+
+        Raises:
+            TypeError, ValueError: an argument is not as described. Nothing has changed.
+            FloatingPointError: the loss has exploded six times.
+        """
+        seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
+        training = build_training(
+            self.network, train_input, train_target, num_epochs, hybrid=hybrid,
+            batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
+            momentum=momentum, flips=flips, flip_fraction=flip_fraction, swap=swap,
+            precision=precision, seed=seed + len(self.history["loss"]),
+        )  # fmt: skip
+
+        def describe(_):
+            loss, rate = training.history["loss"][-1], training.history["learning_rate"][-1]
+            return f"loss {loss:.5f}, learning rate {rate:.2g}"
+
+        steps = range(training.num_steps)
+        try:
+            for _ in track(steps, len(steps), progress, "step", describe):
+                training.take_step()
+        except BaseException:
+            training.go_back()
+            raise
+        finally:
+            self.network.eval()
+            self.remember(training.history)
+
+    def remember(self, history):
+        """Append the history of a training to that of the model. Its seconds go on."""
+        seconds_before = self.history["seconds"][-1] if self.history["seconds"] else 0.0
+        history["seconds"] = [seconds_before + seconds for seconds in history["seconds"]]
+        for name, values in history.items():
+            self.history[name] = self.history[name] + values
+
+    def predict(self, test_input: Tensor, average: bool = True, progress: bool = False,
+                precision: str = "float32") -> Tensor:  # fmt: skip
+        """Denoise images of any size. Threads may predict at once, also while another one trains.
+
+        Args:
+            test_input: noisy images, (N, 3, H, W), values 0 to 255, any real dtype.
+            average: return the mean over the 8 flips and rotations of the images. It takes 8 times
+                as long, and raises the PSNR by 0.06 dB.
+            progress: show on standard error how far it is.
+            precision: as in `train`. bfloat16 changes the PSNR by less than 0.002 dB.
+
+        Returns:
+            float32 tensor of the same shape, values 0 to 255, on the model's device.
+
+        Raises:
+            TypeError, ValueError: an argument is not as described.
+        """
+        images = check_images("test_input", test_input)
+        check_choice("precision", precision, PRECISIONS)
+        max_pixels = MAX_PIXELS_OF_A_GPU if self.device.type == "cuda" else MAX_PIXELS
+        tiles = tiles_of(images.shape, max_pixels)
+        with ordinary_pytorch(self.device, gradients=False):
+            # A copy neither waits for a training in another thread nor disturbs it
+            network = accelerated(copy.deepcopy(self.network).eval(), precision)
             output = torch.empty(images.shape, dtype=torch.float32, device=self.device)
-            for rows, outer, inner, result in track(pieces, len(pieces), progress):
-                piece = images[rows][outer].to(self.device).to(torch.float32) / 255
-                total = torch.zeros_like(piece)
-                for turn in range(turns):  # by 90 degrees; from 4 on mirrored
-                    turned = (piece.flip(3) if turn > 3 else piece).rot90(turn, (2, 3)).contiguous()
-                    turned = forward(steps, turned, False, bfloat16).rot90(-turn, (2, 3))
-                    total += turned.flip(3) if turn > 3 else turned
-                output[rows][result] = (total[inner] * (255 / turns)).clamp_(0, 255)
+            for tile in track(tiles, len(tiles), progress, "tile"):
+                part = to_unit_range(images[tile.rows][tile.with_halo], self.device)
+                part = mean_over_flips(network, part) if average else network(part)
+                output[tile.rows][tile.without_halo] = (part[tile.inner] * 255).clamp(0, 255)
         return output
 
 
-def tiles(limit, number, _, height, width):
-    """Cut a batch into pieces whose feature maps have at most `limit` pixels. Four indices of each: the images; rows
-    and columns of the input, with a halo where it goes on; those of the result that are right; where they belong."""
-    side = math.isqrt(limit) - 3 * HALO
-    at_once = limit // ((min(height, side + 2 * HALO) + HALO) * (min(width, side + 2 * HALO) + HALO))
+def mean_over_flips(network: nn.Module, images: Tensor) -> Tensor:
+    """The mean of what a network makes of the 8 flips and rotations of images, turned back."""
+    total = torch.zeros_like(images)
+    for mirrored in (False, True):
+        for quarter_turns in range(4):
+            turned = images.flip(3) if mirrored else images
+            output = network(turned.rot90(quarter_turns, (2, 3)).contiguous())
+            output = output.rot90(-quarter_turns, (2, 3))
+            total += output.flip(3) if mirrored else output
+    return total / 8
+
+
+class Tile(NamedTuple):
+    """Some images, and a rectangle of them that is denoised at once, as indices."""
+
+    rows: slice  # which images
+    with_halo: tuple  # the rectangle of the input, with all that the output depends on
+    inner: tuple  # what of the network's output is right
+    without_halo: tuple  # where that belongs
+
+
+def tiles_of(shape, max_pixels: int) -> Sequence[Tile]:
+    """Cut images (N, 3, H, W) into tiles whose feature maps have at most `max_pixels` pixels.
+
+    Feature maps are up to `HALO` pixels larger than the input, in both directions.
+    """
+    number, _, height, width = shape
+    side = math.isqrt(max_pixels) - 3 * HALO
+    largest_height = min(height, side + 2 * HALO) + HALO
+    largest_width = min(width, side + 2 * HALO) + HALO
+    at_once = max_pixels // (largest_height * largest_width)
+    tiles = []
     for first in range(0, number, at_once):
         for y in range(0, height, side):
             for x in range(0, width, side):
-                top, left, bottom, right = max(y - HALO, 0), max(x - HALO, 0), y + side, x + side
-                outer = ..., slice(top, bottom + HALO), slice(left, right + HALO)
-                inner = ..., slice(y - top, bottom - top), slice(x - left, right - left)
-                yield slice(first, first + at_once), outer, inner, (..., slice(y, bottom), slice(x, right))
+                top, left = max(y - HALO, 0), max(x - HALO, 0)
+                bottom, right = y + side, x + side
+                tiles.append(
+                    Tile(
+                        rows=slice(first, first + at_once),
+                        with_halo=(..., slice(top, bottom + HALO), slice(left, right + HALO)),
+                        inner=(..., slice(y - top, bottom - top), slice(x - left, right - left)),
+                        without_halo=(..., slice(y, bottom), slice(x, right)),
+                    )
+                )
+    return tiles
 
 
-def check_images(name, images):
-    """The images, detached. An error unless they are finite real numbers (N, 3, H, W); a warning if hardly 0 to 255."""
-    if not isinstance(images, torch.Tensor):
+# --------------------------------------------------------------------------------------------------
+# Checks of arguments and files
+
+
+def check_images(name: str, images: Tensor) -> Tensor:
+    """Return images without their gradients, as uint8 or float32.
+
+    Raises:
+        TypeError, ValueError: they are not finite real numbers (N, 3, H, W). There is a warning if
+            the values can hardly be meant to be 0 to 255.
+    """
+    if not isinstance(images, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(images).__name__}")
-    if images.is_complex() or images.is_quantized or images.dtype == torch.bool or images.layout != torch.strided:
-        raise TypeError(f"{name} must be a dense tensor of integers or floats, got {images.dtype}, {images.layout}")
+    is_dense = images.layout == torch.strided and not images.is_quantized
+    if images.is_complex() or images.dtype == torch.bool or not is_dense:
+        wanted, found = "a dense tensor of integers or floats", f"{images.dtype}, {images.layout}"
+        raise TypeError(f"{name} must be {wanted}, got {found}")
     if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape:
-        raise ValueError(f"{name} must have shape (N, 3, H, W), none of them 0, got {tuple(images.shape)}")
-    images = images.detach() if images.dtype == torch.uint8 else images.detach().to(torch.float32)
+        found = tuple(images.shape)
+        raise ValueError(f"{name} must have shape (N, 3, H, W), none of them 0, got {found}")
+    images = images.detach()
+    if images.dtype == torch.uint8:
+        return images
+    images = images.to(torch.float32)
     lowest, highest = images.min().item(), images.max().item()
-    text = f"values 0 to 255, got {lowest:.3g} to {highest:.3g}"
-    if not -LARGEST_VALUE <= lowest <= highest <= LARGEST_VALUE:
-        raise ValueError(f"{name} must be finite, with {text}")
-    if images.dtype != torch.uint8 and (highest <= 16 or lowest < -255 or highest > 510):  # not even with noise
-        warnings.warn(f"{name} should have {text}; they are taken as they are", stacklevel=3 + (name != "test_input"))
+    values = f"values 0 to 255, got {lowest:.3g} to {highest:.3g}"
+    if not -LARGEST_VALUE <= lowest <= highest <= LARGEST_VALUE:  # also where it is not a number
+        raise ValueError(f"{name} must be finite, with {values}")
+    if highest <= 16 or lowest < -255 or highest > 510:  # not even with noise on top
+        text = f"{name} should have {values}; they are taken as they are"
+        warnings.warn(text, stacklevel=3)
     return images
 
 
-def check_number(name, value, lowest, highest=math.inf, whole=False):
-    """The value as an int or a float. An error unless it is one, finite, from `lowest` to `highest`."""
-    text = f"{name} must be {'an integer' if whole else 'a number'} from {lowest} to {highest}, got {value!r}"
-    with suppress(TypeError, ValueError):
-        value = value if isinstance(value, (bool, str)) else operator.index(value) if whole else float(value)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+def check_number(name: str, value, lowest, highest=math.inf, whole: bool = False):
+    """Return a number of any library as an int, if it must be whole, or as a float.
+
+    Raises:
+        TypeError, ValueError: it is not a finite number from `lowest` to `highest`.
+    """
+    kind = "an integer" if whole else "a number"
+    text = f"{name} must be {kind} from {lowest} to {highest}, got {value!r}"
+    if isinstance(value, (bool, str)):
         raise TypeError(text)
-    if not lowest <= value <= highest or value == math.inf:
-        raise ValueError(text)
-    return value
-
-
-def check_choice(name, value, choices):
-    """The value. An error unless it is among the names."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-    return value
-
-
-def in_bfloat16(precision, device):
-    """Whether this precision is bfloat16; "auto": if `fast.py` and PyTorch find that the hardware multiplies it."""
-    auto = check_choice("precision", precision, ("auto", "float32", "bfloat16")) == "auto"
-    return precision == "bfloat16" or (auto and fast is not None and fast.multiplies_bfloat16(device))
-
-
-def load_file(path, **options):
-    """What `torch.save` wrote to `path`: tensors, numbers and containers, no code; options of `torch.load`. Raises
-    FileNotFoundError, ValueError."""
     try:
-        with open(str(path), "rb") as file, warnings.catch_warnings(), torch.inference_mode(False):
+        number = operator.index(value) if whole else float(value)
+    except (TypeError, ValueError):
+        raise TypeError(text) from None
+    if not lowest <= number <= highest or number == math.inf:
+        raise ValueError(text)
+    return number
+
+
+def check_choice(name: str, value, choices):
+    """Return the value, or raise ValueError if it is not one of the choices, which are strings."""
+    if not isinstance(value, str) or value not in choices:
+        names = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {names}, got {value!r}")
+    return value
+
+
+def load_tensors(path: Union[str, Path], **options):
+    """Return what `torch.save` has written to a file: tensors, numbers and containers, no code.
+
+    Args:
+        path: of the file.
+        options: of `torch.load`.
+
+    Raises:
+        OSError: there is no such file, or it may not be read.
+        ValueError: it is damaged, or it holds something else.
+    """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file of tensors")
+    try:
+        with open(str(path), "rb") as file:
+            check_archive(file)
+        with warnings.catch_warnings(), torch.inference_mode(False):
             warnings.simplefilter("ignore")  # some versions of PyTorch warn of themselves here
-            if zipfile.is_zipfile(file) and zipfile.ZipFile(file).testzip():
-                raise ValueError("a checksum is wrong")  # PyTorch does not look at them
             return torch.load(str(path), map_location="cpu", weights_only=True, **options)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
-    except Exception as error:  # damaged pickles raise nearly everything
-        kind = "holds objects" if "nsupported glob" in str(error) or "nsupported cl" in str(error) else "is damaged"
-        raise ValueError(f"{path} {kind}: it must hold tensors, as by torch.save(network.state_dict())") from error
+    except PermissionError:
+        raise PermissionError(f"{path} may not be read") from None
+    except Exception as error:  # damaged files raise nearly everything
+        holds_code = "nsupported glob" in str(error) or "nsupported cl" in str(error)
+        fault = "holds objects" if holds_code else "is damaged"
+        text = f"{path} {fault}: it must hold tensors, as by torch.save(network.state_dict())"
+        raise ValueError(text) from error
+
+
+def check_archive(file):
+    """Raise ValueError where a zip archive has a wrong checksum; PyTorch does not look at them."""
+    if zipfile.is_zipfile(file):
+        damaged = zipfile.ZipFile(file).testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged} is wrong")
+
+
+def unwrapped(weights) -> Dict[str, Any]:
+    """The weights of a network out of the containers and names that others put around them."""
+    for name in ("state_dict", "network"):
+        if isinstance(weights, dict) and name in weights:
+            weights = weights[name]
+    if not isinstance(weights, dict):
+        return {}
+    prefix = "module."  # of nn.DataParallel
+    names = [str(name) for name in weights]
+    names = [name[len(prefix) :] if name.startswith(prefix) else name for name in names]
+    return dict(zip(names, weights.values()))
+
+
+def check_weights(path, weights: Dict[str, Any], expected: Dict[str, Tensor]) -> None:
+    """Raise ValueError unless these can be the weights of a network, whose own are `expected`."""
+    foreign = f"{path} does not hold the weights of this network"
+    if set(weights) != set(expected):
+        raise ValueError(f"{foreign}: its names are others")
+    for name, value in weights.items():
+        wanted = expected[name]
+        if not isinstance(value, Tensor) or value.shape != wanted.shape:
+            raise ValueError(f"{foreign}: {name} must be a tensor of shape {tuple(wanted.shape)}")
+        if value.is_floating_point() != wanted.is_floating_point():
+            raise ValueError(f"{foreign}: {name} must be of type {wanted.dtype}, got {value.dtype}")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{path} holds weights that are not finite: {name}")
+        if name.endswith("running_var") and value.min() < 0:
+            raise ValueError(f"{path} holds weights that are not finite: {name} is negative")
+
+
+# --------------------------------------------------------------------------------------------------
+# What several of the above need
+
+
+def to_unit_range(images: Tensor, device: torch.device) -> Tensor:
+    """Images with values 0 to 255, of any dtype, as float32 with values 0 to 1."""
+    return images.to(device).to(torch.float32) / 255
 
 
 @contextmanager
-def own_settings(device, gradients):
-    """Compute as PyTorch does when it starts, whatever the process has set."""
-    autocast = torch.autocast(device.type, enabled=False) if device.type in ("cpu", "cuda") else nullcontext()
-    default_device = torch.device("cpu") if hasattr(device, "__enter__") else nullcontext()  # from PyTorch 2.0 on
+def ordinary_pytorch(device: torch.device, gradients: bool) -> Iterator[None]:
+    """Compute as PyTorch does by default, whatever other code in the process has switched."""
+    autocast = default_device = nullcontext()
+    if device.type in ("cpu", "cuda"):
+        autocast = torch.autocast(device.type, enabled=False)
+    if hasattr(torch.device, "__enter__"):  # from PyTorch 2.0 on
+        default_device = torch.device("cpu")
     with torch.inference_mode(False), torch.set_grad_enabled(gradients), autocast, default_device:
         yield
 
 
-def track(items, total, shown=True, label="step", text=lambda item: ""):
-    """Iterate over items; every 30 seconds a line on standard error says how far it is, and how long it will take."""
-    start = previous = time.monotonic()
+def track(items, total: int, shown: bool = True, label: str = "step", describe=None) -> Iterator:
+    """Iterate over items, and say every 30 seconds on standard error how far it is.
+
+    The time that is left follows from the pace since the last line, since the first steps of a
+    training may take much longer than all others.
+
+    Args:
+        items, total: what to iterate over, and how many there are.
+        shown: whether to say anything.
+        label: what an item is.
+        describe: function of the item whose text is added.
+    """
+    previous_time, previous_done = time.monotonic(), 0
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if shown and sys.stderr and (now - previous > 30 or done == total):
-            previous, left = now, (now - start) / done * (total - done) / 60
-            with suppress(OSError, ValueError):  # a message that cannot be shown stops nothing
-                print(label, f"{done} of {total}, {left:.1f} minutes left", text(item), file=sys.stderr, flush=True)
+        if not shown or (now - previous_time < 30 and done < total):
+            continue
+        minutes_left = (now - previous_time) / (done - previous_done) * (total - done) / 60
+        text = f"{label} {done} of {total}, {minutes_left:.1f} minutes left"
+        if describe is not None:
+            text += f", {describe(item)}"
+        with suppress(OSError, ValueError, AttributeError):  # a message never stops the work
+            print(text, file=sys.stderr, flush=True)
+        previous_time, previous_done = now, done

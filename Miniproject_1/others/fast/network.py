@@ -1,0 +1,228 @@
+"""A network with the same parameters and the same outputs that needs less arithmetic.
+
+Of Appendix A of Brown et al., layers 10 and 11 have nothing between them, so they are one
+convolution: a third of the network's arithmetic is saved. A transposed convolution with stride 1 is
+an ordinary one whose kernel is flipped. In evaluation mode a BatchNorm is folded into the kernel
+before it. On a CPU, `winograd.py` computes the large convolutions with fewer products.
+"""
+
+import re
+from typing import List
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import winograd
+from .memory import keep_memory_for
+from .precision import uses_bfloat16
+
+BFLOAT16_CHANNELS = 64  # on both sides, from which a convolution is in bfloat16: 99.9 % of the work
+LARGE_BATCH = 16 * 3 * 32 * 32  # values; its feature maps are hundreds of megabytes
+
+
+def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
+    """Return a module with the same parameters and outputs as a network, which is faster.
+
+    It follows `train()` and `eval()`, its own as well as the network's. In evaluation mode the
+    kernels are prepared at the first call and kept until the next call of `train()` or `eval()`, so
+    a later change of the weights is not seen, and no gradient reaches them.
+
+    Args:
+        network: maps (N, C, H, W) to (N, C, H, W). An `nn.Sequential` is taken apart, with its
+            convolutions merged where nothing is between them. Any other module is called as it is.
+        precision: "float32" stands for the dtype of the weights. "bfloat16": in all convolutions
+            with at least 64 channels on both sides, while weights, their gradients, and inputs and
+            outputs keep their dtype. "auto": bfloat16 where the hardware multiplies it.
+    """
+    device = next(network.parameters()).device
+    bfloat16 = uses_bfloat16(precision, device)
+    if isinstance(network, nn.Sequential):
+        return AcceleratedSequential(network, bfloat16)
+    return AcceleratedModule(network, bfloat16)
+
+
+class AcceleratedModule(nn.Module):
+    """Any network, in channels_last, with autocast for bfloat16, and with memory that is kept."""
+
+    def __init__(self, network: nn.Module, bfloat16: bool):
+        super().__init__()
+        self.network = network
+        self.bfloat16 = bfloat16
+        self.keeps_memory = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        device = images.device.type
+        if device == "cpu" and images.numel() >= LARGE_BATCH and not self.keeps_memory:
+            keep_memory_for(self)
+            self.keeps_memory = True
+        features = images
+        if device != "mps":
+            features = images.contiguous(memory_format=torch.channels_last)
+        return self.compute(features).to(images.dtype)
+
+    def compute(self, images: Tensor) -> Tensor:
+        """The output for images in channels_last."""
+        if not self.bfloat16:
+            return self.network(images)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            return self.network(images)
+
+
+class AcceleratedSequential(AcceleratedModule):
+    """A network of layers one after another, computed block by block."""
+
+    def __init__(self, network: nn.Sequential, bfloat16: bool):
+        super().__init__(network, bfloat16)
+        self.blocks = blocks_of(network, bfloat16)  # a list, so that parameters are not found twice
+        self.folded_blocks = None
+
+    def train(self, mode: bool = True) -> nn.Module:
+        self.folded_blocks = None
+        return super().train(mode)
+
+    def compute(self, images: Tensor) -> Tensor:
+        features = images
+        for block in self.present_blocks():
+            features = block(features)
+        return features
+
+    def present_blocks(self) -> List:
+        if self.network.training:
+            self.folded_blocks = None
+            return self.blocks
+        if self.folded_blocks is None:
+            with torch.no_grad():
+                self.folded_blocks = [folded(block) for block in self.blocks]
+        return self.folded_blocks
+
+
+class Block:
+    """A convolution, or two that are one, with the ReLU before and the BatchNorm behind it.
+
+    The ReLU is that before it, since Winograd's convolution applies it on the way, which saves
+    reading and writing the feature maps once more.
+    """
+
+    def __init__(self, layers: List[nn.Module], bfloat16: bool):
+        self.relu = isinstance(layers[0], nn.ReLU)
+        self.convolutions = [layer for layer in layers if is_convolution(layer)]
+        self.norm = layers[-1] if isinstance(layers[-1], nn.BatchNorm2d) else None
+        self.bfloat16 = bfloat16
+
+    def __call__(self, features: Tensor) -> Tensor:
+        kernel, bias, padding = self.as_one_convolution()
+        features = convolved(features, kernel, bias, padding, self.relu, self.bfloat16)
+        return features if self.norm is None else self.norm(features)
+
+    def as_one_convolution(self):
+        """Kernel (O, C, k, k), bias (O,) and padding, with gradients to the layers' parameters."""
+        if len(self.convolutions) == 2:
+            return merged(*self.convolutions)
+        (layer,) = self.convolutions
+        if isinstance(layer, nn.Conv2d):
+            return layer.weight, layer.bias, layer.padding[0]
+        kernel = layer.weight.transpose(0, 1).flip(2, 3)
+        return kernel, layer.bias, layer.kernel_size[0] - 1 - layer.padding[0]
+
+
+class FoldedBlock:
+    """A block in evaluation mode: kernel and bias as they were, with the BatchNorm in them."""
+
+    def __init__(self, block: Block):
+        kernel, bias, padding = block.as_one_convolution()
+        if block.norm is None:
+            kernel, bias = kernel.clone(), bias.clone()
+        else:
+            norm = block.norm
+            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)  # (O,)
+            kernel = kernel * scale[:, None, None, None]
+            bias = (bias - norm.running_mean) * scale + norm.bias
+        self.arguments = kernel, bias, padding, block.relu, block.bfloat16
+
+    def __call__(self, features: Tensor) -> Tensor:
+        return convolved(features, *self.arguments)
+
+
+def folded(block):
+    """What computes the same in evaluation mode."""
+    return FoldedBlock(block) if isinstance(block, Block) else block
+
+
+def convolved(features, kernel, bias, padding, relu, bfloat16):
+    """The convolution of the features, or of their positive part, in one precision or the other."""
+    is_wide = min(kernel.shape[:2]) >= BFLOAT16_CHANNELS
+    dtype = torch.bfloat16 if bfloat16 and is_wide else kernel.dtype
+    features = features.to(dtype)
+    if features.device.type == "cpu":
+        return winograd.conv2d(features, kernel, bias, padding, relu)
+    if relu:
+        features = F.relu_(features)
+    return F.conv2d(features, kernel.to(dtype), bias.to(dtype), padding=padding)
+
+
+def merged(conv: nn.Conv2d, deconv: nn.ConvTranspose2d):
+    """Kernel, bias and padding of the 3 x 3 convolution that both of these 2 x 2 layers are.
+
+    With kernels c (M, I, 2, 2) and t (M, O, 2, 2), it has
+
+        K[o, i, d] = sum of t[m, o, k] c[m, i, l] over m and over all k, l with l - k = d,
+
+    where d, k and l are places, and the bias of `conv` passes through all of t. No term is lost at
+    the border, since the padding of both is 1.
+    """
+    c, t = conv.weight, deconv.weight
+    bias = deconv.bias + torch.einsum("mokl,m->o", t, conv.bias)
+    taps = torch.einsum("mokl,mipq->klopqi", t, c)  # (2, 2, O, 2, 2, I)
+    kernel = 0
+    for row in range(2):
+        for column in range(2):
+            tap = taps[row, column].permute(0, 3, 1, 2)  # (O, I, 2, 2), for this place of t
+            kernel = kernel + F.pad(tap, (1 - column, column, 1 - row, row))  # (O, I, 3, 3)
+    return kernel, bias, 1
+
+
+def blocks_of(network: nn.Sequential, bfloat16: bool) -> List:
+    """The layers of a network as blocks, and those that are in no block as they are.
+
+    A letter for each layer makes the network a word: Appendix A begins with CRCRCNR. In it, a block
+    is an optional ReLU, a convolution C, a transposed one T or both, and an optional BatchNorm.
+    """
+    layers = list(network)
+    word = "".join(letter_of(layer) for layer in layers)
+    if word.startswith("R"):
+        word = "-" + word[1:]  # in a block it would change the caller's images
+    blocks = []
+    for match in re.finditer("R?(CT|C|T|c|t)N?|.", word):
+        found = layers[match.start() : match.end()]
+        if match.group(1):
+            blocks.append(Block(found, bfloat16))
+        else:
+            blocks.extend(found)
+    return blocks
+
+
+def letter_of(layer: nn.Module) -> str:
+    """The kind of a layer; convolutions that can be merged have capital letters."""
+    if isinstance(layer, nn.ReLU):
+        return "R"
+    if isinstance(layer, nn.BatchNorm2d) and layer.affine and layer.track_running_stats:
+        return "N"
+    if not is_convolution(layer):
+        return "-"
+    letter = "t" if isinstance(layer, nn.ConvTranspose2d) else "c"
+    is_mergeable = layer.kernel_size == (2, 2) and layer.padding == (1, 1)
+    return letter.upper() if is_mergeable else letter
+
+
+def is_convolution(layer: nn.Module) -> bool:
+    """Whether this is a convolution, transposed or not, of the kind that `Block` computes."""
+    if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) or layer.bias is None:
+        return False
+    is_plain = layer.stride == layer.dilation == (1, 1) and layer.groups == 1
+    if isinstance(layer, nn.ConvTranspose2d):
+        is_plain = is_plain and layer.output_padding == (0, 0)
+    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        return False
+    is_square = layer.kernel_size[0] == layer.kernel_size[1]
+    return is_plain and is_square and layer.padding[0] == layer.padding[1] < layer.kernel_size[0]
