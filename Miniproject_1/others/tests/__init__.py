@@ -1,5 +1,8 @@
-"""The tests, as `test.py` runs them; see README.md here. `test_network`, `test_training`, `test_prediction`,
-`test_arguments` and `test_alone` are about `model.py` and run where it does: from Python 3.8 and PyTorch 1.13 on."""
+"""The tests, as `test.py` runs them; README.md here says which file tests what.
+
+`test_network`, `test_training`, `test_prediction`, `test_arguments` and `test_alone` are about
+`model.py` and `others/fast/`. They run with Python 3.8 and PyTorch 1.13 and newer.
+"""
 
 import importlib.util
 import os
@@ -13,11 +16,15 @@ import torch
 
 PROJECT = Path(__file__).resolve().parents[3]
 THOROUGH = "--thorough" in sys.argv
+
 thorough = unittest.skipUnless(THOROUGH, "slow: python test.py --thorough")
-needs_pillow = unittest.skipUnless(importlib.util.find_spec("PIL"), "needs Pillow: pip install pillow")
+has_pillow = importlib.util.find_spec("PIL") is not None
+needs_pillow = unittest.skipUnless(has_pillow, "needs Pillow: pip install pillow")
 
 
 class TestCase(unittest.TestCase):
+    """A test with an empty folder of its own, `self.folder`."""
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -29,6 +36,7 @@ class TestCase(unittest.TestCase):
         return patcher.start()
 
     def assertSameWeights(self, first, second):
+        self.assertEqual(set(first), set(second))
         for name, value in first.items():
             self.assertTrue(torch.equal(value, second[name]), name)
 
@@ -36,13 +44,19 @@ class TestCase(unittest.TestCase):
         for name, value in weights.items():
             self.assertTrue(torch.isfinite(value).all(), name)
 
-    def python(self, code, *arguments, path=PROJECT, cwd=None, status=0, **environment):
-        """Run code in a process of its own, in an empty folder; returns what it printed, and its errors."""
+    def python(self, code, *arguments, path=PROJECT, status=0, **environment):
+        """Run code in a process of its own, in the test's folder.
+
+        Returns:
+            what it printed, and what it wrote to standard error.
+        """
         result = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)], cwd=str(cwd or self.folder),
-            capture_output=True, encoding="utf-8",
+            [sys.executable, "-c", code, *(str(argument) for argument in arguments)],
+            cwd=str(self.folder),
             env={**os.environ, "PYTHONPATH": str(path), **environment},
-        )  # fmt: skip
+            capture_output=True,
+            encoding="utf-8",
+        )
         self.assertEqual(result.returncode, status, result.stderr[-3000:])
         return result.stdout, result.stderr
 
@@ -50,13 +64,16 @@ class TestCase(unittest.TestCase):
 def random_images(number, height, width, seed=0):
     """uint8 (number, 3, height, width)."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(256, (number, 3, height, width), generator=generator, dtype=torch.uint8)
+    shape = (number, 3, height, width)
+    return torch.randint(256, shape, generator=generator, dtype=torch.uint8)
 
 
 def relative_error(value, reference):
-    return ((value.double() - reference.double()).norm() / reference.double().norm().clamp(min=1e-30)).item()
+    value, reference = value.double(), reference.double()
+    return ((value - reference).norm() / reference.norm().clamp(min=1e-30)).item()
 
 
 def weights_of(model):
     """A copy of the weights of a `Model` or a network."""
-    return {name: value.clone() for name, value in getattr(model, "network", model).state_dict().items()}
+    network = getattr(model, "network", model)
+    return {name: value.clone() for name, value in network.state_dict().items()}

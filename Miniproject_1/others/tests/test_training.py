@@ -1,415 +1,463 @@
-"""Batches, `Model.train` and the `Training` under it."""
+"""Random numbers, batches, `Training`, `Model.train`."""
 
 import contextlib
 import copy
 import io
 import math
 import threading
-import time
 from unittest import mock
 
 import torch
 
 from ... import model as module
-from ...model import FLIPS, OPTIMIZERS, Model, Pairs, Training
-from ..training.crops import Crops
+from ...model import FLIPS, OPTIMIZERS, Batches, Model, Training, build_network, initialize
 from . import TestCase, random_images, relative_error, weights_of
 
-NESTEROV = lambda p, lr, momentum: torch.optim.SGD(p, lr, momentum, nesterov=True)  # noqa: E731
-SMALL = dict(batch_size=4, learning_rate=0.02, progress=False)
+
+class TestRandomNumbers(TestCase):
+    def test_they_are_those_of_splitmix64(self):
+        known = (6457827717110365317, 3203168211198807973, 9817491932198370423)  # for 1234567
+        found = module.splitmix64(1234567, torch.arange(3)).tolist()
+        self.assertEqual([value % 2**64 for value in found], list(known))
+
+    def test_they_follow_from_seed_and_step_alone(self):
+        first = module.random_bits(1, 2, 100)
+        self.assertTrue(torch.equal(first, module.random_bits(1, 2, 100)))
+        self.assertTrue(torch.equal(first[:10], module.random_bits(1, 2, 10)))
+        for seed, step in ((1, 3), (2, 2), (2, 1), (1, -1)):
+            self.assertFalse(torch.equal(first, module.random_bits(seed, step, 100)))
+
+    def test_they_are_uniform_from_0_to_1(self):
+        values = module.uniform_from(module.random_bits(0, 0, 100_000))
+        self.assertTrue(0 <= values.min() and values.max() < 1)
+        counts = values.mul(10).long().bincount()
+        self.assertLess((counts - 10_000).abs().max(), 500)  # five standard deviations
 
 
-class TestPairs(TestCase):
+class TestBatches(TestCase):
     def setUp(self):
         super().setUp()
         self.images = random_images(6, 8, 8), random_images(6, 8, 8, seed=1)
 
-    def batch(self, step=0, **options):
-        options = {"batch_size": 6, "flips": (), "swap": False, **options}
-        return Pairs(*self.images, **options)(step)
+    def batches(self, batch_size=6, flips=(), swap=False, **options):
+        return Batches(*self.images, batch_size, flips, swap=swap, **options)
 
-    def order(self, batch):
-        """Which pair each row of a batch of whole images is, by its first image's values."""
-        sums = [image.sum().item() for image in self.images[0]]
-        return [sums.index(image.sum().item()) for image in batch[0]]
+    def rows(self, images, candidates):
+        """Which of the candidates each of the images is."""
+        return [
+            next(row for row, other in enumerate(candidates) if torch.equal(image, other))
+            for image in images
+        ]
 
-    def test_a_pass_is_all_pairs_in_another_order(self):
-        batch = self.batch()
-        order = self.order(batch)
-        self.assertEqual(sorted(order), list(range(6)))
-        for images, found in zip(self.images, batch):
-            self.assertTrue(torch.equal(found, images[order]))
-        self.assertNotEqual(order, self.order(self.batch(step=1)))
-        pairs = Pairs(*self.images, batch_size=4, flips=(), swap=False)
-        self.assertEqual(len(pairs), 2)
-        self.assertEqual(self.order(pairs(0)) + self.order(pairs(1)), order)
-        self.assertEqual([len(pairs(step)[0]) for step in range(4)], [4, 2, 4, 2])
+    def test_an_epoch_is_all_pairs_in_another_order(self):
+        batches = self.batches(batch_size=4)
+        self.assertEqual(len(batches), 2)
+        orders = []
+        for epoch in range(2):
+            order = []
+            for step in (2 * epoch, 2 * epoch + 1):
+                found = [self.rows(part, all_) for part, all_ in zip(batches(step), self.images)]
+                self.assertEqual(*found)
+                order += found[0]
+            self.assertEqual(sorted(order), list(range(6)))
+            orders.append(order)
+        self.assertNotEqual(*orders)
 
     def test_a_batch_follows_from_seed_and_step_alone(self):
-        pairs = Pairs(*self.images, batch_size=2)
-        first = [pairs(step) for step in (0, 1, 5)]
-        again = [Pairs(*self.images, batch_size=2)(step) for step in (5, 1, 0)]
-        for one, other in zip(first, reversed(again)):
-            self.assertTrue(all(map(torch.equal, one, other)))
-        other = Pairs(*self.images, batch_size=2, seed=1)(0)
-        self.assertFalse(torch.equal(first[0][0], other[0]))
+        first = self.batches(2, FLIPS, True)
+        again = self.batches(2, FLIPS, True)
+        for step in (0, 5, 1):
+            for one, other in zip(first(step), again(step)):
+                self.assertTrue(torch.equal(one, other))
+        other = self.batches(2, FLIPS, True, seed=1)
+        self.assertFalse(torch.equal(first(0)[0], other(0)[0]))
+
+    def test_a_share_is_a_part_of_the_batch(self):
+        batches = self.batches(flips=FLIPS, swap=True)
+        for number in range(3):
+            share = slice(number, None, 3)
+            for part, whole in zip(batches(7, share), batches(7)):
+                self.assertTrue(torch.equal(part, whole[share]))
 
     def test_flips_turn_both_images_of_a_pair_alike(self):
-        turns = dict(vertical=(2,), horizontal=(3,))
-        order = self.order(self.batch())
-        for flip in FLIPS:
-            batch = self.batch(flips=(flip,), flip_fraction=1)
-            for images, found in zip(self.images, batch):
-                turned = images.flip(turns[flip]) if flip in turns else images.transpose(2, 3)
-                self.assertTrue(torch.equal(found, turned[order]), flip)
+        turned = {
+            "vertical": lambda images: images.flip(2),
+            "horizontal": lambda images: images.flip(3),
+            "transpose": lambda images: images.mT,
+        }
+        self.assertEqual(set(turned), set(FLIPS))
+        for name, turn in turned.items():
+            batch = self.batches(flips=[name], flip_fraction=1)(0)
+            found = [self.rows(part, turn(all_)) for part, all_ in zip(batch, self.images)]
+            self.assertEqual(*found)
 
-    def test_flip_fraction_is_the_share_that_is_flipped(self):
+    def test_all_eight_symmetries_are_equally_frequent(self):
         ramp = torch.arange(4, dtype=torch.uint8).view(2, 2).expand(10_000, 3, 2, 2)
-        expected = dict(vertical=2, horizontal=1)
-        for flip, value in expected.items():
-            noisy, _ = Pairs(ramp, ramp, 10_000, flips=(flip,), flip_fraction=0.25, swap=False)(0)
-            self.assertAlmostEqual((noisy[:, 0, 0, 0] == value).float().mean().item(), 0.25, delta=0.02)
-        self.assertEqual(Pairs(ramp[:4, :, :1], ramp[:4, :, :1])(0)[0].shape, (4, 3, 1, 2))  # never transposed
-        noisy, _ = Pairs(ramp, ramp, 10_000, swap=False)(0)  # all 8 symmetries, equally often
+        noisy, _ = Batches(ramp, ramp, 10_000, swap=False)(0)
         kinds, counts = noisy[:, 0].flatten(1).unique(dim=0, return_counts=True)
         self.assertEqual(len(kinds), 8)
         self.assertLess((counts - 1250).abs().max(), 150)
 
-    def test_swap_lets_input_and_target_change_places(self):
-        kept, found = self.batch(), self.batch(swap=True)
-        swapped = [not torch.equal(one, other) for one, other in zip(kept[0], found[0])]
-        self.assertEqual(set(swapped), {True, False})
-        for row, is_swapped in enumerate(swapped):
-            expected = (kept[1][row], kept[0][row]) if is_swapped else (kept[0][row], kept[1][row])
-            self.assertTrue(torch.equal(found[0][row], expected[0]) and torch.equal(found[1][row], expected[1]))
+    def test_flip_fraction_is_the_share_that_is_flipped(self):
+        ramp = torch.arange(4, dtype=torch.uint8).view(2, 2).expand(10_000, 3, 2, 2)
+        noisy, _ = Batches(ramp, ramp, 10_000, ["vertical"], flip_fraction=0.25)(0)
+        self.assertAlmostEqual((noisy[:, 0, 0, 0] == 2).float().mean().item(), 0.25, delta=0.02)
 
-    def test_crops_cut_the_same_square_out_of_both(self):
-        pairs = Pairs(*self.images, batch_size=6, flips=(), swap=False)
-        batch, order, corners = Crops(pairs, 3)(0), self.order(self.batch()), set()
-        self.assertTrue(all(map(torch.equal, batch, Crops(pairs, 3)(0))))
-        self.assertFalse(torch.equal(batch[0], Crops(pairs, 3, seed=1)(0)[0]))
-        for row, pair in enumerate(order):
-            places = [(y, x) for y in range(6) for x in range(6)
-                      if torch.equal(self.images[0][pair][:, y : y + 3, x : x + 3], batch[0][row])]  # fmt: skip
-            self.assertEqual(len(places), 1)
-            y, x = places[0]
-            self.assertTrue(torch.equal(self.images[1][pair][:, y : y + 3, x : x + 3], batch[1][row]))
-            corners.add(places[0])
-        self.assertGreater(len(corners), 1)
+    def test_images_that_are_not_square_are_never_transposed(self):
+        images = random_images(9, 4, 5)
+        self.assertEqual(Batches(images, images, 9)(0)[0].shape, (9, 3, 4, 5))
+
+    def test_input_and_target_of_half_of_the_pairs_change_places(self):
+        noisy = torch.zeros(10_000, 3, 1, 1, dtype=torch.uint8)
+        first, second = Batches(noisy, noisy + 1, 10_000)(0)
+        self.assertTrue(torch.equal(first + second, noisy + 1))
+        self.assertAlmostEqual(first[:, 0].float().mean().item(), 0.5, delta=0.02)
+        first, _ = Batches(noisy, noisy + 1, 10_000, swap=False)(0)
+        self.assertFalse(first.any())
 
 
-class TestTrain(TestCase):
+class TrainingCase(TestCase):
     def setUp(self):
         super().setUp()
         self.pairs = random_images(16, 8, 8), random_images(16, 8, 8, seed=1)
         self.patch(mock.patch.object(module, "LBFGS_STEPS", 2))  # of 20, for the sake of time
 
     def train(self, model, num_epochs=1, **options):
-        """The model after some epochs of momAGD on the small pairs."""
-        model.train(*self.pairs, num_epochs, **{**SMALL, "hybrid": False, **options})
+        """The model after some epochs of momAGD in steps of 4 pairs."""
+        defaults = {"hybrid": False, "batch_size": 4, "learning_rate": 0.02, "progress": False}
+        model.train(*self.pairs, num_epochs, **{**defaults, **options})
         return model
 
+    def training(self, num_steps=12, hybrid=False, **options):
+        network = Model().network
+        batches = Batches(*self.pairs, batch_size=4)
+        lbfgs_iterations = 5 if hybrid else 0
+        return Training(network, batches, num_steps, lbfgs_iterations, **options)
+
+
+class TestOptimizers(TrainingCase):
     def test_every_optimizer_lowers_the_loss(self):
-        clean = random_images(8, 1, 1).expand(8, 3, 8, 8).contiguous()
+        flat = random_images(8, 1, 1).expand(8, 3, 8, 8).contiguous()
         for optimizer in OPTIMIZERS:
-            with self.subTest(optimizer), mock.patch.object(module, "LBFGS_STEPS", 8):
+            with self.subTest(optimizer):
                 model = Model()
                 rate = 0.003 if optimizer == "ADAM" else 0.02
-                model.train(clean, clean, 4, False, 4, optimizer, learning_rate=rate, progress=False)
+                options = {"optimizer": optimizer, "learning_rate": rate, "batch_size": 4}
+                model.train(flat, flat, 4, hybrid=False, progress=False, **options)
                 loss = model.history["loss"]
                 self.assertLess(sum(loss[-2:]), 0.8 * sum(loss[:2]))
 
-    def test_hybrid_is_five_iterations_of_lbfgs_then_momagd(self):
-        evaluations = self.train(Model(), 2, hybrid=True).history["evaluations"]
-        self.assertEqual(len(evaluations), 8)
-        self.assertGreater(min(evaluations[:5]), 1)
-        self.assertEqual(evaluations[5:], [1, 1, 1])
-
-    def test_an_lbfgs_iteration_that_raises_the_loss_on_the_next_batch_is_undone(self):
-        """The batches contradict each other: what L-BFGS learns from one is wrong for the next."""
-        white, black = (torch.full((4, 3, 8, 8), value, dtype=torch.uint8) for value in (255, 0))
-
-        def pairs(step):
-            return self.pairs[0][:4], (white, black)[step % 2]
-
-        network = Model().network
-        training = Training(network, pairs, 6)
-        before = weights_of(network)
-        next(training)
-        self.assertSameWeights(before, weights_of(network))  # statistics of BatchNorm too
-        same = Training(network, lambda step: (self.pairs[0][:4], white), 6)
-        next(same)
-        self.assertFalse(torch.equal(before["21.bias"], network[21].bias))
-
-    def test_a_training_that_explodes_goes_back_and_slows_down(self):
-        model = self.train(Model(), 4, learning_rate=20.0)
-        self.assertEqual(len(model.history["loss"]), 16)
-        slower = 20 / 16 / model.history["learning_rate"][-1]
-        self.assertGreater(slower, 1.9)
-        self.assertAlmostEqual(math.log2(slower), round(math.log2(slower)))
-        self.assertFinite(weights_of(model))
-        self.assertLess(model.history["loss"][-1], 1)
-
-    def test_a_hopeless_training_ends_with_an_error_and_the_last_good_weights(self):
-        targets = torch.full((16, 3, 8, 8), 1e6)
-        model = Model()
-        for pairs, rate in ((self.pairs, 1e30), ((self.pairs[0], targets), 1e6)):
-            with self.subTest(learning_rate=rate):
-                before = weights_of(model)
-                with self.assertRaisesRegex(FloatingPointError, "has the last good weights"):
-                    model.train(*pairs, 5, hybrid=False, swap=False, **{**SMALL, "learning_rate": rate})
-                self.assertSameWeights(before, weights_of(model))
-        black = torch.zeros(16, 3, 8, 8, dtype=torch.uint8)
-        model.train(black, black, 2, **SMALL)
-        self.assertFinite(weights_of(model))
-
-    def with_losses(self, losses):
-        """A training whose losses are these, whatever it learns; and the weights before each step."""
-        network, kept, losses = Model().network, [], iter(losses)
-
-        def loss(output, target):
-            kept.append(weights_of(network))
-            return output.mean() * 1e-6 + next(losses)  # the gradient changes the weights at every step
-
-        return Training(network, lambda step: self.pairs, 9, hybrid=False, learning_rate=10, loss=loss), kept
-
-    def test_the_last_good_weights_are_those_of_the_last_usual_loss(self):
-        """Usual, usual, unusual but not exploded, exploded; then again from the good ones."""
-        training, kept = self.with_losses([1.0, 1.0, 50.0, 1e6, 1.0])
-        rates = [next(training)[1] for _ in range(5)]
-        self.assertEqual(training.rollbacks, 1)
-        for name in ("21.bias", "0.weight"):
-            self.assertTrue(torch.equal(kept[4][name], kept[1][name]), name)  # not those of the loss of 50
-            self.assertFalse(torch.equal(kept[2][name], kept[1][name]), name)
-        self.assertAlmostEqual(rates[4], 10 * (1 - 4 / 9) / 2)
-
-    def test_a_loss_explodes_by_a_thousand_times_the_usual_or_of_40_db(self):
-        for losses, rollbacks in (
-            ([math.inf, 1.0], 1), ([math.nan, 1.0], 1), ([1.0, 900.0], 0), ([1.0, 1100.0], 1), ([0.0, 0.0, 0.05], 0),
-            ([0.0, 0.0, 0.2], 1), ([1.0, 11.0, 900.0], 0), ([1.0, 0.1, 0.1, 0.1, 950.0], 1),
-        ):  # fmt: skip
-            training, _ = self.with_losses(losses)
-            for _ in losses:
-                next(training)
-            self.assertEqual(training.rollbacks, rollbacks, losses)
-
-    def test_the_last_step_is_not_trusted_unseen(self):
-        """One step is all there is, and no later loss shows that it led astray."""
-        model = self.train(Model(), batch_size=16, learning_rate=1e4)
-        self.assertSameWeights(weights_of(Model()), weights_of(model))
-
-    def test_an_error_anywhere_leaves_the_last_good_weights(self):
-        """In the loss, in the optimizer's step after it has spoilt the weights, and between steps."""
-        for place in ("loss", "optimizer", "between"):
-            with self.subTest(place):
-                model, kept = Model(), []
-
-                class Broken(torch.optim.SGD):
-                    def step(self, closure):
-                        kept.append(weights_of(model))  # noqa: B023
-                        result = super().step(closure)
-                        if len(kept) == 3 and place == "optimizer":  # noqa: B023
-                            model.network[0].weight.data.fill_(float("nan"))  # noqa: B023
-                            raise KeyboardInterrupt
-                        return result
-
-                def broken(*_, **__):
-                    raise KeyboardInterrupt
-
-                def shown(items, *_, **__):
-                    for item in items:
-                        yield item
-                        if place == "between":  # noqa: B023
-                            raise KeyboardInterrupt
-
-                real = module.forward
-                outputs = [real, real, broken] if place == "loss" else [real] * 9
-                with mock.patch.object(module, "track", shown), self.assertRaises(KeyboardInterrupt):
-                    with mock.patch.object(module, "forward", lambda *a: outputs.pop(0)(*a)):  # noqa: B023
-                        model.train(*self.pairs, 1, hybrid=False, optimizer=lambda p, lr, _: Broken(p, lr), **SMALL)
-                self.assertEqual(len(model.history["loss"]), 1 if place == "between" else 2)
-                self.assertSameWeights(kept[0 if place == "between" else 1], weights_of(model))
-
-    def by_hand(self, nesterov):
-        """Two steps on the plain network in float64: v = mu v + g, w = w - lr v, or with Nesterov's look ahead."""
-        pairs = [images[:4] for images in self.pairs]
+    def test_momagd_is_the_textbooks(self):
+        """Two steps on plain layers in float64: v = mu v + g, w = w - lr v."""
+        self.pairs = [images[:4] for images in self.pairs]
         model = Model()
         network = copy.deepcopy(model.network).double().train()
-        model.train(*pairs, 2, batch_size=4, hybrid=False, learning_rate=0.02, final_learning_rate=0.02, momentum=0.5,
-                    optimizer=NESTEROV if nesterov else "momAGD", flips=(), swap=False,
-                    precision="float32", progress=False)  # fmt: skip
+        options = {"flips": (), "swap": False, "momentum": 0.5, "precision": "float32"}
+        self.train(model, 2, learning_rate=lambda step: 0.02, **options)
+        noisy, target = (images.double() / 255 for images in self.pairs)
         velocity = [torch.zeros_like(parameter) for parameter in network.parameters()]
-        noisy, target = (images.double() / 255 for images in pairs)
         for _ in range(2):
             loss = ((network(noisy) - target) ** 2).mean()
             gradients = torch.autograd.grad(loss, list(network.parameters()))
             with torch.no_grad():
                 for parameter, v, gradient in zip(network.parameters(), velocity, gradients):
                     v.mul_(0.5).add_(gradient)
-                    parameter -= 0.02 * (gradient + 0.5 * v if nesterov else v)
+                    parameter -= 0.02 * v
         self.assertAlmostEqual(model.history["loss"][1], loss.item(), delta=1e-4 * loss.item())
-        before = weights_of(Model())
-        for name, value in network.state_dict().items():
-            moved = value.double() - before[name].double()
-            if value.dtype == torch.float64 and moved.norm() > 1e-3:
-                found = weights_of(model)[name].double() - before[name].double()
-                self.assertLess(relative_error(found, moved), 0.05, name)  # the other kind of momentum: 0.3
+        for start, expected, found in zip(
+            Model().network.parameters(), network.parameters(), model.network.parameters()
+        ):
+            moved = expected - start
+            if moved.norm() > 1e-3:
+                self.assertLess(relative_error(found - start, moved), 0.05)
 
-    def test_momagd_is_the_textbooks(self):
-        self.by_hand(nesterov=False)
+    def test_an_optimizer_may_be_a_function(self):
+        given = []
 
-    def test_nesterov_is_the_textbooks(self):
-        self.by_hand(nesterov=True)
+        def optimizer(parameters, learning_rate, momentum):
+            given.append((learning_rate, momentum, len(parameters)))
+            return torch.optim.RMSprop(parameters, learning_rate, momentum=momentum)
+
+        self.train(Model(), optimizer=optimizer, learning_rate=1e-4, momentum=0.3)
+        self.assertEqual(set(given), {(1e-4, 0.3, 28)})
 
     def test_bfloat16_reaches_the_steps(self):
-        losses = []
-        for precision in ("float32", "bfloat16"):
-            model = self.train(Model(), precision=precision)
-            losses.append(model.history["loss"])
-            self.assertEqual({value.dtype for value in model.network.parameters()}, {torch.float32})
-        self.assertNotEqual(*losses)
-        for one, other in zip(*losses):
+        exact, found = (
+            self.train(Model(), precision=precision).history["loss"]
+            for precision in ("float32", "bfloat16")
+        )
+        self.assertNotEqual(exact, found)
+        for one, other in zip(exact, found):
             self.assertAlmostEqual(one, other, delta=0.05 * one)
 
-    def test_learning_rate_falls_or_stays_and_decay_is_the_share_of_the_steps_in_which_it_falls(self):
-        for final, decay, expected in (
-            (0.0, 1, [0.02, 0.015, 0.01, 0.005]),
-            (0.02, 1, [0.02] * 4),
-            (0.004, 0.5, [0.02, 0.02, 0.02, 0.012]),
-            (0.004, 0, [0.02] * 4),
-            (0.0, lambda step: step % 2, [0, 0.02, 0, 0.02]),
-        ):
-            options = dict(hybrid=False, learning_rate=0.02, final_learning_rate=final, decay=decay)
-            training = Training(Model().network, lambda step: self.pairs, 4, **options)
-            for (_, rate, _), right in zip(training, expected):
-                self.assertAlmostEqual(rate, right)
-        self.assertAlmostEqual(sum(self.train(Model()).history["learning_rate"]), 0.05)
 
+class TestHybrid(TrainingCase):
+    def test_it_is_five_iterations_of_lbfgs_then_momagd(self):
+        evaluations = self.train(Model(), 2, hybrid=True).history["evaluations"]
+        self.assertEqual(len(evaluations), 8)
+        self.assertGreater(min(evaluations[:5]), 1)
+        self.assertEqual(evaluations[5:], [1, 1, 1])
+
+    def test_an_iteration_that_raises_the_loss_on_the_next_batch_is_undone(self):
+        """What L-BFGS learns from white targets is wrong for black ones."""
+        noisy = self.pairs[0][:4]
+        white, black = torch.full_like(noisy, 255), torch.zeros_like(noisy)
+        for next_target, is_undone in ((black, True), (white, False)):
+            training = self.training()
+            training.lbfgs_iterations = 5
+            training.batches = lambda step, t=next_target: (noisy, t if step % 2 else white)
+            before = weights_of(training.network)
+            training.take_step()
+            after = weights_of(training.network)
+            self.assertEqual(torch.equal(before["21.bias"], after["21.bias"]), is_undone)
+            if is_undone:
+                self.assertSameWeights(before, after)  # statistics of BatchNorm too
+
+
+class TestLearningRate(TrainingCase):
+    def test_a_number_falls_linearly_to_zero(self):
+        rates = self.train(Model()).history["learning_rate"]
+        for found, expected in zip(rates, (0.02, 0.015, 0.01, 0.005)):
+            self.assertAlmostEqual(found, expected)
+
+    def test_a_function_of_the_step_is_taken_as_it_is(self):
+        rates = self.train(Model(), learning_rate=lambda step: 0.01 * step).history["learning_rate"]
+        for found, expected in zip(rates, (0.0, 0.01, 0.02, 0.03)):
+            self.assertAlmostEqual(found, expected)
+
+
+class TestSafeguard(TrainingCase):
+    def with_losses(self, losses):
+        """A training whose losses are these, and the weights before each of its steps."""
+        training, weights, remaining = self.training(99, learning_rate=10), [], iter(losses)
+
+        def loss(output, target):
+            weights.append(weights_of(training.network))
+            return output.mean() * 1e-6 + next(remaining)  # so there is a gradient
+
+        training.loss = loss
+        for _ in losses:
+            training.take_step()
+        return training, weights
+
+    def test_a_training_that_explodes_goes_back_and_slows_down(self):
+        model = self.train(Model(), 4, learning_rate=20.0)
+        self.assertEqual(len(model.history["loss"]), 16)
+        halvings = math.log2(20 / 16 / model.history["learning_rate"][-1])
+        self.assertGreaterEqual(round(halvings), 1)
+        self.assertAlmostEqual(halvings, round(halvings))
+        self.assertFinite(weights_of(model))
+        self.assertLess(model.history["loss"][-1], 1)
+
+    def test_it_goes_back_to_the_weights_of_the_last_usual_loss(self):
+        """Usual, usual, unusual but not exploded, exploded, and usual again."""
+        training, weights = self.with_losses([1.0, 1.0, 50.0, 1e6, 1.0])
+        self.assertEqual(training.safeguard.rollbacks, 1)
+        for name in ("21.bias", "0.weight"):
+            self.assertTrue(torch.equal(weights[4][name], weights[1][name]), name)
+            self.assertFalse(torch.equal(weights[2][name], weights[1][name]), name)
+        self.assertAlmostEqual(training.history["learning_rate"][4], 10 * (1 - 4 / 99) / 2)
+
+    def test_a_loss_explodes_by_a_thousand_times_the_usual_one_or_of_40_db(self):
+        for losses, rollbacks in (
+            ([math.inf, 1.0], 1), ([math.nan, 1.0], 1), ([1.0, 900.0], 0), ([1.0, 1100.0], 1),
+            ([0.0, 0.0, 0.05], 0), ([0.0, 0.0, 0.2], 1), ([1.0, 11.0, 900.0], 0),
+            ([1.0, 0.1, 0.1, 0.1, 950.0], 1),
+        ):  # fmt: skip
+            training, _ = self.with_losses(losses)
+            self.assertEqual(training.safeguard.rollbacks, rollbacks, losses)
+
+    def test_a_hopeless_training_ends_with_an_error_and_the_last_good_weights(self):
+        for targets, rate in ((self.pairs[1], 1e30), (torch.full((16, 3, 8, 8), 1e6), 1e6)):
+            self.pairs = self.pairs[0], targets
+            model, before = Model(), weights_of(Model())
+            with self.assertRaisesRegex(FloatingPointError, "has the last good weights"):
+                self.train(model, 5, swap=False, learning_rate=rate)
+            self.assertFinite(weights_of(model))
+            if rate == 1e30:
+                self.assertTrue(torch.equal(before["0.weight"], model.network[0].weight))
+
+    def test_weights_that_cannot_be_right_are_an_error_even_with_a_finite_loss(self):
+        """An infinite variance in BatchNorm makes a channel constant, and the loss stays finite."""
+        model = Model()
+        model.network[4].weight.data.fill_(1e30)
+        before = weights_of(model)
+        with self.assertRaises(FloatingPointError):
+            self.train(model, 5)
+        self.assertSameWeights(before, weights_of(model))
+
+    def test_the_last_step_is_not_trusted_unseen(self):
+        model = self.train(Model(), batch_size=16, learning_rate=1e4)  # a single step
+        self.assertTrue(torch.equal(Model().network[0].weight, model.network[0].weight))
+
+    def test_an_error_in_a_step_leaves_the_last_good_weights(self):
+        for place in ("loss", "optimizer"):
+            training, kept = self.training(), []
+            step = training.optimizer.step
+
+            def broken(*_, training=training):
+                training.network[0].weight.data.fill_(math.nan)
+                raise KeyboardInterrupt
+
+            def kept_step(step=step, training=training, kept=kept):
+                kept.append(weights_of(training.network))
+                step()
+
+            training.optimizer.step = kept_step
+            training.take_step()
+            training.take_step()
+            if place == "optimizer":
+                training.optimizer.step = broken
+            else:
+                training.loss = broken
+            with self.assertRaises(KeyboardInterrupt):
+                training.take_step()
+            self.assertEqual(training.step, 2)
+            self.assertFinite(weights_of(training.network))
+
+    def test_an_interruption_between_steps_leaves_good_weights_too(self):
+        def interrupted(items, *_):
+            yield next(iter(items))
+            raise KeyboardInterrupt
+
+        model = Model()
+        with mock.patch.object(module, "track", interrupted), self.assertRaises(KeyboardInterrupt):
+            self.train(model)
+        self.assertEqual(len(model.history["loss"]), 1)
+        self.assertTrue(torch.equal(Model().network[0].weight, model.network[0].weight))
+
+
+class TestModelTrain(TrainingCase):
     def test_called_twice_it_goes_on_with_other_random_choices(self):
         model, fresh = self.train(Model()), Model()
         fresh.network.load_state_dict(weights_of(model))
         self.train(model)
         self.assertEqual({len(values) for values in model.history.values()}, {8})
+        self.assertEqual(model.history["seconds"], sorted(model.history["seconds"]))
         self.assertSameWeights(weights_of(model), weights_of(self.train(fresh, seed=4)))
 
     def test_same_seed_same_weights_and_nothing_else_is_touched(self):
         before = [images.clone() for images in self.pairs]
         state = torch.random.get_rng_state()
-        self.assertSameWeights(*(weights_of(self.train(Model(), hybrid=True)) for _ in range(2)))
+        first, second = (self.train(Model(), hybrid=True) for _ in range(2))
+        self.assertSameWeights(weights_of(first), weights_of(second))
         self.assertTrue(torch.equal(state, torch.random.get_rng_state()))
         for images, kept in zip(self.pairs, before):
             self.assertTrue(torch.equal(images, kept))
 
-    def test_trains_though_gradients_are_off_and_outside_the_main_thread(self):
+    def test_it_trains_though_gradients_are_off_and_outside_of_the_main_thread(self):
         model, before = Model(), weights_of(Model())
-        # gradients are switched off for this thread alone
-        thread = threading.Thread(target=lambda: (torch.set_grad_enabled(False), self.train(model)))
+
+        def work():
+            torch.set_grad_enabled(False)  # for this thread alone
+            self.train(model)
+
+        thread = threading.Thread(target=work)
         thread.start()
         thread.join()
         self.assertFalse(torch.equal(before["0.weight"], model.network[0].weight))
 
     def test_previews_in_another_thread_change_nothing(self):
-        images = random_images(2, 8, 8)
+        model, images, stop = Model(), random_images(2, 8, 8), threading.Event()
 
-        def train(preview):
-            model, stop = Model(), threading.Event()
-            thread = threading.Thread(target=lambda: [model.predict(images) for _ in iter(stop.is_set, True)])
-            thread.start() if preview else None
-            self.train(model, 3)
-            stop.set()
-            thread.join() if preview else None
-            return weights_of(model)
+        def preview():
+            while not stop.is_set():
+                model.predict(images)
 
-        self.assertSameWeights(train(False), train(True))
+        thread = threading.Thread(target=preview)
+        thread.start()
+        self.train(model, 3)
+        stop.set()
+        thread.join()
+        self.assertSameWeights(weights_of(self.train(Model(), 3)), weights_of(model))
+
+    def test_progress_is_shown_and_never_stops_the_work(self):
+        shown = io.StringIO()
+        with contextlib.redirect_stderr(shown):
+            self.train(Model(), progress=True)
+        self.assertRegex(shown.getvalue(), r"step 4 of 4, 0\.0 minutes left, loss 0\.\d+, learning")
+        shown.close()
+        for stream in (shown, None):
+            with contextlib.redirect_stderr(stream):
+                model = self.train(Model(), progress=True)
+            self.assertEqual(len(model.history["loss"]), 4)
+
+    def test_the_time_that_is_left_follows_from_the_latest_pace(self):
+        lines = io.StringIO()
+        clock = iter((0, 600, 640, 680, 720))  # the first step takes ten minutes
+        with contextlib.redirect_stderr(lines), mock.patch.object(module, "time") as time:
+            time.monotonic = lambda: next(clock)
+            self.assertEqual(list(module.track("abcd", 4, label="letter")), list("abcd"))
+        self.assertEqual(lines.getvalue().splitlines()[1], "letter 2 of 4, 1.3 minutes left")
 
     def test_memory_is_that_of_the_batch_not_of_the_training_set(self):
-        """50,000 pairs of uint8 are 0.3 GB, as float 1.2 GB: training may add 0.5 GB to what is there."""
+        """50,000 pairs are 0.3 GB as uint8 and 1.2 GB as float32: training may add 0.5 GB."""
         try:
             import resource  # noqa: F401
         except ModuleNotFoundError:
             self.skipTest("this system does not tell how much memory a process took")
         code = """
 import resource, torch
-from Miniproject_1.model import Model, Pairs, Training
+from Miniproject_1.model import Batches, Training, build_network
 pairs = torch.zeros(2, 50_000, 3, 32, 32, dtype=torch.uint8)
 pairs[:, :, :, ::2] = 200
-model = Model()
+network = build_network()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-next(Training(model.network, Pairs(*pairs, batch_size=1), 9, hybrid=False))
+Training(network, Batches(*pairs, batch_size=1), 9, 0).take_step()
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
 """
         self.assertLess(float(self.python(code)[0]), 0.5)
 
-    def test_progress_is_shown_and_never_stops_the_work(self):
-        shown, options = io.StringIO(), dict(SMALL, hybrid=False, progress=True)
-        with contextlib.redirect_stderr(shown):
-            Model().train(*self.pairs, 1, **options)
-        self.assertRegex(shown.getvalue(), r"4 of 4, 0\.0 minutes left loss 0\.\d+, learning rate 0\.005")
-        with contextlib.redirect_stderr(io.StringIO()) as lines, mock.patch.object(module.time, "monotonic") as clock:
-            clock.side_effect = range(0, 1000, 60)  # a minute a step
-            self.assertEqual(list(module.track("abcd", 4, label="letter")), list("abcd"))
-            Model().predict(self.pairs[0])  # shows nothing unless asked to
-        self.assertEqual(lines.getvalue().splitlines()[0].strip(), "letter 1 of 4, 3.0 minutes left")
-        self.assertEqual(len(lines.getvalue().splitlines()), 4)
-        shown.close()
-        for stream in (shown, None):
-            model = Model()
-            with contextlib.redirect_stderr(stream):
-                model.train(*self.pairs, 1, **options)
-            self.assertEqual(len(model.history["loss"]), 4)
 
-
-class TestResume(TestCase):
-    """`state_dict` and `load_state_dict`: stopped after every step and continued, it is the unbroken training."""
-
-    def setUp(self):
-        super().setUp()
-        self.pairs = Pairs(random_images(16, 8, 8), random_images(16, 8, 8, seed=1), batch_size=4)
-        self.patch(mock.patch.object(module, "LBFGS_STEPS", 2))
+class TestResume(TrainingCase):
+    """Stopped after every step and continued, it is the unbroken training, bit for bit."""
 
     def check(self, **options):
-        def start():
-            return Training(Model().network, self.pairs, 12, **options)
-
-        unbroken, begin = start(), time.monotonic()
-        for _ in unbroken:
-            pass
-        self.assertLess(unbroken.history["seconds"][-1], time.monotonic() - begin)
-        broken = start()
+        unbroken = self.training(**options)
+        for _ in range(12):
+            unbroken.take_step()
+        broken = self.training(**options)
         for step in range(12):
-            next(broken)
+            broken.take_step()
             torch.save(broken.state_dict(), str(self.folder / "state"))
-            broken = start()
+            broken = self.training(**options)
             broken.load_state_dict(torch.load(str(self.folder / "state")))
-            self.assertEqual(len(broken.history["loss"]), step + 1)
+            self.assertEqual(broken.step, step + 1)
         for name in ("loss", "learning_rate", "evaluations"):
             self.assertEqual(broken.history[name], unbroken.history[name])
-        seconds = broken.history["seconds"]
-        self.assertEqual(seconds, sorted(seconds))
-        self.assertGreater(seconds[0], 0)
+        self.assertEqual(broken.history["seconds"], sorted(broken.history["seconds"]))
         self.assertSameWeights(weights_of(broken.network), weights_of(unbroken.network))
-        self.assertSameWeights(broken.good, unbroken.good)
+        self.assertSameWeights(broken.safeguard.good, unbroken.safeguard.good)
         return unbroken
 
     def test_through_lbfgs_and_momagd(self):
-        self.check()
+        self.check(hybrid=True)
 
     def test_with_adam(self):
-        self.check(hybrid=False, optimizer="ADAM", learning_rate=0.001)
+        self.check(optimizer="ADAM", learning_rate=0.001)
 
     def test_through_rollbacks(self):
-        self.assertGreater(self.check(hybrid=False, learning_rate=20.0).rollbacks, 0)
+        self.assertGreater(self.check(learning_rate=20.0).safeguard.rollbacks, 0)
 
     def test_a_state_shares_nothing_with_its_training(self):
-        training = Training(Model().network, self.pairs, 4, hybrid=False)
-        next(training)
+        training = self.training()
+        training.take_step()
         state = training.state_dict()
         kept = copy.deepcopy(state)
-        other = Training(Model().network, self.pairs, 4, hybrid=False)
+        other = self.training()
         other.load_state_dict(state)
-        for _ in range(2):
-            next(training)
-            next(other)
-        self.assertEqual(state["training"]["history"], kept["training"]["history"])
+        training.take_step()
+        other.take_step()
+        self.assertEqual(state["history"], kept["history"])
         self.assertSameWeights(state["network"], kept["network"])
-        self.assertSameWeights(state["training"]["good"], kept["training"]["good"])
+        self.assertSameWeights(state["safeguard"]["good"], kept["safeguard"]["good"])
+
+
+class TestConsistency(TrainingCase):
+    def test_a_network_that_starts_at_zeros_learns_its_last_bias_alone(self):
+        network = build_network()
+        initialize(network, "zeros")
+        training = Training(network, Batches(*self.pairs, 4), 4, 0, momentum=0)
+        training.take_step()
+        moved = [name for name, value in network.named_parameters() if value.any()]
+        self.assertEqual(moved, ["5.weight", "8.weight", "12.weight", "15.weight", "21.bias"])
