@@ -1,0 +1,155 @@
+"""Picture files of every kind, made up for the tests: 40 x 24 pixels."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import torch
+
+EXIF, GPS, ORIENTATION = 0x8769, 0x8825, 0x0112  # tags
+WIDTH, HEIGHT = 40, 24
+MODES = {  # Pillow's names for the kinds of pixels; of the others: RGB
+    "grey": "L",
+    "black and white": "1",
+    "palette": "P",
+    "transparent": "RGBA",
+    "grey, transparent": "LA",
+    "CMYK": "CMYK",
+    "grey, 16 bits": "I;16",
+}
+ENDINGS = {  # of the others: png
+    "CMYK": "tif",
+    "GeoTIFF": "tif",
+    "EXIF": "jpg",
+    "XMP": "jpg",
+    "IPTC": "jpg",
+    "comment": "jpg",
+}
+GEOTIFF = {33550: (0.5, 0.5, 0.0), 34735: (1, 1, 0, 1), 34737: "WGS 84|"}
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d">'
+    b"<exif:PixelXDimension>%d</exif:PixelXDimension></rdf:Description></x:xmpmeta>"
+)
+
+
+def smooth(channels):
+    """Values of a picture without edges, which JPEG keeps to a fraction of a percent: (C, H, W)."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, channels, 3, 4, generator=generator) * 255
+    fine = torch.nn.functional.interpolate(coarse, (HEIGHT, WIDTH), mode="bilinear")
+    return fine[0].round().to(torch.uint8)
+
+
+def image(mode="RGB"):
+    """A Pillow image of a mode."""
+    from PIL import Image
+
+    if mode == "1":
+        return image("L").point(lambda value: 255 * (value > 127)).convert("1")
+    if mode == "P":
+        return image("RGB").quantize(32)
+    if mode == "I;16":
+        values = smooth(1).int() * 256 + 7
+        content = struct.pack(f"<{values.numel()}H", *values.flatten().tolist())
+        return Image.frombytes(mode, (WIDTH, HEIGHT), content)
+    values = smooth(len(Image.new(mode, (1, 1)).getbands()))
+    return Image.frombytes(mode, (WIDTH, HEIGHT), bytes(values.permute(1, 2, 0).flatten().tolist()))
+
+
+def exif(tags):
+    """EXIF as bytes, from tags and tables of tags."""
+    from PIL import Image
+
+    made = Image.Exif()
+    made.update(tags)
+    return made.tobytes()
+
+
+def camera_exif(orientation=1):
+    tags = {271: "Maker", 306: "2020:02:02 20:20:20", ORIENTATION: orientation}
+    return exif({**tags, EXIF: {0x829A: 0.01, 0xA002: WIDTH, 0xA003: HEIGHT}, GPS: {1: "N"}})
+
+
+def srgb():
+    from PIL import ImageCms
+
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def png_info(kind):
+    from PIL import PngImagePlugin
+
+    info = PngImagePlugin.PngInfo()
+    if kind == "text":
+        info.add_text("Title", "a picture")
+    if kind == "linear colours":
+        info.add(b"gAMA", struct.pack(">I", 100_000))
+    return info
+
+
+def save_options(kind):
+    """What Pillow must be told to write a picture that holds this."""
+    iptc = (
+        b"Photoshop 3.0\0"
+        + b"8BIM\x04\x04\0\0"
+        + struct.pack(">I", 12)
+        + b"\x1c\x02\x78\0\x07caption"
+    )
+    return {
+        "EXIF": {"exif": camera_exif()},
+        "ICC profile": {"icc_profile": srgb()},
+        "XMP": {"xmp": XMP % (1, WIDTH)},
+        "IPTC": {"extra": b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc},
+        "resolution": {"dpi": (300, 150)},
+        "text": {"pnginfo": png_info(kind)},
+        "comment": {"comment": b"a picture"},
+        "linear colours": {"pnginfo": png_info(kind)},
+        "GeoTIFF": {"tiffinfo": GEOTIFF},
+    }.get(kind, {})
+
+
+def write(kind, folder):
+    """Write a picture of this kind, a row of the table in `others/pictures/README.md`."""
+    path = Path(folder, f"{kind}.{ENDINGS.get(kind, 'png')}")
+    if kind == "RGB, 16 bits":  # Pillow does not write it
+        return write_png(path, 16, smooth(3))
+    image(MODES.get(kind, "RGB")).save(path, quality=95, subsampling=0, **save_options(kind))
+    return path
+
+
+def write_png(path, bits, values, *chunks):
+    """Write a PNG file of grey or RGB values. Of 16 bits they are the higher 8, the rest is 7."""
+    channels, height, width = values.shape
+    kind_of_colours = {1: 0, 3: 2}[channels]
+    header = struct.pack(">IIBBBBB", width, height, bits, kind_of_colours, 0, 0, 0)
+    lines = b""
+    for row in values.permute(1, 2, 0).flatten(1).tolist():
+        content = bytes(row)
+        if bits == 16:
+            content = bytes(byte for value in row for byte in (value, 7))
+        lines += b"\0" + content
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+    return path
+
+
+def chunk(name, content):
+    checksum = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+
+def write_tiff(path, content=bytes(96), **tags):
+    """Write a TIFF file of 4 x 4 pixels from its tags, by the names that TIFF gives them."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+    from PIL.TiffTags import TAGS_V2
+
+    numbers = {information.name: tag for tag, information in TAGS_V2.items()}
+    directory = ImageFileDirectory_v2()
+    usual = {"ImageWidth": 4, "ImageLength": 4, "Compression": 1, "PhotometricInterpretation": 1}
+    place = {"StripOffsets": 8, "StripByteCounts": len(content), "RowsPerStrip": 4}
+    for name, value in {**usual, **place, **tags}.items():
+        directory[numbers[name]] = value
+    start = 8 + len(content)
+    header = b"II*\0" + struct.pack("<I", start)
+    path.write_bytes(header + content + directory.tobytes(start))
+    return path
