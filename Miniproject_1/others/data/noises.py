@@ -1,86 +1,91 @@
-"""Noises beyond the course's, as in Lehtinen et al., 2018 (https://arxiv.org/abs/1803.04189), sections 3.1 to 3.3.
+"""Noises beyond the course's, as in Lehtinen et al., 2018, https://arxiv.org/abs/1803.04189.
 
-Each is a function of (clean, generator), with clean images (N, 3, H, W), values 0 to 255, that returns float32 of the
-same shape. Values are not cut off at 0 and 255: the mean over many draws would no longer be the clean image.
+Each is a function of clean images (N, 3, H, W), values 0 to 255, and of a `torch.Generator`, that
+returns float32 images of the same shape. Values are not cut off at 0 and 255: if they were, the
+mean over many draws would no longer be the clean image.
 """
 
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 
 from ...model import check_choice, check_number
-from .pictures import pillow
+from ..metrics import LOSSES
+from ..pictures import pillow
 
+IMAGE_SIZE = 32  # pixels, height and width of the images to train on
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FONT_SIZE = 9  # pixels
 
 
 def gaussian(clean, generator, sigma=25.0):
-    """`sigma` is of 255."""
+    """Independent normal noise; `sigma` is its standard deviation, of 255."""
     return clean + sigma * torch.randn(clean.shape, generator=generator)
 
 
 def poisson(clean, generator, peak=30.0):
-    """`peak` is how many photons a white pixel has in the mean."""
-    return torch.poisson(clean.float() / 255 * peak, generator=generator) / peak * 255
+    """The noise of counted photons; `peak` is how many of them a white pixel has in the mean."""
+    photons = torch.poisson(clean.float() / 255 * peak, generator=generator)
+    return photons / peak * 255
 
 
 def bernoulli(clean, generator, missing=0.5):
-    """A share of the pixels is missing, that is 0."""
-    return clean * (torch.rand(clean[:, :1].shape, generator=generator) >= missing).float()
+    """Pixels are missing, that is black; `missing` is their share."""
+    present = torch.rand(clean[:, :1].shape, generator=generator) >= missing  # (N, 1, H, W)
+    return clean * present.float()
 
 
 def text(clean, generator, share=0.25):
     """Letters of random colours at random places, until they cover this share of the pixels."""
-    Image, _ = pillow()
-    from PIL import ImageDraw, ImageFont
-
-    font = ImageFont.load_default(FONT_SIZE)
-    height, width = clean.shape[2:]
-
-    def draw(high):
-        return torch.randint(high, (), generator=generator).item()
-
     result = clean.float().clone()
     for image in result:
-        covered = torch.zeros(height, width, dtype=torch.bool)
+        covered = torch.zeros(image.shape[1:], dtype=torch.bool)
         while covered.float().mean() < share:
-            letter = Image.new("L", (width, height))
-            place = draw(width) - FONT_SIZE // 2, draw(height) - FONT_SIZE // 2
-            ImageDraw.Draw(letter).text(place, LETTERS[draw(len(LETTERS))], fill=255, font=font)
-            here = torch.frombuffer(bytearray(letter.tobytes()), dtype=torch.uint8).view(height, width) > 127
+            letter = random_letter(*image.shape[1:], generator)
             colour = torch.randint(256, (3, 1), generator=generator).float()
-            image[:, here] = colour
-            covered |= here
+            image[:, letter] = colour
+            covered |= letter
     return result
 
 
-def masked_mse(output, target):
-    """Mean squared error over the pixels that the target has."""
-    there = (target != 0).any(1, keepdim=True).float()
-    return ((output - target) ** 2 * there).sum() / (3 * there.sum()).clamp(min=1)
+def random_letter(height, width, generator):
+    """The pixels that a random letter covers: bool (H, W)."""
+    Image = pillow()
+    from PIL import ImageDraw, ImageFont
+
+    def draw(limit):
+        return torch.randint(limit, (), generator=generator).item()
+
+    picture = Image.new("L", (width, height))
+    place = (draw(width) - FONT_SIZE // 2, draw(height) - FONT_SIZE // 2)
+    letter = LETTERS[draw(len(LETTERS))]
+    font = ImageFont.load_default(FONT_SIZE)
+    ImageDraw.Draw(picture).text(place, letter, fill=255, font=font)
+    values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return values.view(height, width) > 127
 
 
-LOSSES = {"mse": F.mse_loss, "masked": masked_mse, "l1": F.l1_loss}
-# name: the noise, and the loss whose minimum over noisy targets is that over clean ones
+# Each noise, and the loss whose minimum over noisy targets is that over clean targets
 NOISES = {
-    "Gaussian": (gaussian, F.mse_loss),
-    "Poisson": (poisson, F.mse_loss),
-    "Bernoulli": (bernoulli, masked_mse),
-    "text": (text, F.l1_loss),  # its minimum is the median, and most draws show the clean pixel
+    "Gaussian": (gaussian, LOSSES["mse"]),
+    "Poisson": (poisson, LOSSES["mse"]),
+    "Bernoulli": (bernoulli, LOSSES["masked"]),
+    "text": (text, LOSSES["l1"]),  # its minimum is the median, and most draws show the clean pixel
 }
-STRENGTHS = {  # by the names that users write: the argument, and its range
-    "gaussian": ("sigma", 0, 255),
-    "poisson": ("peak", 1, 1e6),
-    "bernoulli": ("missing", 0, 0.99),
+STRENGTHS = {  # what a user's number means: the argument, and its range
+    "Gaussian": ("sigma", 0, 255),
+    "Poisson": ("peak", 1, 1e6),
+    "Bernoulli": ("missing", 0, 0.99),
     "text": ("share", 0, 0.5),
 }
-IMAGE_SIZE = 32  # pixels, height and width of the images to train on
 
 
 def named_noise(name):
-    """The noise that a user calls "gaussian:25", "poisson:30", "bernoulli:0.5", "text:0.25", or by the word alone.
+    """The noise that a user asks for by its name, with or without its strength.
+
+    Args:
+        name: "gaussian:25", "poisson:30", "bernoulli:0.5", "text:0.25" or the word alone, in small
+            or capital letters.
 
     Returns:
         a function of (clean, generator), and the name of its loss in `LOSSES`.
@@ -89,23 +94,43 @@ def named_noise(name):
         ValueError: there is no such noise, or its strength is out of range.
     """
     word, colon, strength = name.partition(":")
-    keyword, lowest, highest = STRENGTHS[check_choice("noise", word, STRENGTHS)]
-    noise, loss = {key.lower(): value for key, value in NOISES.items()}[word]
+    known = {noise.lower(): noise for noise in NOISES}
+    noise = known[check_choice("noise", word.lower(), known)]
+    function, loss = NOISES[noise]
     if colon:
+        argument, lowest, highest = STRENGTHS[noise]
         try:
-            noise = partial(noise, **{keyword: check_number(keyword, float(strength), lowest, highest)})
+            value = check_number(argument, float(strength), lowest, highest)
         except ValueError:
-            text = f"noise must be {word}:X with X a number from {lowest} to {highest}, got {name!r}"
+            text = f"noise must be {word}:X with X from {lowest} to {highest}, got {name!r}"
             raise ValueError(text) from None
-    return noise, next(key for key, value in LOSSES.items() if value is loss)
+        function = partial(function, **{argument: value})
+    return function, next(key for key, value in LOSSES.items() if value is loss)
 
 
-def square_pair(photo, generator, noise, clean=False):
-    """Two noisy versions, or a noisy and the clean one, of a random square of 32 x 32 pixels of a photograph.
+def square_pair(photograph, generator, noise, clean=False):
+    """A pair of images of a random square of 32 x 32 pixels of a photograph.
 
-    Values are rounded to int16, not cut off at 0 and 255.
+    Args:
+        photograph: (3, H, W), both sides at least 32, values 0 to 255.
+        generator: the `torch.Generator` of the random choices.
+        noise: a function of (clean, generator).
+        clean: the second image is clean. False: both are noisy.
+
+    Returns:
+        two int16 tensors (3, 32, 32): rounded, not cut off at 0 and 255.
     """
-    top, left = (torch.randint(side - IMAGE_SIZE + 1, (), generator=generator).item() for side in photo.shape[1:])
-    square = photo[None, :, top : top + IMAGE_SIZE, left : left + IMAGE_SIZE].float()
-    pair = noise(square, generator), square if clean else noise(square, generator)
-    return tuple(image[0].round().to(torch.int16) for image in pair)
+    square = random_square(photograph, generator)[None].float()
+    first = noise(square, generator)
+    second = square
+    if not clean:
+        second = noise(square, generator)
+    return first[0].round().to(torch.int16), second[0].round().to(torch.int16)
+
+
+def random_square(images, generator):
+    """Cut a random square of 32 x 32 pixels: (..., H, W) to (..., 32, 32)."""
+    height, width = images.shape[-2:]
+    top = torch.randint(height - IMAGE_SIZE + 1, (), generator=generator).item()
+    left = torch.randint(width - IMAGE_SIZE + 1, (), generator=generator).item()
+    return images[..., top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]

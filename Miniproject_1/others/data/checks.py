@@ -1,0 +1,147 @@
+"""What pairs of noisy images say about themselves: whether their noise is independent.
+
+Noise2Noise needs noise in the second image that the first one says nothing about. What is in both
+images at the same place looks to the network like the scene, and it learns to keep it. None of
+these checks knows the scene, so each looks for one kind of noise in common. Their limits were set on
+photographs: on independent Gaussian noise of 2 to 25 of 255, impulses and block sampling none of
+them fires.
+"""
+
+import torch
+import torch.nn.functional as F
+
+IDENTICAL = "the two images of each pair are identical: there is no noise to learn from"
+EXCHANGED = "the second images are noisier than the first ones: noisy and clean may be exchanged"
+FIRST_IN_SECOND = (
+    "the second contains the noise of the first, as if noise had been added to the first "
+    "(or the first has none): the network would learn to keep the noise of the first"
+)
+SECOND_IN_FIRST = (
+    "the first contains the noise of the second, as if noise had been added to the second "
+    "(or the second has none): the network would learn to remove only what was added"
+)
+EQUAL_BLOCKS = (
+    "blocks of 8 x 8 pixels are equal in both, as strong JPEG or video compression leaves them: "
+    "the network would learn to keep the traces of compression"
+)
+HOT_PIXELS = (
+    "single bright or dark pixels are at the same places in both, as hot pixels of a camera are: "
+    "the network would learn to keep them"
+)
+
+SMALLEST_SHARE = 0.02  # of the noise; 0.5 is expected, and 0.04 if the first has a fifth of it
+FEWEST_PLACES = 1000  # to tell a share from
+EQUAL_SHARE = 0.005  # of all blocks
+DENSE = 0.4  # share of equal pixels in the other blocks; noise on few pixels leaves more
+STANDING_OUT = 3  # times the spread of its neighbours
+HOT_SHARE = 1e-4  # of all pixels; photographs have up to 0.4e-4 that look like it
+FEWEST_HOT = 5
+
+
+def doubts_about_pictures(first, second):
+    """What two pictures of a scene have in common that should be independent.
+
+    Args:
+        first, second: noisy pictures (3, H, W), values 0 to 255.
+
+    Returns:
+        list of those among the texts above that hold.
+    """
+    first = first.float()
+    second = second.float()
+    doubts = doubts_about_pairs(first, second)
+    if have_equal_blocks(first, second):
+        doubts.append(EQUAL_BLOCKS)
+    if have_same_hot_pixels(first, second):
+        doubts.append(HOT_PIXELS)
+    return doubts
+
+
+def doubts_about_pairs(noisy_1, noisy_2):
+    """The same for many small images, whose common noise is judged together.
+
+    Args:
+        noisy_1, noisy_2: two noisy versions of the same images, (N, 3, H, W) or (3, H, W).
+
+    Returns:
+        list of those among `IDENTICAL`, `FIRST_IN_SECOND` and `SECOND_IN_FIRST` that hold.
+    """
+    if torch.equal(noisy_1, noisy_2):
+        return [IDENTICAL]
+    doubts = []
+    if contains_noise_of(noisy_1.float(), noisy_2.float()):
+        doubts.append(FIRST_IN_SECOND)
+    if contains_noise_of(noisy_2.float(), noisy_1.float()):
+        doubts.append(SECOND_IN_FIRST)
+    return doubts
+
+
+def doubts_about_validation(noisy, clean):
+    """What is wrong with noisy and clean images (N, 3, H, W): a list, empty or of one text."""
+    if torch.equal(noisy, clean):
+        return [IDENTICAL]
+    energies = [fine_detail(images.float()).square().mean() for images in (noisy, clean)]
+    if energies[0] < energies[1]:
+        return [EXCHANGED]
+    return []
+
+
+def contains_noise_of(first, second):
+    """Whether the second image contains the noise of the first.
+
+    Let n and m be the noises of the first image y1 and the second y2. The covariance of y1 - y2
+    with y1 is the variance of n if n and m are independent, half of that of y1 - y2 if they are
+    equally strong. If y2 was made from y1 by adding noise, it is zero. All is computed from fine
+    detail, where there is little of the scene, and where no value is near 0 or 255, since cutting
+    values off makes the noise depend on them.
+    """
+    margin = 3 * (first - second).std()
+    inside = (first >= margin) & (first <= 255 - margin)
+    inside = -F.max_pool2d(-inside.float(), 2, stride=1) > 0  # all four pixels of each 2 x 2
+    if inside.sum() < FEWEST_PLACES:
+        return False
+    difference = fine_detail(first - second)[inside]
+    products = difference * fine_detail(first)[inside]
+    variance = difference.square().mean()
+    share = products.mean() / variance
+    standard_error = products.std() / variance / (len(products) / 4) ** 0.5  # neighbours overlap
+    return bool(share < max(SMALLEST_SHARE, 2 * standard_error) and standard_error < 0.1)
+
+
+def fine_detail(images):
+    """Differences of differences of neighbours: (..., H, W) to (..., H - 1, W - 1)."""
+    across = images[..., 1:] - images[..., :-1]
+    return across[..., 1:, :] - across[..., :-1, :]
+
+
+def have_equal_blocks(first, second):
+    """Whether noise is everywhere, and yet some blocks of 8 x 8 pixels have none in both."""
+    equal = (first == second).all(0, keepdim=True).float()  # (1, H, W)
+    equal = F.avg_pool2d(equal, 8)  # the share of equal pixels in each block
+    cut_off = ((first <= 0) | (first >= 255)).all(0, keepdim=True).float()
+    cut_off = F.max_pool2d(cut_off, 8) > 0  # black and white have no noise that can be seen
+    same = equal == 1
+    if same.all():
+        return False
+    dense = equal[~same].mean() < DENSE
+    return bool(dense and (same & ~cut_off).float().mean() > EQUAL_SHARE)
+
+
+def have_same_hot_pixels(first, second):
+    """Whether pixels far from all their neighbours are at the same places."""
+    same = standing_out(first) * standing_out(second) > 0
+    num_hot = same.any(0).sum()
+    return bool(num_hot >= max(FEWEST_HOT, HOT_SHARE * same[0].numel()))
+
+
+def standing_out(image):
+    """1 where a value is far above those around it, -1 where it is far below, else 0: (3, H, W)."""
+    channels, height, width = image.shape
+    padded = F.pad(image[:, None], (1, 1, 1, 1), mode="reflect")
+    values = F.unfold(padded, 3).view(channels, 9, height, width)
+    around = torch.cat([values[:, :4], values[:, 5:]], 1)  # (3, 8, H, W)
+    spread = around.amax(1) - around.amin(1)
+    above = image - around.median(1)[0]
+    noise = 1.5 * above.abs().flatten(1).median(1)[0].view(-1, 1, 1)
+    far = (above.abs() > 6 * noise) & (above.abs() > 20) & (above.abs() > STANDING_OUT * spread)
+    return above.sign() * far

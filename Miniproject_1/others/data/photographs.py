@@ -1,0 +1,159 @@
+"""From a folder of photographs to pairs of images."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+
+from ..console import progress, say
+from ..pictures import read_picture
+
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+def picture_files(folder):
+    """The picture files below a folder, sorted by name.
+
+    Hidden files and folders are left out. How many other files there are is said in a line.
+
+    Args:
+        folder: folders within it are searched too.
+
+    Returns:
+        list of `Path`.
+
+    Raises:
+        NotADirectoryError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder of pictures")
+    pictures = []
+    others = []
+    for path in files_below(folder):
+        if path.suffix.lower() in SUFFIXES:
+            pictures.append(path)
+        else:
+            others.append(path)
+    if others:
+        endings = sorted({path.suffix.lower() or path.name for path in others})
+        say(f"left out in {folder}: {len(others)} files of other kinds ({', '.join(endings)})")
+    return pictures
+
+
+def files_below(folder):
+    """All files below a folder that are not hidden, sorted. What may not be read is named."""
+
+    def name(error):
+        say(f"passed over the folder {error.filename}: {error.strerror}")
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=name):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        found += [Path(place) / each for each in names if not each.startswith(".")]
+    return sorted(found)
+
+
+def distinct_photographs(folder):
+    """The picture files below a folder, as `picture_files`; of files with equal bytes the first.
+
+    A file that may not be read counts as distinct: who reads it as a picture names it.
+    """
+    found = {}
+    for path in picture_files(folder):
+        try:
+            key = hashlib.sha256(path.read_bytes()).digest()
+        except OSError:
+            key = path
+        found.setdefault(key, path)
+    return list(found.values())
+
+
+def readable_photographs(paths, smallest, shrink=None):
+    """Those photographs that can be read and are large enough. The others are named.
+
+    Args:
+        paths: picture files.
+        smallest: pixels that both sides need.
+        shrink: see `read_picture`.
+
+    Returns:
+        list of paths, and how many of the others could not be read.
+    """
+    readable = []
+    num_failed = 0
+    for path in progress(paths, len(paths), label="reading photograph"):
+        try:
+            height, width = read_picture(path, shrink).shape[1:]
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:  # whatever it is, the others are still to be read
+            say(f"passed over: {named(error, path)}")
+            num_failed += 1
+            continue
+        if min(height, width) < smallest:
+            say(f"passed over {path}: {width} x {height} is too small, both sides need {smallest}")
+            continue
+        readable.append(path)
+    return readable, num_failed
+
+
+def named(error, path):
+    """The text of an error, with the file's name if it does not say so itself."""
+    text = str(error) or type(error).__name__
+    if str(path) not in text:
+        text = f"{path}: {text}"
+    return " ".join(text.split())
+
+
+def split(paths, share, generator):
+    """Split photographs at random into those to validate on and those to train on.
+
+    Args:
+        paths: the photographs.
+        share: of them, for validation, 0 to 1. Both parts have at least one, if there are two.
+        generator: the `torch.Generator` of the random choice.
+
+    Returns:
+        two sorted lists of paths.
+    """
+    order = torch.randperm(len(paths), generator=generator).tolist()
+    num_kept = min(max(round(share * len(paths)), 1), len(paths) - 1)
+    kept = [paths[place] for place in order[:num_kept]]
+    others = [paths[place] for place in order[num_kept:]]
+    return sorted(kept), sorted(others)
+
+
+def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="photograph"):
+    """Draw pairs of images, the same number from each source, in random order.
+
+    Args:
+        sources: photographs, or whatever else `read` reads.
+        num_pairs: the number of pairs.
+        draw: a function of (what was read, generator) that makes the two images of a pair.
+        generator: the `torch.Generator` of every random choice.
+        read: a function of a source.
+        label: what the progress counts.
+
+    Returns:
+        two tensors (num_pairs, 3, 32, 32).
+    """
+    places = iter(torch.randperm(num_pairs, generator=generator).tolist())
+    pairs = [None] * num_pairs
+    numbers = shares(num_pairs, len(sources))
+    sources_with_numbers = list(zip(sources, numbers))
+    for source, number in progress(sources_with_numbers, len(sources), label=label):
+        if number == 0:
+            continue
+        content = read(source)
+        for _ in range(number):
+            pairs[next(places)] = draw(content, generator)
+    first, second = zip(*pairs)
+    return torch.stack(first), torch.stack(second)
+
+
+def shares(total, parts):
+    """Divide a number into so many whole numbers, equal or one apart, the larger first."""
+    quotient, remainder = divmod(total, parts)
+    return [quotient + 1] * remainder + [quotient] * (parts - remainder)
