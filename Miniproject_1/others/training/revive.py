@@ -1,45 +1,114 @@
-"""Channels that are zero everywhere have no gradient and never come back: draw them anew."""
+"""Channels that are zero everywhere have no gradient and never come back: draw them anew.
 
+Layers that a BatchNorm follows have none. Of the others, early steps that were too long can leave
+many.
+"""
+
+import copy
 import math
 
 import torch
 from torch import nn
 
-from ...model import forward
+from ...model import accelerated
+
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
+def mortal_layers(network):
+    """The convolutions whose channels can die: a ReLU follows them, and no BatchNorm.
+
+    Args:
+        network: an `nn.Sequential`.
+
+    Returns:
+        list of their indices in the network.
+    """
+    return [
+        index
+        for index in range(len(network) - 1)
+        if isinstance(network[index], CONVOLUTIONS) and isinstance(network[index + 1], nn.ReLU)
+    ]
+
+
+@torch.no_grad()
+def dead_channels(network, images):
+    """Find the channels that are nowhere positive, in each of the layers where there can be some.
+
+    Args:
+        network: an `nn.Sequential`; here it computes as in eval mode.
+        images: (N, 3, H, W), values 0 to 1, to look at.
+
+    Returns:
+        dict: for the index of each such layer, a bool tensor (channels,).
+    """
+    found = {}
+    for index in mortal_layers(network):
+        largest = features_after(network, index, images).amax((0, 2, 3))
+        found[index] = largest <= 0
+    return found
+
+
+@torch.no_grad()
 def revive(network, images, seed=0):
     """Draw anew the channels that are zero everywhere; the network computes what it did before.
 
-    Layers that a BatchNorm follows have none; of the other four, early steps that were too long can leave many. They
-    get a Xavier draw, a bias that makes them positive at half of the pixels, and kernels of zero in the next layer,
-    which training then finds use for.
+    They get a kernel by Glorot and Bengio ("Xavier"), and a bias that makes them positive at half
+    of the pixels. The next layer gets kernels of zero for them, which training then changes.
 
     Args:
-        network: from `build_network`.
-        images: (N, 3, H, W), values 0 to 1, to look for channels that are zero.
+        network: an `nn.Sequential`, changed in place.
+        images: (N, 3, H, W), values 0 to 1; a channel that is positive nowhere on them is dead.
         seed: of the draws; PyTorch's global random state is left alone.
 
     Returns:
         how many channels were drawn.
     """
-    generator, number = torch.Generator().manual_seed(seed), 0
-    with torch.no_grad():
-        for index in (0, 2, 17, 19):
-            layer, following = network[index], network[index + 2]
-            dead = forward(network[: index + 1], images, training=False).amax((0, 2, 3)) <= 0
-            bound = math.sqrt(6 / (layer.weight[0].numel() + layer.weight[:, 0].numel()))  # Xavier's
-            drawn = torch.empty(layer.weight.shape).uniform_(-bound, bound, generator=generator).to(images.device)
-            _channels(layer, "out")[dead] = _channels(layer, "out", drawn)[dead]
-            layer.bias[dead] -= (
-                forward(network[: index + 1], images, training=False).transpose(0, 1).flatten(1).median(1).values[dead]
-            )
-            _channels(following, "in")[dead] = 0
-            number += int(dead.sum())
-    return number
+    generator = torch.Generator().manual_seed(seed)
+    num_revived = 0
+    for index in mortal_layers(network):
+        layer, next_layer = network[index], next_convolution(network, index)
+        is_dead = features_after(network, index, images).amax((0, 2, 3)) <= 0
+        fresh_kernel = xavier(layer.weight.shape, generator).to(layer.weight)
+        outputs(layer, layer.weight)[is_dead] = outputs(layer, fresh_kernel)[is_dead]
+        features = features_after(network, index, images)  # (N, channels, H', W')
+        medians = features.transpose(0, 1).flatten(1).median(1).values
+        layer.bias[is_dead] -= medians[is_dead]
+        inputs(next_layer, next_layer.weight)[is_dead] = 0
+        num_revived += int(is_dead.sum())
+    return num_revived
 
 
-def _channels(layer, side, kernel=None):
-    """The kernel with its "in" or "out" channels first, a view."""
-    kernel = layer.weight if kernel is None else kernel
-    return kernel if (side == "in") == isinstance(layer, nn.ConvTranspose2d) else kernel.transpose(0, 1)
+def features_after(network, index, images):
+    """What the network computes up to the layer of this index, in eval mode."""
+    part = copy.deepcopy(network[: index + 1]).eval()
+    return accelerated(part)(images)
+
+
+def next_convolution(network, index):
+    for layer in network[index + 1 :]:
+        if isinstance(layer, CONVOLUTIONS):
+            return layer
+    raise ValueError("no convolution follows the last ReLU")
+
+
+def xavier(shape, generator):
+    """A kernel as "xavier" in `initialize`."""
+    fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+    bound = math.sqrt(6 / (fan_in + fan_out))
+    kernel = torch.empty(shape, dtype=torch.float32, device="cpu")
+    return kernel.uniform_(-bound, bound, generator=generator)
+
+
+def outputs(layer, kernel):
+    """A view of the kernel of this layer with its output channels first."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return kernel.transpose(0, 1)
+    return kernel
+
+
+def inputs(layer, kernel):
+    """A view of the kernel of this layer with its input channels first."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return kernel
+    return kernel.transpose(0, 1)

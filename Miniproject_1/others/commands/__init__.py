@@ -1,0 +1,74 @@
+"""What a user types: `main` runs a command."""
+
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+
+from ..console import one_line_warnings, say
+from .parser import build_parser
+
+OF_THE_DEVICE = (  # what PyTorch says when a device cannot do what is asked of it
+    "out of memory",
+    "can't allocate memory",
+    "cuda",
+    "mps",
+    "device type",
+    "invalid device",
+    "not compiled with",
+)
+
+
+def main(arguments=None):
+    """Run a command.
+
+    Args:
+        arguments: what was typed behind the program's name; None: what this process was given.
+
+    Returns:
+        the exit status: 0, if all is done; 1, if some of it is; 2 after an error, which is told in
+        one line; 130, if the user stopped it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # for a path with letters that the console lacks
+            stream.reconfigure(errors="backslashreplace")
+    with one_line_warnings(), requests_to_end_like_ctrl_c():
+        try:
+            options = build_parser().parse_args(arguments)
+            return options.run(options)
+        except KeyboardInterrupt:
+            return 130
+        except (OSError, ValueError, TypeError, FloatingPointError, ModuleNotFoundError) as error:
+            say(f"error: {' '.join(str(error).split())}")
+            return 2
+        except (RuntimeError, AssertionError, MemoryError) as error:
+            if not is_of_the_device(error):
+                raise
+            fault = str(error).split("\n")[0] or "out of memory"
+            advice = "--device cpu avoids a GPU, smaller pictures and batches need less memory"
+            say(f"error: the device cannot do it: {fault}; {advice}")
+            return 2
+
+
+def is_of_the_device(error):
+    """Whether an error is no fault of the program, but too little memory or a missing device."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in OF_THE_DEVICE)
+
+
+@contextmanager
+def requests_to_end_like_ctrl_c():
+    """A closed terminal or a queue's time limit ends a command as Ctrl-C does: tidily."""
+    if threading.current_thread() is not threading.main_thread():  # only there they arrive
+        yield
+        return
+    changed = {}
+    for name in ("SIGTERM", "SIGHUP"):  # Windows lacks the second
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            changed[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in changed.items():
+            signal.signal(number, handler)

@@ -1,0 +1,200 @@
+"""`reproduce`: from photographs to the weights that come with the project, by their recipe."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...model import Model, Training, check_number
+from ..console import progress, tell
+from ..data.course_noise import SMALLEST_SIDE, noisy_and_clean
+from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
+from ..metrics import psnr
+from ..pictures import read_picture
+from ..training import long_run
+from ..training.photo_batches import PhotoBatches
+from ..training.processes import team_of_processes
+from ..training.recipe import Recipe, Schedule, optimizer_of
+from ..training.revive import dead_channels, revive
+
+RECIPE = Recipe()
+VALIDATION_SHARE = 0.05  # of the photographs, kept apart whatever the seed
+VALIDATION_PAIRS = 8  # of each of them
+STEPS_BETWEEN_MEASUREMENTS = 2_500  # 40,000 pairs, 7 to 14 minutes on two cores
+GRADIENTS_OF_MEASUREMENT = 200  # it takes as long as these
+BATCHES_TO_REVIVE = 16  # on which a channel must be zero to be drawn anew: 256 images
+
+
+def add_arguments(parser):
+    """Describe the command to a parser of `argparse`."""
+    parser.description = (
+        "Train fresh weights from photographs by the recipe of the weights that come with the "
+        "project, in one run, on pairs of single noisy draws alone. Photographs kept apart measure "
+        "the way. Ctrl-C ends the training after the step under way; nothing is lost, --resume "
+        "continues."
+    )
+    text = "folder of photographs; folders within it count"
+    parser.add_argument("photographs", type=Path, metavar="PHOTOS", help=text)
+    long_run.add_options(parser)
+    text = f"pairs to draw; default: {RECIPE.pairs}"
+    parser.add_argument("--pairs", type=int, metavar="N", help=text)
+    text = "of all random choices; default: 0"
+    parser.add_argument("--seed", type=int, metavar="N", help=text)
+    text = "reduce photographs whose short side has more pixels"
+    parser.add_argument("--shrink", type=int, metavar="N", help=text)
+
+
+def run(options):
+    """Train fresh weights by the recipe; returns the exit status."""
+    ends_at = long_run.deadline_of(options)
+    with team_of_processes(options.device) as team:
+        saved = team.from_first(lambda: long_run.read_checkpoint(options.resume, "reproduce"))
+        settings = long_run.settings_of(options, saved, RECIPE.as_dict())
+        recipe = Recipe.from_dict(settings)
+        check_number("pairs", recipe.pairs, 1, whole=True)
+        with long_run.reserved_outputs(options, saved, team.is_first) as outputs:
+            return reproduce(options, saved, recipe, outputs, team, ends_at)
+
+
+class Data(NamedTuple):
+    """What the photographs give."""
+
+    batches: PhotoBatches  # to train on
+    noisy: Tensor  # to measure on, (N, 3, 32, 32)
+    clean: Tensor
+    description: dict  # numbers that tell sets of photographs apart
+
+
+def reproduce(options, saved, recipe, outputs, team, ends_at):
+    """Begin or continue the run, and carry it out; returns the exit status."""
+    num_steps = -(-recipe.pairs // recipe.batch_size)
+    schedule = Schedule(recipe, num_steps)
+    model = Model(recipe.initialization, recipe.seed, team.device)
+    data = read_data(options.photographs, recipe, schedule, model.device)
+    about = {"settings": recipe.as_dict(), "data": data.description, "machines": [], "curve": []}
+    if saved is not None:
+        about = saved["about"]
+        if about["data"] != data.description:
+            raise ValueError(f"--resume: {options.resume} was begun with other photographs")
+    machine = description_of_machine(model.device)
+    if machine not in about["machines"]:
+        about["machines"].append(machine)
+
+    team.join(model.network)
+    training = Training(
+        model.network,
+        team.shared(data.batches),
+        num_steps,
+        lbfgs_iterations=0,
+        optimizer=optimizer_of(recipe, model.network),
+        learning_rate=schedule.learning_rate,
+        momentum=recipe.momentum,
+        precision=recipe.precision,
+        loss=team.loss(F.mse_loss),
+    )
+    if saved is not None:
+        training.load_state_dict(saved["training"])
+
+    def measure():
+        point = measurement(training, model, data, recipe.batch_size)
+        about["curve"].append(point)
+        tell(", ".join(f"{name} {value}" for name, value in point.items()))
+
+    def before_step():
+        step = training.step
+        if step == 0 or step % STEPS_BETWEEN_MEASUREMENTS > 0:
+            return
+        if team.is_first:
+            measure()
+        if not schedule.has_fallen(step):
+            num_revived = revive_channels(model, data.batches, step, recipe.seed)
+            if team.is_first and num_revived > 0:
+                about["curve"][-1]["revived"] = num_revived
+                tell(f"{num_revived} channels were zero everywhere and are drawn anew")
+
+    def record():
+        if training.step == num_steps:
+            measure()
+        return {name: about[name] for name in ("settings", "data", "machines", "curve")}
+
+    arguments = [options.photographs]
+    if options.device is not None:
+        arguments += ["--device", options.device]
+    run = long_run.LongRun("reproduce", arguments, training, outputs, about, team, ends_at)
+    run.gradients_to_finish = GRADIENTS_OF_MEASUREMENT
+    ended = run.carry_out(before_step, lambda: "", record)
+    if ended == long_run.INTERRUPTED:
+        return 130
+    return run.status()
+
+
+def read_data(folder, recipe, schedule, device):
+    """Read the photographs, and keep some of them apart to measure on.
+
+    Raises:
+        OSError, ValueError: there is no such folder, or too little in it.
+    """
+    paths, _ = readable_photographs(distinct_photographs(folder), SMALLEST_SIDE, recipe.shrink)
+    if len(paths) < 2:
+        found = f"{folder} has {len(paths)} usable photographs"
+        raise ValueError(f"{found}; at least 2 are needed")
+    generator = torch.Generator().manual_seed(0)
+    kept, others = split(paths, VALIDATION_SHARE, generator)
+
+    def read(path):
+        return read_picture(path, recipe.shrink)
+
+    batches = PhotoBatches(
+        [read(path) for path in progress(others, len(others), "photograph to train on")],
+        recipe.batch_size,
+        schedule.small_crops,
+        recipe.gaussian,
+        seed=recipe.seed,
+        device=device,
+    )
+    num_pairs = VALIDATION_PAIRS * len(kept)
+    label = "photograph to measure on"
+    noisy, clean = draw_pairs(kept, num_pairs, noisy_and_clean, generator, read, label)
+    description = {
+        "photographs": len(others),
+        "pixels": len(batches.pixels),
+        "sum": batches.pixels.sum().item(),
+        "kept_apart": len(kept),
+        "validation_pairs": num_pairs,
+        "noisy_psnr": psnr(noisy, clean).mean().item(),
+    }
+    return Data(batches, noisy, clean, description)
+
+
+def description_of_machine(device):
+    return {
+        "processor": long_run.processor(device),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+    }
+
+
+def measurement(training, model, data, batch_size):
+    """A point of the learning curve."""
+    history = training.history
+    last_losses = history["loss"][-STEPS_BETWEEN_MEASUREMENTS:]
+    denoised = model.predict(data.noisy, average=False).cpu()
+    is_dead = dead_channels(model.network, data.noisy.to(model.device) / 255)
+    return {
+        "step": training.step,
+        "pairs": training.step * batch_size,
+        "hours": round(history["seconds"][-1] / 3600, 3),
+        "learning_rate": history["learning_rate"][-1],
+        "loss": round(sum(last_losses) / len(last_losses), 6),
+        "psnr_one_pass": round(psnr(denoised, data.clean).mean().item(), 3),
+        "dead_channels": [int(channels.sum()) for channels in is_dead.values()],
+    }
+
+
+def revive_channels(model, batches, step, seed):
+    """Draw channels anew that are zero on all of the next batches; returns how many."""
+    noisy = [batches(step + ahead)[0] for ahead in range(BATCHES_TO_REVIVE)]
+    images = torch.cat(noisy).to(model.device) / 255
+    return revive(model.network, images, seed + step)

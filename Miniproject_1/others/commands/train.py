@@ -1,0 +1,240 @@
+"""`train`: from a data file of noisy pairs to weights."""
+
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from ...model import FLIPS, LBFGS_ITERATIONS, Model, build_training, check_number
+from ..console import say
+from ..data.files import load_pairs
+from ..metrics import LOSSES
+from ..training import long_run
+from ..training.measuring import (
+    MEASURED_IMAGES,
+    MOST_KEPT_APART,
+    Measurements,
+    keep_apart,
+    report_result,
+)
+from ..training.optimizers import ALL_OPTIMIZERS
+from ..training.processes import team_of_processes
+from .parser import one_of
+
+LEARNING_RATES = {"momAGD": 0.05, "ADAM": 0.001, "SGD": 0.05, "Nesterov": 0.05, "Muon": 0.004}
+MOMENTA = {"momAGD": 0.9, "ADAM": 0.9, "SGD": 0.9, "Nesterov": 0.9, "Muon": 0.95}
+TIMED_STEPS = 8  # from which --minutes finds the number of steps; the first half warms up
+
+
+def add_arguments(parser):
+    """Describe the command to a parser of `argparse`."""
+    parser.description = (
+        "Train on pairs of noisy images and write the weights. By default the steps are those of "
+        "Muon, on 16 pairs, and the learning rate falls from 0.004 to zero. Ctrl-C ends the "
+        "training after the step under way; nothing is lost, --resume continues."
+    )
+    text = "a train_data.pkl, or the folder that holds it; make-data makes it from photographs"
+    parser.add_argument("data", type=Path, metavar="DATA", help=text)
+    long_run.add_options(parser)
+    text = "weights to start from; default: fresh ones"
+    parser.add_argument("--start", type=Path, metavar="FILE", help=text)
+
+    length = parser.add_mutually_exclusive_group()
+    text = "passes over the pairs; default: 1"
+    length.add_argument("--epochs", type=int, metavar="N", help=text)
+    text = "train for about so long, with the number of steps that fits"
+    length.add_argument("--minutes", type=float, metavar="X", help=text)
+
+    text = "the loop of Brown et al.: 5 iterations of L-BFGS, then momAGD, on batches of 50"
+    parser.add_argument("--hybrid", action="store_true", default=None, help=text)
+    text = "pairs in a step; default: 16, or 50 with --hybrid"
+    parser.add_argument("--batch-size", type=int, metavar="N", help=text)
+    text = f"{', '.join(ALL_OPTIMIZERS)}; default: Muon, or momAGD with --hybrid"
+    optimizer = one_of(ALL_OPTIMIZERS)
+    parser.add_argument("--optimizer", type=optimizer, metavar="NAME", help=text)
+    text = "at the beginning; default: 0.004 for Muon, 0.001 for ADAM, 0.05 for the others"
+    parser.add_argument("--learning-rate", type=float, metavar="X", help=text)
+    text = "default: 0.95 for Muon, 0.9 for the others; SGD has none"
+    parser.add_argument("--momentum", type=float, metavar="X", help=text)
+    text = "mse: mean squared error, the default; masked: over pixels that the target has; l1"
+    parser.add_argument("--loss", type=one_of(LOSSES), metavar="NAME", help=text)
+    text = "input and target never change places; for pairs that are not equally noisy"
+    parser.add_argument("--no-swap", dest="swap", action="store_const", const=False, help=text)
+    text = "share of the pairs that is kept apart to measure on, at most 1,000; default: 0.01"
+    parser.add_argument("--validation-share", type=float, metavar="X", help=text)
+    text = "float32, bfloat16, or auto: bfloat16 where the hardware multiplies it, the default"
+    precision = one_of(("float32", "bfloat16", "auto"))
+    parser.add_argument("--precision", type=precision, metavar="NAME", help=text)
+    text = "of all random choices; default: 0"
+    parser.add_argument("--seed", type=int, metavar="N", help=text)
+
+
+def run(options):
+    """Train on pairs of noisy images; returns the exit status."""
+    ends_at = long_run.deadline_of(options)
+    with team_of_processes(options.device) as team:
+        saved = team.from_first(lambda: long_run.read_checkpoint(options.resume, "train"))
+        settings = long_run.settings_of(options, saved, defaults_for(options))
+        check_settings(settings)
+        with long_run.reserved_outputs(options, saved, team.is_first) as outputs:
+            return train(options, saved, settings, outputs, team, ends_at)
+
+
+def defaults_for(options):
+    """All settings of a training, as they are if no option says otherwise.
+
+    --hybrid brings those of Brown et al.; each optimizer has a learning rate that suits it.
+    """
+    optimizer, batch_size = "Muon", 16
+    if options.hybrid:
+        optimizer, batch_size = "momAGD", 50
+    optimizer = options.optimizer or optimizer
+    epochs = 1
+    if options.minutes is not None:
+        epochs = None
+    return {
+        "epochs": epochs,
+        "minutes": None,
+        "hybrid": False,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "learning_rate": LEARNING_RATES[optimizer],
+        "momentum": MOMENTA[optimizer],
+        "loss": "mse",
+        "swap": True,
+        "validation_share": 0.01,
+        "precision": "auto",
+        "seed": 0,
+    }
+
+
+def check_settings(settings):
+    """Raise ValueError where a number is out of range; `build_training` checks the others."""
+    check_number("validation_share", settings["validation_share"], 0, 0.5)
+    if settings["minutes"] is not None:
+        check_number("minutes", settings["minutes"], 0)
+
+
+def train(options, saved, settings, outputs, team, ends_at):
+    """Begin or continue a training, and carry it out; returns the exit status."""
+    all_pairs, validation = load_data(options.data)
+    kept_apart, pairs = keep_apart(*all_pairs, settings["validation_share"])
+    about = {"settings": settings, "data": fingerprint(all_pairs)}
+    if saved is not None and saved["about"]["data"] != about["data"]:
+        raise ValueError(f"--resume: {options.resume} was begun with other pairs")
+
+    model = Model(seed=settings["seed"], device=team.device)
+    if options.start is not None:
+        model.load_pretrained_model(options.start)
+    team.join(model.network)
+    training = build(model, pairs, settings, team)
+    if saved is not None:
+        training.num_steps = saved["about"]["num_steps"]
+        training.load_state_dict(saved["training"])
+    elif settings["minutes"] is not None:
+        training.num_steps = num_steps_in_minutes(model, pairs, settings, team)
+    about["num_steps"] = training.num_steps
+    steps_left = training.num_steps - training.step
+    say(f"training on {len(pairs[0])} pairs: {steps_left} steps of {settings['batch_size']} pairs")
+
+    measurements = Measurements(model, kept_apart, pairs, settings["loss"])
+
+    def before_step():
+        if team.is_first:
+            measurements.measure_now_and_then()
+
+    def record():
+        return {"settings": settings, "history": training.history}
+
+    arguments = [options.data]
+    if options.device is not None:
+        arguments += ["--device", options.device]
+    run = long_run.LongRun("train", arguments, training, outputs, about, team, ends_at)
+    # One measurement on the way may still come, and one at the end
+    run.gradients_to_finish = 2 * MEASURED_IMAGES / settings["batch_size"]
+    ended = run.carry_out(before_step, measurements.describe, record)
+
+    if ended == long_run.INTERRUPTED:
+        return 130
+    if team.is_first:
+        most_images = MOST_KEPT_APART
+        if options.deadline is not None:
+            most_images = MEASURED_IMAGES
+        report_result(model, kept_apart, validation, most_images)
+    return run.status()
+
+
+def load_data(path):
+    """Read the pairs to train on, and noisy and clean images to measure on, or None.
+
+    Raises:
+        OSError, ValueError: a file is missing or damaged.
+    """
+    folder = path.parent
+    if path.is_dir():
+        folder = path
+        if not (path / "train_data.pkl").exists():
+            advice = "make-data makes it from photographs"
+            raise FileNotFoundError(f"{path} holds no train_data.pkl; {advice}")
+    validation = None
+    if (folder / "val_data.pkl").exists():
+        validation = load_pairs(folder, "val_data.pkl")
+    return load_pairs(path, "train_data.pkl"), validation
+
+
+def fingerprint(pairs):
+    """Numbers that tell training sets apart: the shape, and the sum of each tensor's pixels."""
+    return {
+        "shape": list(pairs[0].shape),
+        "sums": [int(images.sum(dtype=torch.float64)) for images in pairs],
+    }
+
+
+def build(model, pairs, settings, team, **changes):
+    """The `Training` that the settings describe, with some of them changed."""
+    settings = {**settings, **changes}
+    training = build_training(
+        model.network,
+        *pairs,
+        num_epochs=settings["epochs"] or 1,
+        hybrid=settings["hybrid"],
+        batch_size=settings["batch_size"],
+        optimizer=ALL_OPTIMIZERS[settings["optimizer"]],
+        learning_rate=settings["learning_rate"],
+        momentum=settings["momentum"],
+        flips=tuple(FLIPS),
+        flip_fraction=0.5,
+        swap=settings["swap"],
+        precision=settings["precision"],
+        seed=settings["seed"],
+        loss=team.loss(LOSSES[settings["loss"]]),
+    )
+    training.batches = team.shared(training.batches)
+    return training
+
+
+def num_steps_in_minutes(model, pairs, settings, team):
+    """The number of steps that fit into the minutes that the user has given.
+
+    Some steps are taken to time them, and are undone. Those of L-BFGS are only estimated.
+    """
+    began = time.monotonic()
+    training = build(model, pairs, settings, team, hybrid=False, epochs=TIMED_STEPS)
+    before = training.state_dict()
+    for _ in range(TIMED_STEPS):
+        training.take_step()
+    moments = training.history["seconds"]
+    training.load_state_dict(before)
+
+    later_moments = moments[TIMED_STEPS // 2 - 1 :]
+    seconds_of_step = median(
+        end - begin for begin, end in zip(later_moments, later_moments[1:])
+    )
+    seconds = 60 * settings["minutes"] - (time.monotonic() - began)
+    num_iterations = 0
+    if settings["hybrid"]:
+        num_iterations = LBFGS_ITERATIONS
+    num_gradients = seconds / seconds_of_step
+    num_steps = num_iterations + num_gradients - num_iterations * long_run.GRADIENTS_OF_LBFGS
+    return team.from_first(lambda: max(round(num_steps), num_iterations + 1))

@@ -1,0 +1,144 @@
+"""Muon and its neighbours."""
+
+import copy
+
+import torch
+from torch import nn
+
+from ....model import Batches, Training
+from ...training.optimizers import (
+    ALL_OPTIMIZERS,
+    Muon,
+    is_hidden_kernel,
+    newton_schulz,
+    orthogonalized,
+)
+from .. import TestCase, random_images, weights_of
+
+SHAPES = ((64, 32, 2, 2), (32, 64, 2, 2), (64, 64, 2, 2))
+
+
+def three_convolutions():
+    """A network whose second kernel is hidden."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 2), nn.Conv2d(8, 8, 2), nn.Conv2d(8, 3, 2))
+
+
+class TestOrthogonalized(TestCase):
+    def setUp(self):
+        super().setUp()
+        generator = torch.Generator().manual_seed(0)
+        self.kernels = [torch.randn(shape, generator=generator) for shape in 2 * SHAPES]
+
+    def assertNearlyOrthogonal(self, direction, lowest, highest):
+        """A direction (A, B, 2, 2) has singular values in this range, in units of a step's size."""
+        if direction.shape[0] > direction.shape[1]:
+            direction = direction.transpose(0, 1)
+        matrix = direction.flatten(1).double()
+        values = torch.linalg.svdvals(matrix) / (0.2 * matrix.shape[1] ** 0.5)
+        self.assertGreater(values.min(), lowest)
+        self.assertLess(values.max(), highest)
+
+    def test_directions_are_nearly_orthogonal_and_point_along_the_gradient(self):
+        for kernel, direction in zip(self.kernels, orthogonalized(self.kernels)):
+            self.assertNearlyOrthogonal(direction, 0.6, 1.25)
+            self.assertGreater((direction * kernel).sum(), 0)
+
+    def test_kernels_computed_together_are_as_each_alone(self):
+        for kernel, direction in zip(self.kernels, orthogonalized(self.kernels)):
+            alone = orthogonalized([kernel])[0]
+            self.assertLess((direction - alone).abs().max(), 1e-5)
+
+    def test_the_iteration_of_a_gpu_is_good_in_bfloat16(self):
+        matrices = torch.stack([self.kernels[1].flatten(1), self.kernels[4].flatten(1)])
+        matrices = matrices / matrices.flatten(1).norm(dim=1)[:, None, None]
+        for matrix in newton_schulz(matrices.bfloat16()).double():
+            values = torch.linalg.svdvals(matrix)
+            self.assertGreater(values.min(), 0.6)
+            self.assertLess(values.max(), 1.25)
+
+
+class TestMuon(TestCase):
+    def step_of(self, **options):
+        """The weights before a step with gradients of one, and what the step adds."""
+        network = three_convolutions()
+        before = weights_of(network)
+        optimizer = Muon(network.parameters(), **options)
+        for parameter in network.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        return before, {name: value - before[name] for name, value in weights_of(network).items()}
+
+    def test_factor_and_weight_decay(self):
+        before, plain = self.step_of(lr=0.01)
+        _, step = self.step_of(lr=0.01, factor=0.25, weight_decay=3.0)
+        for name in step:
+            wanted = 0.25 * plain[name]
+            if name == "1.weight":
+                wanted = wanted - 0.25 * 0.01 * 3.0 * before[name]
+            self.assertLess((step[name] - wanted).abs().max(), 1e-6, name)
+
+    def test_only_kernels_between_features_are_hidden(self):
+        weights = weights_of(three_convolutions())
+        hidden = [name for name in weights if is_hidden_kernel(weights[name])]
+        self.assertEqual(hidden, ["1.weight"])
+
+    def test_all_other_parameters_are_trained_by_adam(self):
+        ours, reference = nn.Linear(4, 4), nn.Linear(4, 4)
+        reference.load_state_dict(ours.state_dict())
+        muon = Muon(ours.parameters(), lr=0.01, momentum=0.9)
+        adam = torch.optim.Adam(reference.parameters(), lr=0.01, betas=(0.9, 0.999))
+        for step in range(1, 4):
+            for mine, theirs in zip(ours.parameters(), reference.parameters()):
+                mine.grad = step * torch.cos(mine.detach())
+                theirs.grad = mine.grad.clone()
+            muon.step()
+            adam.step()
+        self.assertLess((ours.weight - reference.weight).abs().max(), 1e-6)
+        self.assertLess((ours.bias - reference.bias).abs().max(), 1e-6)
+
+    def test_momentum_carries_it_on_where_the_gradient_ends(self):
+        for momentum, moves in ((0.0, False), (0.9, True)):
+            kernel = nn.Parameter(torch.zeros(8, 8, 2, 2))
+            optimizer = Muon([kernel], lr=0.01, momentum=momentum)
+            kernel.grad = torch.ones_like(kernel)
+            optimizer.step()
+            after_one = kernel.detach().clone()
+            kernel.grad = torch.zeros_like(kernel)
+            optimizer.step()
+            self.assertEqual(not torch.equal(kernel, after_one), moves)
+
+    def test_a_momentum_of_one_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "momentum must be at least 0 and less than 1"):
+            Muon([nn.Parameter(torch.zeros(1))], lr=0.01, momentum=1.0)
+
+
+class TestAllOptimizers(TestCase):
+    def test_each_goes_on_bit_for_bit_from_its_state(self):
+        images = random_images(8, 8, 8)
+        for name, optimizer in ALL_OPTIMIZERS.items():
+            with self.subTest(name):
+                network = three_convolutions()
+                network.append(nn.ConvTranspose2d(3, 3, 4))
+                batches = Batches(images, images, batch_size=4)
+                options = {"lbfgs_iterations": 0, "optimizer": optimizer, "learning_rate": 0.01}
+                unbroken = Training(network, batches, 4, **options)
+                unbroken.take_step()
+                unbroken.take_step()
+                resumed = Training(copy.deepcopy(network), batches, 4, **options)
+                resumed.load_state_dict(unbroken.state_dict())
+                for training in (unbroken, resumed):
+                    training.take_step()
+                    training.take_step()
+                self.assertSameWeights(weights_of(unbroken.network), weights_of(resumed.network))
+
+    def test_sgd_has_no_momentum_and_nesterov_looks_ahead(self):
+        for name, first, second in (("SGD", 1, 0), ("Nesterov", 1.9, 0.81)):
+            weight = nn.Parameter(torch.zeros(1))
+            optimizer = ALL_OPTIMIZERS[name]([weight], 1.0, 0.9)
+            weight.grad = torch.ones(1)
+            optimizer.step()
+            self.assertAlmostEqual(weight.item(), -first, places=5)
+            weight.grad = torch.zeros(1)
+            optimizer.step()
+            self.assertAlmostEqual(weight.item(), -first - second, places=5)

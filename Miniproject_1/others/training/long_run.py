@@ -1,0 +1,419 @@
+"""Trainings of hours that lose nothing: checkpoints, resumption, a deadline, requests to end.
+
+A checkpoint is written every few minutes and at every end but the last. A training that was stopped
+or killed at any moment continues from it, and ends bit for bit where an unbroken one does.
+"""
+
+import json
+import math
+import platform
+import shlex
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ...model import check_number, load_tensors
+from ..console import duration, progress, say, tell
+from ..data.files import replaced, reserved, save, save_somewhere, signals_postponed
+
+CHECKPOINT_MINUTES = 5
+GRADIENTS_OF_LBFGS = 25  # that one iteration of L-BFGS computes, nearly
+SECONDS_TO_WRITE = 6  # for starting Python, the last files, and ending Python
+SECONDS_OF_ONE_REQUEST = 1  # a terminal and torchrun both pass Ctrl-C on
+REQUESTS = ("SIGINT", "SIGTERM", "SIGHUP")  # to end; Windows lacks the last
+
+# How a run ends
+FINISHED, DEADLINE, INTERRUPTED = "finished", "stopped at the deadline", "interrupted"
+
+
+# --------------------------------------------------------------------------------------------------
+# Options and files
+
+
+def add_options(parser):
+    """Add the options that all commands for long trainings have."""
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="weights to write; default: trained.pth"
+    )
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        metavar="MINUTES",
+        help="end by then, with a checkpoint and with weights; at least one step is taken",
+    )
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FILE",
+        help="checkpoint (OUTPUT.checkpoint) to continue from; it brings its own settings",
+    )
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, ...; default: the GPU where there is one"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace output files that exist already"
+    )
+
+
+def deadline_of(options):
+    """The moment, by `time.monotonic()`, at which all has to be done."""
+    if options.deadline is None:
+        return math.inf
+    return time.monotonic() + 60 * check_number("deadline", options.deadline, 0)
+
+
+def read_checkpoint(path, command):
+    """Read what `LongRun.save_checkpoint` has written.
+
+    Args:
+        path: of the checkpoint, or None.
+        command: that is to continue it.
+
+    Returns:
+        None without a path, else a dict: "command"; "about", see `LongRun`; "training", the state
+        for `Training.load_state_dict`.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is no checkpoint of this command.
+    """
+    if path is None:
+        return None
+    saved = load_tensors(path)
+    if not isinstance(saved, dict) or set(saved) != {"command", "about", "training"}:
+        raise ValueError(f"{path} is not a checkpoint of a training")
+    if saved["command"] != command:
+        raise ValueError(f"{path} is a checkpoint of {saved['command']}, not of {command}")
+    return saved
+
+
+def settings_of(options, saved, defaults):
+    """The settings of a training, by name.
+
+    Args:
+        options: of the command. What was not given is None.
+        saved: a checkpoint, whose settings no option may contradict; or None.
+        defaults: the settings that there are, and their values unless options say otherwise.
+
+    Raises:
+        ValueError: an option contradicts the checkpoint.
+    """
+    given = {
+        name: value
+        for name, value in vars(options).items()
+        if name in defaults and value is not None
+    }
+    if saved is None:
+        return {**defaults, **given}
+    settings = saved["about"]["settings"]
+    for name, value in given.items():
+        if value != settings[name]:
+            began = f"this training was begun with {name} = {settings[name]}"
+            raise ValueError(f"--resume: {began}, not {value}")
+    return settings
+
+
+class Outputs(NamedTuple):
+    """The files of a training."""
+
+    weights: Path
+    record: Path  # JSON: how the weights came about
+    checkpoint: Path
+    overwrite: bool  # what was there at the start may be replaced
+
+
+@contextmanager
+def reserved_outputs(options, saved, is_first):
+    """Keep the names of the outputs for this training.
+
+    They must be free, or this training's own, or the user wants them replaced.
+
+    Args:
+        options: of the command.
+        saved: the checkpoint that is continued, or None.
+        is_first: whether this process writes; the others check nothing.
+
+    Yields:
+        the `Outputs`.
+
+    Raises:
+        OSError: a file cannot be written there.
+    """
+    weights, is_own = options.output, False
+    if saved is not None:
+        own_weights = Path(saved["about"]["output"])
+        weights = weights or own_weights
+        is_own = weights.resolve() == own_weights
+    weights = weights or Path("trained.pth")
+    record = weights.with_name(f"{weights.name}.json")
+    checkpoint = weights.with_name(f"{weights.name}.checkpoint")
+    overwrite = options.overwrite or is_own
+    outputs = Outputs(weights, record, checkpoint, overwrite)
+    if not is_first:
+        yield outputs
+        return
+    if checkpoint.exists() and not overwrite:
+        raise FileExistsError(
+            f"{checkpoint} exists: continue that training with --resume {checkpoint}, "
+            "or choose another --output"
+        )
+    with reserved(weights, record, checkpoint, overwrite=overwrite):
+        yield outputs
+
+
+# --------------------------------------------------------------------------------------------------
+# The run
+
+
+class LongRun:
+    """Takes the steps of a training that are left, and writes what comes of it.
+
+    Args:
+        command: "train" or "reproduce".
+        arguments: what the user typed behind it, without those of `add_options`.
+        training: a `Training`, new or continued.
+        outputs: from `reserved_outputs`.
+        about: what a checkpoint keeps besides the state of the training: a dict of tensors,
+            numbers, texts, and containers of them. "settings" are in it.
+        team: from `processes`; its first process writes and prints.
+        ends_at: moment by which all has to be done, by `time.monotonic()`.
+    """
+
+    def __init__(self, command, arguments, training, outputs, about, team, ends_at):
+        self.command = command
+        self.arguments = arguments
+        self.training = training
+        self.outputs = outputs
+        self.about = about
+        self.about["output"] = str(outputs.weights.resolve())
+        self.team = team
+        self.ends_at = ends_at
+        self.checkpoint = None  # where it was written last
+        self.weights = None  # where they were written
+        self.gradients_to_finish = 0  # work after the last step, in gradients of a batch
+
+    def carry_out(self, before_step, describe, record):
+        """Train, and write the weights, unless it is interrupted.
+
+        Args:
+            before_step: function of nothing that is called before every step.
+            describe: function of nothing that returns a text for the line of progress.
+            record: function of nothing that returns what to write beside the weights, for JSON.
+
+        Returns:
+            FINISHED, DEADLINE or INTERRUPTED.
+
+        Raises:
+            OSError: a file could be written neither in its place nor in the temporary folder.
+            Exception: whatever a step raises; a checkpoint and the last good weights are written.
+        """
+        with requests_held() as requests:
+            try:
+                ended = self.take_steps(requests, before_step, describe)
+            except KeyboardInterrupt:
+                say(f"stopped at once; {self.how_to_go_on()}")
+                return INTERRUPTED
+            except Exception:
+                self.rescue()
+                raise
+            if self.team.is_first:
+                with signals_postponed():
+                    self.write(ended, record)
+        return ended
+
+    def take_steps(self, requests, before_step, describe):
+        """Take the steps that are left. Returns how it ended."""
+        training = self.training
+        last_checkpoint = time.monotonic()
+        for _ in self.steps_left(describe):
+            before_step()
+            rollbacks = training.safeguard.rollbacks
+            training.take_step()
+            if training.safeguard.rollbacks > rollbacks:
+                say("the loss exploded: back to the last good weights, at half the learning rate")
+            if training.step == training.num_steps:
+                break
+            if self.team.any(requests.received):
+                return INTERRUPTED
+            if self.ends_at < math.inf and self.team.any(self.is_deadline_near()):
+                return DEADLINE
+            if time.monotonic() - last_checkpoint > 60 * CHECKPOINT_MINUTES:
+                self.try_checkpoint()
+                last_checkpoint = time.monotonic()
+        if not are_finite(training.network.state_dict()):
+            training.go_back()
+            raise FloatingPointError("after the last step the weights were not finite")
+        return FINISHED
+
+    def steps_left(self, describe):
+        """Count the steps that are left, and show how far it is.
+
+        Iterations of L-BFGS take much longer than other steps, so they are counted apart.
+        """
+        training = self.training
+        num_others = training.num_steps - training.lbfgs_iterations
+
+        def describe_iteration(_):
+            seconds = num_others * seconds_of_gradient(training.history)
+            return f"{self.loss_and_rate(describe)}; then other steps for {duration(seconds)}"
+
+        iterations = range(training.step, min(training.lbfgs_iterations, training.num_steps))
+        if len(iterations) > 0:
+            yield from progress(iterations, len(iterations), "L-BFGS step", describe_iteration)
+        steps = range(training.step, training.num_steps)
+        yield from progress(steps, len(steps), "step", lambda _: self.loss_and_rate(describe))
+
+    def loss_and_rate(self, describe):
+        history = self.training.history
+        loss, learning_rate = history["loss"][-1], history["learning_rate"][-1]
+        return f"loss {loss:.5f}{describe()}, learning rate {learning_rate:.2g}"
+
+    def is_deadline_near(self):
+        """Whether another step, and all that comes after it, would end too late."""
+        num_gradients = 1 + self.gradients_to_finish
+        if self.training.step < self.training.lbfgs_iterations:
+            num_gradients += GRADIENTS_OF_LBFGS
+        seconds = num_gradients * seconds_of_gradient(self.training.history) + SECONDS_TO_WRITE
+        return time.monotonic() + seconds > self.ends_at
+
+    def status(self):
+        """The exit status where the training has not been interrupted."""
+        if self.team.is_first and self.weights != self.outputs.weights:
+            return 1
+        return 0
+
+    def checkpoint_to_write(self):
+        """The arguments of `save` for all that continuing needs."""
+        content = {
+            "command": self.command,
+            "about": self.about,
+            "training": self.training.state_dict(),
+        }
+        may_replace = self.outputs.overwrite or self.checkpoint is not None
+        return content, self.outputs.checkpoint, may_replace
+
+    def try_checkpoint(self):
+        """Write a checkpoint on the way. If that fails, the training goes on."""
+        if not self.team.is_first:
+            return
+        try:
+            save(*self.checkpoint_to_write())
+            self.checkpoint = self.outputs.checkpoint
+        except OSError as error:
+            say(f"warning: {error}; trying again in {CHECKPOINT_MINUTES} minutes")
+
+    def rescue(self):
+        """After an error: write a checkpoint and the last good weights, wherever it is possible."""
+        if not self.team.is_first or self.training.step == 0:
+            return
+        with signals_postponed():
+            try:
+                self.checkpoint = save_somewhere(*self.checkpoint_to_write())
+                self.save_weights(self.training.safeguard.good)
+                say(f"{self.weights} has the last good weights; {self.how_to_go_on()}")
+            except OSError as error:
+                say(f"warning: {error}")
+
+    def write(self, ended, record):
+        """Write the files that belong to this end, and say which."""
+        if ended != FINISHED:
+            self.checkpoint = save_somewhere(*self.checkpoint_to_write())
+        if ended == INTERRUPTED:
+            say(f"interrupted; {self.how_to_go_on()}")
+            return
+        if ended == DEADLINE:
+            self.training.go_back()  # nothing has judged the very last weights
+        self.save_weights(self.training.network.state_dict())
+        tell(f"{self.weights}: weights after {self.training.step} steps")
+        try:
+            with replaced(self.outputs.record, self.outputs.overwrite) as temporary:
+                temporary.write_text(json.dumps(record()) + "\n")
+            tell(f"{self.outputs.record}: how they came about")
+        except OSError as error:
+            say(f"warning: {error}")
+        if ended == DEADLINE:
+            tell(f"{ended}; {self.how_to_go_on()}")
+        elif self.outputs.overwrite or self.checkpoint is not None:  # it is this training's
+            self.outputs.checkpoint.unlink(missing_ok=True)
+
+    def save_weights(self, weights):
+        self.weights = save_somewhere(weights, self.outputs.weights, self.outputs.overwrite)
+
+    def how_to_go_on(self):
+        """What the user may type to continue."""
+        if self.checkpoint is None:
+            return "there is no checkpoint yet"
+        words = ["python", "-m", "Miniproject_1", self.command, *self.arguments]
+        words += ["--output", self.outputs.weights, "--resume", self.checkpoint]
+        return f"continue with: {shlex.join(str(word) for word in words)}"
+
+
+def seconds_of_gradient(history):
+    """The longest time for one gradient in the last ten steps."""
+    moments = [0.0, *history["seconds"]][-11:]
+    evaluations = history["evaluations"][-10:]
+    durations = [end - begin for begin, end in zip(moments, moments[1:])]
+    return max(seconds / number for seconds, number in zip(durations, evaluations))
+
+
+def are_finite(weights):
+    """Whether all weights are finite numbers."""
+    return all(torch.isfinite(value).all() for value in weights.values())
+
+
+class Requests:
+    """What `requests_held` has held back."""
+
+    received = False
+
+
+@contextmanager
+def requests_held():
+    """Hold back requests to end, by Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C ends at once.
+
+    Yields:
+        a `Requests`, whose attribute `received` tells whether there was one.
+    """
+    requests = Requests()
+    if threading.current_thread() is not threading.main_thread():  # only there they arrive
+        yield requests
+        return
+    first_moment = math.inf
+
+    def hold(number, frame):
+        nonlocal first_moment
+        if not requests.received:
+            requests.received = True
+            first_moment = time.monotonic()
+            say("stopping as soon as nothing is lost; Ctrl-C again stops at once")
+        elif number == signal.SIGINT and time.monotonic() - first_moment > SECONDS_OF_ONE_REQUEST:
+            raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in REQUESTS if hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:  # as SIGHUP under nohup
+            signal.signal(number, hold)
+    try:
+        yield requests
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def processor(device="cpu"):
+    """The name of what computes on this device."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.processor() or "unknown processor"

@@ -1,0 +1,110 @@
+"""How good a network in training is, on pairs of noisy images that it is not trained on."""
+
+import time
+
+from ...model import random_bits
+from ..console import say, tell
+from ..metrics import error_from_noisy_pairs, psnr, psnr_of
+
+MOST_KEPT_APART = 1_000  # pairs
+MEASURED_IMAGES = 200  # at most, on the way and where time is short
+SECONDS_BETWEEN_MEASUREMENTS = 60
+
+
+def keep_apart(noisy_1, noisy_2, share):
+    """Choose pairs to measure on, the same whatever the seed of the training is.
+
+    Args:
+        noisy_1, noisy_2: all pairs, (N, 3, H, W).
+        share: of the pairs that is kept apart, at most `MOST_KEPT_APART` of them.
+
+    Returns:
+        the pairs kept apart and the pairs to train on, two tensors each.
+    """
+    num_kept = min(round(share * len(noisy_1)), MOST_KEPT_APART)
+    order = random_bits(seed=0, step=0, count=len(noisy_1)).argsort()
+    kept = order[:num_kept]
+    others = order[num_kept:].sort().values
+    return (noisy_1[kept], noisy_2[kept]), (noisy_1[others], noisy_2[others])
+
+
+class Measurements:
+    """The PSNR of a network in training, measured now and then, and the least loss there can be.
+
+    Args:
+        model: a `Model`, whose network is in training.
+        kept_apart: pairs that it is not trained on, two tensors (N, 3, H, W); N may be 0.
+        pairs: that it is trained on, two tensors (N, 3, H, W).
+        loss: the name of the loss; only the floor of "mse" is known.
+    """
+
+    def __init__(self, model, kept_apart, pairs, loss):
+        self.model = model
+        self.noisy_1, self.noisy_2 = (images[:MEASURED_IMAGES] for images in kept_apart)
+        self.last_moment = time.monotonic()
+        self.psnr_text = ""
+        self.floor_text = ""
+        if loss == "mse":
+            # No output can be nearer to the target than the clean image is, which lacks its noise
+            noisy_1, noisy_2 = (images[:MOST_KEPT_APART] for images in pairs)
+            floor = error_from_noisy_pairs(noisy_1, noisy_1, noisy_2).noisy.mean().item()
+            self.floor_text = f" (floor {floor:.5f})"
+            if floor == 0:
+                say("warning: the two images of every pair are equal; there is nothing to learn")
+
+    def measure_now_and_then(self):
+        """Measure, if the last time was a minute ago."""
+        is_time = time.monotonic() - self.last_moment > SECONDS_BETWEEN_MEASUREMENTS
+        if is_time and len(self.noisy_1) > 0:
+            before, after = estimated(self.model, self.noisy_1, self.noisy_2)
+            self.psnr_text = f", PSNR about {after:.1f} dB (noisy {before:.1f})"
+            self.last_moment = time.monotonic()
+
+    def describe(self):
+        """What stands behind the loss in the line of progress."""
+        return self.floor_text + self.psnr_text
+
+
+def report_result(model, kept_apart, validation, most_images):
+    """Print how far the result of a training is ahead of its noisy input.
+
+    Args:
+        model: a `Model`.
+        kept_apart: as in `Measurements`.
+        validation: noisy and clean images, two tensors (N, 3, H, W); or None.
+        most_images: to measure on.
+    """
+    if validation is not None:
+        noisy, clean = (images[:most_images] for images in validation)
+        kind = f"mean PSNR of {len(noisy)} images with known clean images"
+        say(f"measuring the {kind}, in one pass")
+        before, after = mean_psnr(noisy, clean), mean_psnr(denoised(model, noisy), clean)
+    elif len(kept_apart[0]) > 0:
+        noisy_1, noisy_2 = (images[:most_images] for images in kept_apart)
+        kind = f"PSNR of the mean error, estimated from {len(noisy_1)} pairs kept apart"
+        say(f"measuring the {kind}, in one pass")
+        before, after = estimated(model, noisy_1, noisy_2)
+    else:
+        return
+    tell(f"noisy {before:.2f} dB, denoised {after:.2f} dB: {kind}")
+    if after > before:
+        tell(f"the result is {after - before:.2f} dB ahead of its noisy input")
+    else:
+        advice = "train longer, or with a lower learning rate"
+        tell(f"the result is {before - after:.2f} dB BEHIND its noisy input: {advice}")
+
+
+def denoised(model, noisy):
+    return model.predict(noisy, average=False).cpu()
+
+
+def mean_psnr(images, clean):
+    """The mean over those images that are not exact."""
+    values = psnr(images, clean)
+    return values[values.isfinite()].mean().item()
+
+
+def estimated(model, noisy_1, noisy_2):
+    """PSNRs of the noisy and of the denoised images, as far as pairs of noisy images tell."""
+    errors = error_from_noisy_pairs(denoised(model, noisy_1), noisy_1, noisy_2)
+    return psnr_of(errors.noisy.mean().item()), psnr_of(errors.denoised.mean().item())

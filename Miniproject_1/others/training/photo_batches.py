@@ -1,0 +1,168 @@
+"""Batches that are drawn from photographs when their step comes, so that no pair is seen twice.
+
+A batch is a function of the seed and of the number of its step alone. It has the same bits on every
+device and in any number of processes: all draws are the counter-based `random_bits`, and Gaussian
+noise is looked up in a table. The noise of the course is that of `data/course_noise.py`, here for
+all images of a batch at once.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...model import FLIPS, LARGEST_SEED, check_number, near, random_bits, uniform_from
+from ..data.course_noise import CROP_SHARE, IMAGE_SIZE, SMALLEST_BLOCK, average_blocks
+
+LARGEST_SIGMA = 15.0  # of 255, of Gaussian noise
+QUANTILES = 2**16  # of the normal distribution that are in the table
+
+# Random numbers for a pair
+CHOICES = 10  # of the crop, the flips, and the strength of Gaussian noise
+PLACES = 2 * IMAGE_SIZE * IMAGE_SIZE  # row and column of a pixel within each block, of one image
+VALUES = 3 * IMAGE_SIZE * IMAGE_SIZE  # of Gaussian noise, of one image
+
+
+class Crops(NamedTuple):
+    """Squares of photographs, divided into 32 x 32 square blocks; each entry is int64 (B,)."""
+
+    start: Tensor  # of the photograph, in the list of all pixels
+    width: Tensor  # of the photograph
+    top: Tensor
+    left: Tensor
+    block: Tensor  # side of a block, in pixels
+
+
+class PhotoBatches:
+    """Pairs of images that are drawn anew for each step: crops of photographs, noisy twice.
+
+    `batches(step)` is the batch of a step, two tensors (B, 3, 32, 32), values 0 to 255. They are
+    uint8; or float32, if there is Gaussian noise, which is not cut off at 0 and 255, since that
+    would move its mean. Every pair is flipped and turned at random.
+
+    Args:
+        photographs: uint8 tensors (3, H, W), both sides at least 86 pixels. They stay in memory.
+        batch_size: pairs in a batch.
+        small_crops: share of the pairs whose crop has less than 75 % of the photograph's short
+            side. Their blocks are smaller, so their noise is weaker. Or a function of the step.
+        gaussian: share of the pairs with Gaussian noise added to both images, independently, of a
+            random sigma from 0 to `LARGEST_SIGMA`.
+        clean: make the second image the clean one; the first remains as it is without.
+        seed: of all random choices, from 0 to 2^62.
+        device: where the photographs lie and the batches are made, if they fit there, see `near`.
+
+    Raises:
+        TypeError, ValueError: a number is out of range.
+    """
+
+    def __init__(self, photographs, batch_size=16, small_crops=0.0, gaussian=0.0, clean=False,
+                 seed=0, device=None):  # fmt: skip
+        self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
+        if not callable(small_crops):
+            check_number("small_crops", small_crops, 0, 1)
+        self.small_crops = small_crops
+        self.gaussian = check_number("gaussian", gaussian, 0, 1)
+        self.clean = clean
+        self.seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
+
+        photographs = list(photographs)
+        pixels = [photograph.flatten(1).T for photograph in photographs]
+        self.pixels = near(torch.cat(pixels), device)  # (pixels of all photographs, 3)
+        self.device = self.pixels.device
+        self.heights = torch.tensor([p.shape[1] for p in photographs], device=self.device)
+        self.widths = torch.tensor([p.shape[2] for p in photographs], device=self.device)
+        areas = self.heights * self.widths
+        self.starts = areas.cumsum(0) - areas  # of each photograph in `pixels`
+        self.quantiles = normal_quantiles().to(self.device)
+
+    def __call__(self, step, share=slice(None)):
+        """Return the two images of all pairs of a step, or of those that a slice takes."""
+        bits = self.bits_of(step)[share]
+        sizes = [CHOICES, PLACES, PLACES, VALUES, VALUES]
+        choices, places_1, places_2, values_1, values_2 = bits.split(sizes, dim=1)
+        choices = uniform_from(choices)
+        crops = self.crops(choices[:, :5], step)
+        flips, noise = choices[:, 5:8], choices[:, 8:]
+
+        images_1 = self.noisy(crops, places_1)
+        images_1 = self.with_gaussian_noise(images_1, noise, values_1)
+        if self.clean:
+            images_2 = self.clean_images(crops)
+        else:
+            images_2 = self.noisy(crops, places_2)
+            images_2 = self.with_gaussian_noise(images_2, noise, values_2)
+        return flipped(images_1, flips), flipped(images_2, flips)
+
+    def bits_of(self, step):
+        """The random bits of a step: int64 (B, bits of a pair)."""
+        bits_of_a_pair = CHOICES + 2 * PLACES + 2 * VALUES
+        count = self.batch_size * bits_of_a_pair
+        return random_bits(self.seed, step, count, self.device).view(-1, bits_of_a_pair)
+
+    def crops(self, choices, step):
+        """The crops that these numbers choose: (B, 5), 0 to 1."""
+        photograph, smallness, size, top, left = choices.unbind(1)
+        photograph = (photograph * len(self.heights)).long()
+        height, width = self.heights[photograph], self.widths[photograph]
+
+        share_of_small = self.small_crops
+        if callable(share_of_small):
+            share_of_small = share_of_small(step)
+        lowest, highest = CROP_SHARE
+        usual = lowest + (highest - lowest) * size
+        size = torch.where(smallness < share_of_small, lowest * size, usual)
+        block = (torch.minimum(height, width) * size / IMAGE_SIZE).long().clamp(min=SMALLEST_BLOCK)
+
+        side = IMAGE_SIZE * block
+        top = (top * (height - side + 1)).long()
+        left = (left * (width - side + 1)).long()
+        return Crops(self.starts[photograph], width, top, left, block)
+
+    def noisy(self, crops, bits):
+        """Take a random pixel of each block; all three channels are of the same pixel."""
+        start, width, top, left, block = (values.view(-1, 1, 1) for values in crops)
+        places = uniform_from(bits).view(-1, 2, IMAGE_SIZE, IMAGE_SIZE)
+        row_in_block = (places[:, 0] * block).long()  # (B, 32, 32)
+        column_in_block = (places[:, 1] * block).long()
+        number = torch.arange(IMAGE_SIZE, device=self.device)
+        rows = top + number[:, None] * block + row_in_block
+        columns = left + number * block + column_in_block
+        images = self.pixels[start + rows * width + columns]  # (B, 32, 32, 3)
+        return images.permute(0, 3, 1, 2)
+
+    def clean_images(self, crops):
+        """The mean of each block, rounded."""
+        images = []
+        for start, width, top, left, block in zip(*(values.tolist() for values in crops)):
+            side = IMAGE_SIZE * block
+            first = start + top * width
+            rows = self.pixels[first : first + side * width].view(-1, width, 3)
+            crop = rows[:, left : left + side].permute(2, 0, 1)
+            images.append(average_blocks(crop))
+        return torch.stack(images)
+
+    def with_gaussian_noise(self, images, noise, bits):
+        """Add Gaussian noise to some images, as `noise` (B, 2), 0 to 1, chooses them."""
+        if self.gaussian == 0:
+            return images
+        chosen, strength = noise[:, 0] < self.gaussian, noise[:, 1]
+        sigma = LARGEST_SIGMA * strength * chosen
+        normal = self.quantiles[bits & (QUANTILES - 1)].view(images.shape)
+        return images + sigma.view(-1, 1, 1, 1) * normal
+
+
+def flipped(images, draws):
+    """Flip a random half of the images, for each flip anew; `draws` are (B, 3), 0 to 1."""
+    for flip, draw in zip(FLIPS.values(), draws.unbind(1)):
+        images = torch.where(draw.view(-1, 1, 1, 1) < 0.5, flip(images), images)
+    return images
+
+
+def normal_quantiles():
+    """Values that are equally likely under the normal distribution: float32, ascending.
+
+    One drawn at random has mean 0 and variance 1 to within 1e-4. A table is the same on all
+    devices; `torch.randn` is not.
+    """
+    probabilities = (torch.arange(QUANTILES, dtype=torch.float64) + 0.5) / QUANTILES
+    return torch.special.ndtri(probabilities).to(torch.float32)
