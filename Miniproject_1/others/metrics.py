@@ -82,6 +82,10 @@ class EstimatedPSNR(NamedTuple):
     highest: float
 
     def __str__(self):
+        if self.lowest == math.inf:
+            return "no error"
+        if self.highest == math.inf:
+            return f"at least {self.lowest:.2f} dB"
         return f"{self.value:.2f} dB ({self.lowest:.2f} to {self.highest:.2f})"
 
 

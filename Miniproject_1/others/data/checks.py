@@ -2,8 +2,8 @@
 
 Noise2Noise needs noise in the second image that the first one says nothing about. What is in both
 images at the same place looks to the network like the scene, and it learns to keep it. None of
-these checks knows the scene, so each looks for one kind of noise in common. Their limits were set on
-photographs: on independent Gaussian noise of 2 to 25 of 255, impulses and block sampling none of
+these checks knows the scene, so each looks for one kind of noise in common. Their limits were set
+on photographs: on independent Gaussian noise of 2 to 25 of 255, impulses and block sampling none of
 them fires.
 """
 

@@ -1,4 +1,4 @@
-"""Pairs from a user's own noisy pictures: two shots of every scene, in two folders, by their names."""
+"""Pairs from a user's own pictures: two shots of every scene, in two folders, under one name."""
 
 import math
 from pathlib import Path
@@ -111,7 +111,7 @@ def fault_of(first, second):
 def shift(first, second):
     """How far the second picture is shifted against the first.
 
-    It is where the cross-correlation of both is largest. Independent noise does not move that place.
+    It is where the cross-correlation of both is largest. Independent noise does not move it.
 
     Args:
         first, second: (3, H, W).

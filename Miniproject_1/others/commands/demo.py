@@ -1,0 +1,37 @@
+"""Without a command: denoise the sample, print the scores, and write a picture of it."""
+
+from pathlib import Path
+
+from ...model import Model
+from ..console import say, tell
+from ..data.files import SAMPLE, load_pairs, sample_photographs
+from ..metrics import described, psnr
+from ..pictures import check_picture_output, comparison, write_picture
+
+
+def add_arguments(parser):
+    """Describe the command to a parser of `argparse`."""
+    text = "the picture to write; default: denoised.png"
+    default = Path("denoised.png")
+    parser.add_argument("--output", type=Path, default=default, metavar="FILE", help=text)
+    text = "replace the picture if it exists already"
+    parser.add_argument("--overwrite", action="store_true", help=text)
+
+
+def run(options):
+    """Denoise the sample; returns the exit status."""
+    check_picture_output(options.output, options.overwrite)
+    noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
+    model = Model()
+    model.load_pretrained_model()
+    say(f"denoising the {len(noisy)} images of the sample, 8 flips each")
+    denoised = model.predict(noisy, progress=True).cpu()
+    tell(f"noisy    {described(psnr(noisy, clean))} mean PSNR")
+    tell(f"denoised {described(psnr(denoised, clean))} mean PSNR")
+
+    shown = [images[0] for images in sample_photographs().values()]
+    rows = [images[shown] for images in (noisy, denoised, clean)]
+    picture = comparison(rows, labels=("noisy", "denoised", "clean"))
+    write_picture(picture, options.output, options.overwrite)
+    tell(f"{options.output} shows one image of each photograph: noisy, denoised and clean")
+    return 0

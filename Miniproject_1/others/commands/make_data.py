@@ -1,0 +1,148 @@
+"""`make-data`: from photographs to data files of pairs to train on and to validate on."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from ...model import LARGEST_SEED, check_number
+from ..console import say, tell
+from ..data import course_noise, noises
+from ..data.files import reserved, save_somewhere
+from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
+from ..pictures import pillow, read_picture
+
+FEW_PHOTOGRAPHS = 20
+
+
+def add_arguments(parser):
+    """Describe the command to a parser of `argparse`."""
+    parser.description = (
+        "Build train_data.pkl (pairs of noisy images) and val_data.pkl (noisy and clean images) from "
+        "photographs, with the course's noise or another one. No photograph is in both. A photograph "
+        "that cannot be read is named and passed over, and the exit status is 1."
+    )
+    text = "folder of photographs; folders within it are searched too"
+    parser.add_argument("photos", type=Path, metavar="PHOTOS", help=text)
+    add_output_arguments(parser)
+    text = "share of the training pairs that are small crops, with weaker noise; default: 0"
+    parser.add_argument("--small-crops", type=float, default=0.0, metavar="X", help=text)
+    text = "reduce photographs whose short side has more pixels; default: never"
+    parser.add_argument("--shrink", type=int, metavar="N", help=text)
+    text = "another noise than the course's: gaussian:25, poisson:30, bernoulli:0.5 or text:0.25"
+    parser.add_argument("--noise", metavar="NAME:X", help=text)
+
+
+def add_output_arguments(parser):
+    """The arguments that `make-data` and `make-pairs` share."""
+    text = "folder to write to"
+    parser.add_argument("data", type=Path, metavar="DATA", help=text)
+    text = "pairs to train on; default: 50000"
+    parser.add_argument("--train-pairs", type=int, default=50_000, metavar="N", help=text)
+    text = "pairs to validate on; default: 1000. 0: everything is trained on"
+    parser.add_argument("--validation-pairs", type=int, default=1_000, metavar="N", help=text)
+    text = "share of the photographs or scenes that is kept for validation; default: 0.1"
+    parser.add_argument("--validation-share", type=float, default=0.1, metavar="X", help=text)
+    text = "of all random choices; default: 0"
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help=text)
+    text = "replace data files that exist already"
+    parser.add_argument("--overwrite", action="store_true", help=text)
+
+
+def check_output_numbers(options):
+    """Raise unless the numbers of `add_output_arguments` are in range; returns the generator."""
+    check_number("--train-pairs", options.train_pairs, 0, whole=True)
+    check_number("--validation-pairs", options.validation_pairs, 0, whole=True)
+    check_number("--validation-share", options.validation_share, 0, 1)
+    check_number("--seed", options.seed, 0, LARGEST_SEED, whole=True)
+    if options.train_pairs == 0 and options.validation_pairs == 0:
+        raise ValueError("--train-pairs and --validation-pairs must not both be 0")
+    return torch.Generator().manual_seed(options.seed)
+
+
+def run(options):
+    """Build data files from photographs; returns the exit status."""
+    generator = check_output_numbers(options)
+    check_number("--small-crops", options.small_crops, 0, 1)
+    if options.shrink is not None:
+        check_number("--shrink", options.shrink, 1, whole=True)
+    pillow()
+    draw_training, draw_validation, smallest, loss = draws_of(options)
+
+    say(f"looking for photographs in {options.photos}")
+    photographs = distinct_photographs(options.photos)
+    outputs = {
+        options.data / "val_data.pkl": options.validation_pairs,
+        options.data / "train_data.pkl": options.train_pairs,
+    }
+    wanted = [path for path, num_pairs in outputs.items() if num_pairs > 0]
+    make_folder(options.data)
+    with reserved(*wanted, overwrite=options.overwrite):
+        usable, num_failed = readable_photographs(photographs, smallest, options.shrink)
+        parts = parts_of(usable, options, generator)
+        draws = (draw_validation, draw_training)
+        for (path, num_pairs), part, draw in zip(outputs.items(), parts, draws):
+            if num_pairs > 0:
+                read = partial(read_picture, shrink=options.shrink)
+                say(f"drawing {num_pairs} pairs from {len(part)} photographs")
+                pairs = draw_pairs(part, num_pairs, draw, generator, read)
+                path = save_somewhere(pairs, path, options.overwrite)
+                tell(f"{path}: {num_pairs} pairs from {len(part)} photographs")
+        warn_of_few(parts)
+    if loss != "mse":
+        tell(
+            f'this noise needs another loss: python -m Miniproject_1 train "{options.data}" --loss {loss}'
+        )
+    if num_failed > 0:
+        return 1
+    return 0
+
+
+def make_folder(path):
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file; the data files need a folder")
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def draws_of(options):
+    """How pairs are made from a photograph.
+
+    Returns:
+        the functions of (photograph, generator) for training and for validation, the number of
+        pixels that both sides of a photograph need, and the name of the loss that suits the noise.
+    """
+    if options.noise is None:
+        training = partial(course_noise.noisy_pair, small_crops=options.small_crops)
+        return training, course_noise.noisy_and_clean, course_noise.SMALLEST_SIDE, "mse"
+    if options.small_crops:
+        raise ValueError(f"--small-crops is for the course's noise, not for {options.noise}")
+    noise, loss = noises.named_noise(options.noise)
+    training = partial(noises.square_pair, noise=noise)
+    validation = partial(noises.square_pair, noise=noise, clean=True)
+    return training, validation, noises.IMAGE_SIZE, loss
+
+
+def parts_of(photographs, options, generator):
+    """The photographs to validate on and those to train on: two lists."""
+    if not photographs:
+        raise ValueError(f"{options.photos} holds no usable photograph")
+    if options.validation_pairs == 0:
+        return [], photographs
+    if options.train_pairs == 0:
+        return photographs, []
+    if len(photographs) == 1:
+        raise ValueError(
+            f"{options.photos} holds one usable photograph, too few to train on some and validate on "
+            "others; --validation-pairs 0 makes no validation data"
+        )
+    return split(photographs, options.validation_share, generator)
+
+
+def warn_of_few(parts):
+    """Say so where a part has few photographs."""
+    for part, use in zip(parts, ("validate", "train")):
+        if 0 < len(part) < FEW_PHOTOGRAPHS:
+            say(
+                f"warning: {len(part)} photographs to {use} on are few, however many pairs are drawn "
+                "from them: they say little about other photographs"
+            )
