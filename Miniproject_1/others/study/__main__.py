@@ -1,84 +1,94 @@
-"""The study: every comparison of Brown et al. repeated at its size, and taken further.
+"""The study: experiments with the noise of Noise2Noise, and their results.
 
-    python -m Miniproject_1.others.study NAME ... --photos FOLDER [--deadline MINUTES] [--device cuda --processes 8]
+    python -m Miniproject_1.others.study run NAME ... --photographs FOLDER ...
 
-A row trains variants that differ in one thing, from the same starts on the same batches, and writes to
-`results/rows/NAME.json`, of every run, its settings, seed and versions, its losses, and the PSNR on photographs that it
-did not see. The NAME "all" stands for all rows, in order of importance. A run that has been made already, in whatever
-row, is not repeated, so a study that was stopped goes on.
+Each training writes a file into `results/NAME/`. A training that has its file is not repeated, so
+the same command goes on with a study that was stopped. `experiments.py` says what is trained.
 """
 
 import argparse
-import itertools
+import math
+import sys
 import time
-from functools import lru_cache, partial
 from pathlib import Path
 
+import torch
+
 from ...model import check_number
-from .experiments import RATES, ROWS, at_each_rate, settings_of
-from .filing import Filing, load_results
-from .measurements import MEASUREMENTS
-from .runs import make_images
+from .experiments import EXPERIMENTS
+from .material import pack
+from .runner import Runner
 
-SMALL = (4_000,)  # images to train on: arguments of `make_images`, for all rows but "original"
-LARGE = (50_000, 1_000, 2)  # to train and to validate on, and draws of each
-
-
-def plan(names, seeds=None, finish=lambda: None):
-    """Yield row, variant, settings and seed of every run, the first seed of all variants before the second.
-
-    Of each optimizer's learning rates the best at the first seed is run with the others; `finish` waits for it.
-    """
-    for name in names:
-        row = ROWS[name]
-        for seed in row.seeds if seeds is None else seeds:
-            variants = row.variants
-            if name == "tuned" and seed != row.seeds[0]:
-                finish()
-                variants = {best: row.variants[best] for best in map(best_rate, RATES) if best}
-            for variant, changes in variants.items():
-                for rate in row.rates:
-                    yield name, variant, settings_of(changes, rate), seed
-
-
-def best_rate(optimizer):
-    """The variant of the row "tuned" in which this optimizer scores highest at the first seed; None if none has run."""
-    first = ROWS["tuned"].seeds[0]
-    found = {each["variant"]: each["result"]["psnr"] or 0 for each in load_results("tuned") if each["seed"] == first}
-    mine = [variant for variant in at_each_rate(optimizer) if variant in found]
-    return max(mine, key=found.get) if mine else None
+PACKED = Path(".run") / "photographs.pt"  # in the working folder
+CHECKPOINTS = Path(".run") / "study"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    everything = [*ROWS, *MEASUREMENTS]
-    parser.add_argument("names", nargs="+", metavar="NAME", help=f"all, or of {', '.join(everything)}")
-    parser.add_argument("--photos", type=Path, required=True, metavar="FOLDER", help="a tenth is kept to validate on")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="other seeds than a row's own")
-    parser.add_argument("--deadline", type=float, metavar="MINUTES", help="begin nothing after this time")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="trainings at a time; a GPU has room")
-    parser.add_argument("--device", default="cpu", help="for the trainings: cpu (default), cuda")
+    """Run what the command line asks for; returns the exit status."""
+    options = parse_arguments()
+    names = options.names
+    if names == ["all"]:
+        names = list(EXPERIMENTS)
+    deadline = time.time() + 60 * options.deadline
+    pack(options.photographs, options.packed)
+    runner = Runner(names, options.packed, options.device, options.processes, CHECKPOINTS)
+    if runner.run(deadline):
+        return 0
+    return 1
+
+
+def parse_arguments():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m Miniproject_1.others.study",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", help="make the trainings of experiments")
+    run.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help=f"all, or some of {', '.join(EXPERIMENTS)}, most important first",
+    )
+    run.add_argument(
+        "--photographs",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="where the photographs are; their order and folders do not matter",
+    )
+    run.add_argument(
+        "--packed",
+        type=Path,
+        default=PACKED,
+        metavar="FILE",
+        help="where all photographs are kept once they are decoded; default: %(default)s",
+    )
+    run.add_argument("--device", default="cpu", help="cpu (default), cuda")
+    run.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="trainings at a time; default: 1"
+    )
+    run.add_argument(
+        "--deadline",
+        type=float,
+        default=math.inf,
+        metavar="MINUTES",
+        help="stop after this time; unfinished trainings can go on later",
+    )
     options = parser.parse_args()
-    names = everything if options.names == ["all"] else options.names
-    unknown = set(names) - set(everything)
+    unknown = set(options.names) - {"all", *EXPERIMENTS}
     if unknown:
-        parser.error(f"there is no row {', '.join(sorted(unknown))}")
-    stop_at = time.monotonic() + 60 * (options.deadline if options.deadline is not None else float("inf"))
-
-    @lru_cache(maxsize=1)
-    def images_for(size):
-        return make_images(options.photos, *size)
-
-    with Filing(check_number("processes", options.processes, 1, whole=True)) as filing:
-        measurements = ((name, name, {}, 0) for name in names if name in MEASUREMENTS)
-        trainings = plan([name for name in names if name in ROWS], options.seeds, filing.finish)
-        for name, variant, settings, seed in itertools.chain(measurements, trainings):
-            if time.monotonic() > stop_at:
-                print("stopped at the deadline; the same command goes on")
-                return
-            size = SMALL if settings.get("num_pairs", 0) <= SMALL[0] else LARGE
-            filing.begin(name, variant, settings, seed, partial(images_for, size), options.device)
+        run.error(f"there is no experiment {', '.join(sorted(unknown))}")
+    check_number("--processes", options.processes, 1, whole=True)
+    try:
+        torch.device(options.device)
+    except RuntimeError:
+        run.error(f"--device: {options.device} is no device")
+    return options
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

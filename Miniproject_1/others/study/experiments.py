@@ -1,186 +1,393 @@
-"""The experiments of the study, a row of trainings for each question that Brown et al. raise.
+"""The experiments of the study, as data: what is trained, how long, and with which seeds.
 
-All variants of a row train from the same starts on the same batches, at a learning rate that falls to zero: at a
-constant one of 0.05 the score moves by a decibel from step to step. The comparisons that Brown et al. draw are trained
-at a constant rate as well, as theirs were.
+An experiment has arms that differ in what its question asks about. Each arm is trained once for
+each seed. A seed draws its own photographs, crops, noise, weights and order of the images; arms
+share them, so that they are compared seed by seed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from torch import nn
+from ...model import FLIPS, INITIALIZATIONS
 
-from ...model import FLIPS, INITIALIZATIONS, build_network
-from ..data.noises import LOSSES, NOISES
+FRESH = None  # images: every pair is drawn when its step comes, and none is seen twice
+IMAGES_OF_EACH = 2  # images of each photograph kept apart, by which trainings are scored, in a row
+SEARCH_SEED = 0  # a learning rate is chosen with this seed, and reported with others
+LARGEST_SEARCH = 10  # learning rates that are tried for an arm at most
 
-CONSTANT, FALLING = "constant", "falling"
-BASELINE = dict(
-    num_pairs=1_000,
-    batch_size=100,
-    epochs=20,
-    max_evaluations=None,  # of the gradient, after which a run ends
-    layers="two each",  # see `variant_network`
-    initialization="masked xavier",
-    optimizer="momAGD",
-    hybrid=False,
-    learning_rate=0.05,
-    rate=FALLING,
-    momentum=0.9,
-    flips=[],
-    flip_fraction=0.5,
-    swap=False,
-    noise="blocks",
-    target="1 draw",  # or "2 draws", ..., "clean"
-    loss="mse",
-    precision="auto",
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a training depends on, except for its seed.
+
+    Attributes:
+        network: name in `networks.NETWORKS`.
+        initialization: name in `model.INITIALIZATIONS`, or "pytorch".
+        images: how many images there are to train on; `FRESH`: as many as there are pairs.
+        draws: noisy versions of each image. Every ordered pair of them is an input and a target.
+        noise: "blocks" is the course's noise; other names are those of `data.noises.NOISES`.
+        target: "noisy" or "clean".
+        flips, flip_fraction, swap: of fixed images, see `model.Batches`.
+        appended: share of the fixed pairs that are there once more, flipped vertically.
+        optimizer: name in `training.optimizers.ALL_OPTIMIZERS`, or "L-BFGS".
+        hybrid: begin with five iterations of L-BFGS.
+        learning_rate: its highest value.
+        rate: "constant", or "falling" to zero in a straight line.
+        warm_up: share of the training in which the rate rises from zero.
+        momentum: of the optimizer.
+        batch_size: pairs of which a gradient is computed.
+        gradients: how many are computed in all, those within L-BFGS too.
+    """
+
+    network: str = "Appendix A"
+    initialization: str = "masked xavier"
+    images: int | None = FRESH
+    draws: int = 2
+    noise: str = "blocks"
+    target: str = "noisy"
+    flips: tuple = ()
+    flip_fraction: float = 0.5
+    swap: bool = False
+    appended: float = 0.0
+    optimizer: str = "Muon"
+    hybrid: bool = False
+    learning_rate: float = 0.004
+    rate: str = "falling"
+    warm_up: float = 0.0
+    momentum: float = 0.95
+    batch_size: int = 64
+    gradients: int = 1_000
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train.
+
+    Attributes:
+        name: what distinguishes it within its experiment.
+        settings: how it is trained.
+        rates: learning rates with which a search for the best one begins; empty: the rate of
+            `settings` is taken. The search goes on in both directions, each time by the ratio of
+            the outermost two rates, until the best rate has worse ones on both sides.
+    """
+
+    name: str
+    settings: Settings
+    rates: tuple = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Arms that answer a question, each trained with every seed."""
+
+    question: str
+    arms: list = field(default_factory=list)
+    seeds: tuple = (1, 2, 3)
+
+
+def num_gradients(pairs, batch_size=64):
+    """How many gradients see so many pairs once."""
+    return round(pairs / batch_size)
+
+
+MUON = Settings(warm_up=0.02)  # fresh pairs, batches of 64, 0.004 falling to zero
+NETWORKS_COMPARED = {  # and how their weights are drawn
+    "Appendix A": "masked xavier",
+    "7 layers of 3 x 3": "pytorch",
+    "small U-Net": "pytorch",
+    "Appendix A, half as wide": "masked xavier",
+    "Appendix A, twice as wide": "masked xavier",
+}
+
+
+# ----------------------------------------------------------------------------------------------
+# Noisy and clean targets
+
+
+def fresh_targets(thousands):
+    """Noisy and clean targets for the same inputs, every pair seen once."""
+    arms = []
+    for number in thousands:
+        for target in ("noisy", "clean"):
+            settings = replace(MUON, target=target, gradients=num_gradients(1_000 * number))
+            arms.append(Arm(f"{number} thousand pairs, {target} targets", settings))
+    return arms
+
+
+def repeated_targets():
+    """The same 1,000 images, each with one noisy draw as input and one as target, or clean."""
+    arms = []
+    for passes in (1, 2, 5, 10, 20, 30):
+        for target in ("noisy", "clean"):
+            settings = replace(
+                MUON, images=1_000, target=target, gradients=num_gradients(1_000 * passes)
+            )
+            arms.append(Arm(f"{passes} passes, {target} targets", settings))
+    return arms
+
+
+def same_number_of_draws():
+    """8,000 noisy draws of fewer or more images, for several lengths of training."""
+    arms = []
+    for thousands in (16, 32, 64, 128):
+        for images, draws in ((1_000, 8), (2_000, 4), (4_000, 2)):
+            settings = replace(
+                MUON, images=images, draws=draws, gradients=num_gradients(1_000 * thousands)
+            )
+            name = f"{images} images, {draws} draws, {thousands} thousand pairs"
+            arms.append(Arm(name, settings))
+    return arms
+
+
+# ----------------------------------------------------------------------------------------------
+# Optimizers and starts
+
+THEIRS = Settings(  # the sizes of Brown et al.'s figures
+    images=1_000, optimizer="momAGD", learning_rate=0.05, momentum=0.9, rate="constant"
 )
-ORIGINAL = dict(num_pairs=50_000, epochs=1, hybrid=True, flips=["vertical"], flip_fraction=0.25)  # their training
-OPTIMIZERS = dict(batch_size=200, epochs=30, max_evaluations=150)  # Brown et al.'s sizes; a gradient a step
-LONG = dict(optimizer="Muon", learning_rate=0.004, momentum=0.95, batch_size=16, epochs=30)  # learns most in its time
-RATES = {  # three learning rates each, the best of which is compared
-    "SGD": (0.05, 0.2, 0.5),
-    "momAGD": (0.02, 0.05, 0.2),
-    "Nesterov": (0.02, 0.05, 0.2),
-    "ADAM": (0.0005, 0.001, 0.003),
-    "L-BFGS": (0.05, 0.3, 1.0),
-    "hybrid": (0.02, 0.05, 0.2),
+OPTIMIZERS_COMPARED = {  # and the learning rates with which a search begins
+    "SGD": (0.1, 0.2, 0.4),
+    "momAGD": (0.025, 0.05, 0.1),
+    "Nesterov": (0.025, 0.05, 0.1),
+    "ADAM": (0.0005, 0.001, 0.002),
+    "L-BFGS": (0.25, 0.5, 1.0),
+    "hybrid": (0.025, 0.05, 0.1),
     "Muon": (0.002, 0.004, 0.008),
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """Variants, by their names as changes to `BASELINE`; the seeds of each; and at which rates they are trained."""
-
-    question: str
-    variants: dict
-    seeds: tuple = (0, 1, 2)
-    rates: tuple = (FALLING,)
+def with_optimizer(settings, name):
+    """These settings with another optimizer."""
+    if name == "hybrid":
+        return replace(settings, optimizer="momAGD", hybrid=True)
+    return replace(settings, optimizer=name)
 
 
-def of_optimizer(name):
-    return dict(OPTIMIZERS, optimizer="momAGD" if name == "hybrid" else name, hybrid=name == "hybrid")
+def searched_arm(settings, optimizer, rate):
+    """These settings with an optimizer at the best of its learning rates."""
+    chosen = replace(with_optimizer(settings, optimizer), rate=rate)
+    name = f"{optimizer}, {rate}, {settings.gradients} gradients"
+    return Arm(name, chosen, OPTIMIZERS_COMPARED[optimizer])
 
 
-def at_each_rate(name):
-    """An optimizer at its three learning rates."""
-    return {f"{name}, {rate}": dict(of_optimizer(name), learning_rate=rate) for rate in RATES[name]}
+def optimizers():
+    """Brown et al.'s Figure 2 as they drew it, then each optimizer at the best of its rates."""
+    theirs = replace(THEIRS, batch_size=200, gradients=150)
+    longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=600)
+    arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in OPTIMIZERS_COMPARED]
+    for settings in (theirs, longer):
+        for rate in ("falling", "constant"):
+            for name in OPTIMIZERS_COMPARED:
+                arms.append(searched_arm(settings, name, rate))
+    return arms
 
 
-def targets():
-    """As many images with each target; fewer passes, after which the noise of a target is not yet learned by heart;
-    then as many draws in all, of which a target of k takes k and the input one."""
-    variants = {name: dict(LONG, target=name) for name in ("1 draw", "2 draws", "4 draws", "8 draws", "clean")}
-    variants.update({f"5 passes, {target}": dict(LONG, epochs=5, target=target) for target in ("1 draw", "clean")})
-    for images, target in ((4_000, "1 draw"), (2_000, "3 draws"), (1_000, "7 draws")):
-        changes = dict(LONG, epochs=LONG["epochs"] * 1_000 // images, target=target, num_pairs=images)
-        variants[f"8,000 draws: {images} images, {target}"] = changes
-    return variants
+def hybrid():
+    """The hybrid beside momAGD as Brown et al. ran it, then at the best of their rates."""
+    theirs = replace(THEIRS, batch_size=100, gradients=400)
+    longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=2_000)
+    arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in ("hybrid", "momAGD")]
+    for settings, rate in (
+        (longer, "falling"),
+        (theirs, "constant"),
+        (theirs, "falling"),
+        (longer, "constant"),
+    ):
+        for name in ("hybrid", "momAGD", "ADAM", "Muon"):
+            arms.append(searched_arm(settings, name, rate))
+    return arms
 
 
-def loss_of(noise):
-    return next(name for name, loss in LOSSES.items() if loss is NOISES[noise][1])
+def starts():
+    """Brown et al.'s Figure 1 as they drew it, then each start at the best of its rates."""
+    theirs = replace(THEIRS, batch_size=100, gradients=200)
+    kinds = {
+        "no BatchNorm": "no BatchNorm",
+        "BatchNorm everywhere": "BatchNorm everywhere",
+        "Appendix A": "two each",
+    }
+    starts = [(name, "Appendix A") for name in INITIALIZATIONS]
+    for network in ("no BatchNorm", "BatchNorm everywhere"):
+        starts += [(name, network) for name in ("default", "xavier", "masked xavier")]
+    arms = []
+    for name, network in starts:
+        settings = replace(theirs, initialization=name, network=network)
+        arms.append(Arm(f"{name}, {kinds[network]}, at 0.05", settings))
+    for rate in ("falling", "constant"):
+        for name, network in starts:
+            if name == "zeros":  # no rate helps where no gradient is
+                continue
+            rates = (0.025, 0.05, 0.1)
+            if name.endswith("positive"):
+                rates = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+            settings = replace(theirs, initialization=name, network=network, rate=rate)
+            arms.append(Arm(f"{name}, {kinds[network]}, {rate}", settings, rates))
+    return arms
+
+
+def their_training():
+    """The training that gave Brown et al. 25.08 dB: one pass over 50,000 pairs."""
+    hybrid = replace(THEIRS, images=50_000, hybrid=True)
+    arms = []
+    for batch_size, appended in ((100, 0.0), (100, 0.25), (4, 0.0)):
+        pairs = 50_000 * (1 + appended)
+        settings = replace(
+            hybrid,
+            batch_size=batch_size,
+            appended=appended,
+            gradients=num_gradients(pairs, batch_size),
+        )
+        name = f"batches of {batch_size}"
+        if appended:
+            name += ", a quarter of the pairs once more, flipped"
+        arms.append(Arm(name, settings))
+    return arms
+
+
+# ----------------------------------------------------------------------------------------------
+# Networks, flips, noises
+
+
+def networks():
+    """Several networks on the same pairs, every pair seen once."""
+    return [
+        Arm(
+            name,
+            replace(
+                MUON, network=name, initialization=initialization, gradients=num_gradients(256_000)
+            ),
+        )
+        for name, initialization in NETWORKS_COMPARED.items()
+    ]
+
+
+def variants():
+    """What Brown et al. say they tried and left out."""
+    return [
+        Arm(name, replace(MUON, network=name, gradients=num_gradients(64_000)))
+        for name in ("Appendix A", "pooling early", "pooling in the middle", "no padding")
+    ]
+
+
+def ceiling():
+    """A large network with clean targets: an estimate of the best that is possible."""
+    settings = replace(
+        MUON,
+        network="large U-Net",
+        initialization="pytorch",
+        target="clean",
+        gradients=num_gradients(1_000_000),
+    )
+    return [Arm("large U-Net, clean targets", settings)]
+
+
+def flips():
+    """30 passes over 1,000 images that are flipped, or whose input and target change places."""
+    still = replace(MUON, images=1_000, gradients=num_gradients(30_000))
+    all_flips = replace(still, flips=tuple(FLIPS))
+    return [
+        Arm("none", still),
+        Arm("a quarter, vertical", replace(still, flips=("vertical",), flip_fraction=0.25)),
+        Arm("all 8", all_flips),
+        Arm("none, exchange", replace(still, swap=True)),
+        Arm("all 8, exchange", replace(all_flips, swap=True)),
+    ]
 
 
 def noises():
-    """Each noise with pairs and with clean targets."""
-    return {
-        f"{noise}, {name}": dict(LONG, epochs=15, noise=noise, target=target, loss=loss_of(noise))
-        for noise in NOISES
-        for name, target in (("pairs", "1 draw"), ("clean targets", "clean"))
-    }
+    """Other noises, every image seen once, with pairs and with clean targets."""
+    arms = []
+    for noise in ("Gaussian", "Poisson", "Bernoulli", "text"):
+        for target in ("noisy", "clean"):
+            settings = replace(MUON, noise=noise, target=target, gradients=num_gradients(64_000))
+            arms.append(Arm(f"{noise}, {target} targets", settings))
+    return arms
 
 
-ROWS = dict(  # most important first
-    initialization=Row(
-        "Which initialization?",
-        {name: dict(initialization=name) for name in INITIALIZATIONS},
-        rates=(FALLING, CONSTANT),
-    ),
-    batchnorm=Row(
-        "Does BatchNorm or the initialization decide?",
-        {
-            f"{name}, {initialization}": dict(layers=layers, initialization=initialization)
-            for name, layers in (
-                ("none", "no BatchNorm"),
-                ("everywhere", "BatchNorm everywhere"),
-                ("two each", "two each"),
-            )
-            for initialization in ("xavier", "masked xavier")
-        },
-        rates=(FALLING, CONSTANT),
-    ),
-    original=Row("What does Brown et al.'s own training reach?", {"Brown et al.": ORIGINAL}, rates=(CONSTANT,)),
-    hybrid=Row(
-        "Is the hybrid better than momAGD with as many gradients?",
-        {name: dict(max_evaluations=400, epochs=40, hybrid=name == "hybrid") for name in ("momAGD", "hybrid")},
-        rates=(FALLING, CONSTANT),
-    ),
-    optimizers=Row("Which optimizer at 0.05?", {name: of_optimizer(name) for name in RATES}, rates=(CONSTANT,)),
-    tuned=Row(
-        "Which optimizer at its best rate?",
-        {variant: changes for name in RATES for variant, changes in at_each_rate(name).items()},
-    ),
-    targets=Row("What do cleaner targets buy?", targets(), seeds=(0, 1)),
-    flips=Row(
-        "Do flips enlarge the training set?",
-        {
-            "none": {},
-            "a quarter, vertical": dict(flips=["vertical"], flip_fraction=0.25),
-            "all 8": dict(flips=list(FLIPS)),
-            "none, exchange": dict(swap=True),
-            "all 8, exchange": dict(flips=list(FLIPS), swap=True),
-        },
-        seeds=(0, 1),
-    ),
-    layers=Row(
-        "Pooling? Padding?",
-        {name: dict(layers=name) for name in ("two each", "pooling early", "pooling in the middle", "no padding")},
-        seeds=(0, 1),
-    ),
-    noises=Row("Are pairs enough for other noises?", noises(), seeds=(0, 1)),
-    rates=Row(
-        "Learning rate 0.05 and momentum 0.9?",
-        {
-            f"{rate}, {momentum}": dict(learning_rate=rate, momentum=momentum)
-            for rate in (0.01, 0.05, 0.2)
-            for momentum in (0.5, 0.9, 0.99)
-        },
-        seeds=(0, 1),
-    ),
-    loss=Row("Does MSE blur more than L1?", {name: dict(LONG, loss=name) for name in ("mse", "l1")}, seeds=(0, 1)),
-)
+EXPERIMENTS = {  # most important first
+    "targets": Experiment("What are clean targets worth?", fresh_targets((8, 32, 128, 512))),
+    "networks": Experiment("Which network, of the same pairs?", networks()),
+    "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),
+    "hybrid": Experiment("Is the hybrid better?", hybrid(), seeds=(1, 2, 3, 4, 5)),
+    "starts": Experiment("Which initialization and BatchNorms?", starts(), seeds=(1, 2, 3, 4, 5)),
+    "original": Experiment("What does Brown et al.'s training reach?", their_training()),
+    "passes": Experiment("When is the noise of targets learned?", repeated_targets()),
+    "draws": Experiment("More images, or more draws of each?", same_number_of_draws()),
+    "flips": Experiment("Do flips enlarge a training set?", flips()),
+    "variants": Experiment("Pooling? Padding?", variants()),
+    "noises": Experiment("Are pairs enough for other noises?", noises(), seeds=(1, 2)),
+    "ceiling": Experiment("What is the best that is possible?", ceiling(), seeds=(1,)),
+    "long": Experiment("And after two million pairs?", fresh_targets((2_000,)), seeds=(1,)),
+}
 
 
-def settings_of(changes, rate):
-    return {**BASELINE, **changes, "rate": rate}
+# ----------------------------------------------------------------------------------------------
+# Which runs an experiment needs
 
 
-def variant_network(name):
-    """Appendix A ("two each"), or what Brown et al. compare it with; as `build_network`, (N, 3, H, W) to (N, 3, H, W).
+@dataclass(frozen=True)
+class Run:
+    """One training: an arm at a learning rate with a seed."""
 
-    "no BatchNorm"; "BatchNorm everywhere", after all layers but the last; "pooling early" halves the image after the
-    second convolution and doubles it before the last two, "pooling in the middle" around layers 10 to 13; "no padding"
-    lets the image shrink by a pixel a layer, and grow again.
+    experiment: str
+    arm: str
+    settings: Settings
+    seed: int
+
+
+def wanted_runs(name, score_of):
+    """The runs that an experiment needs, as far as the results so far tell.
+
+    Arms whose learning rate is given come first, the first seed of all of them before the second.
+    Then the others, one arm after another: the search, and the seeds once the best rate is found.
+
+    Args:
+        name: in `EXPERIMENTS`.
+        score_of: function of a `Run` that returns the PSNR in dB by which a rate is chosen, minus
+            infinity where the training diverged, or None where the run has not been made.
+
+    Returns:
+        list of `Run`, most important first.
     """
-    network = build_network()
-    if name == "two each":
-        return network
-    layers = list(network)
-    if name == "no BatchNorm":
-        layers = [layer for layer in layers if not isinstance(layer, nn.BatchNorm2d)]
-    elif name == "BatchNorm everywhere":
-        layers = []
-        for layer in network:
-            if not isinstance(layer, nn.BatchNorm2d):
-                layers.append(layer)
-            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and layer is not network[-1]:
-                layers.append(nn.BatchNorm2d(layer.out_channels))
-    elif name == "pooling early":
-        layers[19:19], layers[4:4] = [nn.Upsample(scale_factor=2)], [nn.MaxPool2d(2)]
-    elif name == "pooling in the middle":
-        layers[14:14], layers[10:10] = [nn.Upsample(scale_factor=2)], [nn.MaxPool2d(2)]
-    elif name == "no padding":
-        for layer in layers:
-            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-                layer.padding = (0, 0)
-    return nn.Sequential(*layers)
+    experiment = EXPERIMENTS[name]
+    given = [arm for arm in experiment.arms if not arm.rates]
+    runs = [Run(name, arm.name, arm.settings, seed) for seed in experiment.seeds for arm in given]
+    for arm in experiment.arms:
+        if not arm.rates:
+            continue
+        search, best = searched_rates(name, arm, score_of)
+        runs += search
+        if best is not None:
+            runs += [Run(name, arm.name, best, seed) for seed in experiment.seeds]
+    return runs
+
+
+def searched_rates(name, arm, score_of):
+    """The runs of the search for an arm's learning rate, and the settings with the best one.
+
+    The second is None as long as the search goes on.
+    """
+    rates = sorted(arm.rates)
+    while True:
+        runs = {rate: search_run(name, arm, rate) for rate in rates}
+        scores = {rate: score_of(run) for rate, run in runs.items()}
+        if None in scores.values():
+            return list(runs.values()), None
+        best = max(rates, key=scores.get)
+        is_inside = rates[0] < best < rates[-1]
+        if is_inside or len(rates) >= LARGEST_SEARCH:
+            return list(runs.values()), runs[best].settings
+        if best == rates[0]:
+            rates.insert(0, rounded(rates[0] ** 2 / rates[1]))
+        else:
+            rates.append(rounded(rates[-1] ** 2 / rates[-2]))
+
+
+def search_run(name, arm, rate):
+    """The run that tries a learning rate."""
+    settings = replace(arm.settings, learning_rate=rate)
+    return Run(name, f"{arm.name}, rate {rate:g}", settings, SEARCH_SEED)
+
+
+def rounded(rate):
+    """Two digits, so that a rate is the same number however the search came to it."""
+    return float(f"{rate:.2g}")

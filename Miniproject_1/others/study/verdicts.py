@@ -1,92 +1,140 @@
-"""What the trainings of the study say: scores of a variant over seeds, and whether two variants differ.
+"""What the results say: the difference of two arms, its 95 % interval, and a verdict.
 
-A score is the PSNR at the end of a falling learning rate, or at a constant one the median of the last epoch. Variants
-of a row begin at the same weights and see the same batches, so they are compared seed by seed. They are separated if
-all seeds agree on the sign of the difference and its mean is larger than its spread, highest minus lowest; one seed
-separates nothing.
+Two arms are compared seed by seed and image by image. A difference could have come out otherwise
+for two reasons, and the interval holds both:
+
+- other photographs to score by. Photographs are resampled (the bootstrap, Efron 1979), all images
+  of one together, since they are alike;
+- other seeds. There are three or five of them, and resampling so few gives intervals that are too
+  short. So their mean is moved by Student's t with one degree of freedom less than there are seeds,
+  times its standard error.
+
+`tests/study/test_verdicts.py` measures on simulated results how often a verdict is wrong.
 """
 
-import json
-from itertools import permutations
-from pathlib import Path
+import math
+from dataclasses import dataclass
 
-from .experiments import CONSTANT, FALLING
+import torch
 
-RESULTS = Path(__file__).resolve().parent / "results"
+from .experiments import IMAGES_OF_EACH
 
-
-def load(name):
-    """The content of `results/NAME.json`, or nothing."""
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else []
+DRAWS = 4_000  # resampled differences
+EQUAL = 0.05  # dB; differences below it do not matter
+LARGER, SMALLER, EQUAL_WITHIN, UNDECIDED = "larger", "smaller", "equal", "not decided"
 
 
-def runs_of(row, rate):
-    """The runs of a row at a rate: variant to a dict of seed to result, which holds its "settings"."""
-    variants = {}
-    for run in load(f"rows/{row}"):
-        if run["settings"]["rate"] == rate:
-            of_seed = variants.setdefault(run["variant"], {})
-            of_seed[run["seed"]] = dict(run["result"], settings=run["settings"])
-    return variants
+@dataclass(frozen=True)
+class Difference:
+    """How much one arm is above another.
+
+    Attributes:
+        mean: in dB; None if a training of one of them diverged.
+        low, high: the 95 % interval; None if there is one seed only, or no mean.
+        seeds: that both arms have.
+        verdict: "larger" or "smaller": the interval does not contain zero; "equal": it lies within
+            `EQUAL` dB of zero, whether it contains it or not; "not decided": none of these.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+    verdict: str
 
 
-def score(result):
-    """The PSNR in dB that counts; None where the training diverged."""
-    name = {FALLING: "psnr", CONSTANT: "psnr_median"}[result["settings"]["rate"]]
-    return None if result["diverged"] else result[name]
+def difference(first, second, images_of_each=IMAGES_OF_EACH):
+    """Compare two arms.
 
-
-def mean(values):
-    values = list(values)
-    return sum(values) / len(values)
-
-
-def summary(results):
-    """Of the seeds of a variant, from `runs_of`: the mean score, lowest and highest, and the last loss, as text; as
-    numbers, the mean scores of the border and of the rest; None where one is not finite."""
-    results = list(results.values())
-    found = [score(result) for result in results if score(result) is not None]
-    last = mean(mean(result["loss"][-max(len(result["loss"]) // 20, 1) :]) for result in results)  # a twentieth
-    settled = [result["psnr_settled"] for result in results]
-    parts = {part: [result[f"psnr_{part}"] for result in results] for part in ("border", "centre")}
-    return dict(
-        seeds=len(results),
-        psnr=f"{mean(found):.2f}" if len(found) == len(results) else "diverged",
-        spread=f"{min(found):.2f} to {max(found):.2f}" if len(found) > 1 else "–",
-        settled=f"{mean(settled):.2f}" if None not in settled else "–",
-        **{part: None if None in scores else mean(scores) for part, scores in parts.items()},
-        loss=f"{last:.4f}" if last < 10 else f"{last:.1e}",
-        noisy=f"{mean(result['noisy_psnr'] for result in results):.2f}",
-        below_noisy=all(score(result) is None or score(result) < result["noisy_psnr"] for result in results),
-        steps=max(len(result["loss"]) for result in results),
-        gradients=max(result["evaluations"][-1] for result in results),
-    )
-
-
-def compare(first, second):
-    """How much the first variant is above the second, over the seeds that both have: a dict of dB and a verdict.
+    Args:
+        first, second: PSNR in dB of each image, for each seed: dicts from a seed to a list, or to
+            None where the training diverged. The images of a photograph follow one another.
+        images_of_each: how many these are.
 
     Returns:
-        None if they have no seed in common. "verdict" is "above", "below" or "not separated".
+        a `Difference`, or None if the arms have no seed in common.
     """
-    pairs = [(score(first[seed]), score(second[seed])) for seed in sorted(set(first) & set(second))]
-    if not pairs:
+    seeds = sorted(set(first) & set(second))
+    if not seeds:
         return None
-    if any(None in pair for pair in pairs):  # one that diverged is below one that did not
-        better = [(a is not None) - (b is not None) for a, b in pairs]
-        agree = len(pairs) > 1 and min(better) == max(better) != 0
-        verdict = "not separated" if not agree else "above" if better[0] > 0 else "below"
-        return dict(seeds=len(pairs), difference=None, low=None, high=None, verdict=verdict)
-    differences = [a - b for a, b in pairs]
-    low, middle, high = min(differences), mean(differences), max(differences)
-    separated = len(pairs) > 1 and low * high > 0 and abs(middle) > high - low
-    verdict = "not separated" if not separated else "above" if middle > 0 else "below"
-    return dict(seeds=len(pairs), difference=middle, low=low, high=high, verdict=verdict)
+    ended = [(first[seed] is not None, second[seed] is not None) for seed in seeds]
+    if not all(both == (True, True) for both in ended):
+        return Difference(None, None, None, len(seeds), verdict_of_diverged(ended))
+    pairs = [torch.tensor(first[seed]) - torch.tensor(second[seed]) for seed in seeds]
+    differences = torch.stack(pairs).view(len(seeds), -1, images_of_each).mean(2)
+    mean = differences.mean().item()
+    if len(seeds) == 1:
+        return Difference(mean, None, None, 1, UNDECIDED)
+    low, high = interval_over_seeds(differences)
+    return Difference(mean, low, high, len(seeds), verdict_of(low, high))
 
 
-def comparisons(row, rate):
-    """`compare` of every two variants of a row, under "first > second"."""
-    found = runs_of(row, rate)
-    pairs = ((a, b, compare(found[a], found[b])) for a, b in permutations(found, 2))
-    return {f"{a} > {b}": comparison for a, b, comparison in pairs if comparison}
+def verdict_of_diverged(ended):
+    """The verdict where trainings diverged: an arm that always does is below one that never does.
+
+    Args:
+        ended: for each seed, whether the training of the first arm ended well, and of the second.
+    """
+    if len(ended) > 1 and all(both == (True, False) for both in ended):
+        return LARGER
+    if len(ended) > 1 and all(both == (False, True) for both in ended):
+        return SMALLER
+    return UNDECIDED
+
+
+def verdict_of(low, high):
+    """What an interval says."""
+    if low > -EQUAL and high < EQUAL:
+        return EQUAL_WITHIN
+    if low > 0:
+        return LARGER
+    if high < 0:
+        return SMALLER
+    return UNDECIDED
+
+
+def interval_over_seeds(values):
+    """The 95 % interval of a mean over seeds and photographs.
+
+    Args:
+        values: tensor (S, P) of S seeds, two or more, and P photographs.
+
+    Returns:
+        its lower and upper end.
+    """
+    generator = torch.Generator().manual_seed(0)
+    of_seeds = values.mean(1)
+    standard_error = of_seeds.std() / math.sqrt(len(of_seeds))
+    moved = standard_error * students_t(len(of_seeds) - 1, DRAWS, generator)
+    return middle(resampled_means(values.mean(0), generator) + moved)
+
+
+def interval_over_photographs(values):
+    """The 95 % interval of a mean over photographs.
+
+    Args:
+        values: tensor (P,).
+
+    Returns:
+        its lower and upper end.
+    """
+    return middle(resampled_means(values, torch.Generator().manual_seed(0)))
+
+
+def resampled_means(values, generator):
+    """Means of as many values, drawn from these with replacement: (P,) to (`DRAWS`,)."""
+    drawn = torch.randint(len(values), (DRAWS, len(values)), generator=generator)
+    return values[drawn].mean(1)
+
+
+def students_t(degrees, number, generator):
+    """Random numbers with Student's distribution."""
+    normal = torch.randn(number, degrees + 1, generator=generator)
+    chi_square = normal[:, 1:].square().sum(1)
+    return normal[:, 0] / torch.sqrt(chi_square / degrees)
+
+
+def middle(values):
+    """The ends of the middle 95 %."""
+    low, high = torch.quantile(values, torch.tensor([0.025, 0.975])).tolist()
+    return low, high

@@ -1,0 +1,234 @@
+"""What the trainings of the study are made of: photographs, and images that are drawn from them.
+
+Photographs are decoded once, into one file that every process maps into its memory. 100 of them
+are kept apart to report scores by, and 50 more to choose learning rates and stopping points by.
+
+Each seed trains on a random half of the others. Halves that are drawn without replacement differ
+from one another as much as whole sets of photographs that are drawn anew do (for a mean: half as
+many photographs double the variance, and that the set is finite halves it again). So the spread
+over seeds contains the choice of photographs.
+"""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ...model import Batches
+from ..console import say
+from ..data.course_noise import average_blocks, random_crop, sample_blocks
+from ..data.noises import NOISES, random_square
+from ..data.photographs import distinct_photographs
+from ..pictures import read_picture
+from ..training.photo_batches import PhotoBatches
+from .experiments import IMAGES_OF_EACH
+
+REPORTING = 100  # photographs by which scores are reported; a tenth if there are few
+CHOOSING = 50  # photographs by which rates and stopping points are chosen; a twentieth if few
+
+
+# ----------------------------------------------------------------------------------------------
+# Photographs
+
+
+def pack(folders, path):
+    """Decode all photographs in some folders into one file.
+
+    Args:
+        folders: paths of folders; folders within them are searched too.
+        path: the file. If it is there already, nothing is done.
+
+    Raises:
+        NotADirectoryError: there is no such folder.
+        ValueError: there are fewer than 20 photographs.
+    """
+    if path.exists():
+        return
+    found = {}
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise NotADirectoryError(f"--photographs: {folder} is not a folder")
+        for photograph in distinct_photographs(folder):
+            found[photograph.name] = photograph
+    if len(found) < 20:
+        raise ValueError(f"--photographs: at least 20 are needed, got {len(found)}")
+    say(f"decoding {len(found)} photographs into {path}")
+    names = sorted(found)  # the same order in whatever folders they lie
+    with ThreadPoolExecutor() as pool:
+        photographs = list(pool.map(read_picture, [found[name] for name in names]))
+    pixels = torch.cat([photograph.flatten() for photograph in photographs])
+    shapes = [tuple(photograph.shape) for photograph in photographs]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    torch.save({"shapes": shapes, "pixels": pixels}, temporary)
+    temporary.replace(path)
+
+
+def unpacked(path):
+    """The photographs of a file that `pack` wrote, mapped into memory: list of uint8 (3, H, W)."""
+    content = torch.load(path, mmap=True)
+    sizes = [channels * height * width for channels, height, width in content["shapes"]]
+    parts = content["pixels"].split(sizes)
+    return [part.view(shape) for part, shape in zip(parts, content["shapes"])]
+
+
+# ----------------------------------------------------------------------------------------------
+# Images
+
+
+@dataclass
+class Images:
+    """Noisy and clean images (N, 3, 32, 32) of photographs that are kept apart, on a device."""
+
+    noisy: torch.Tensor
+    clean: torch.Tensor
+
+
+class Material:
+    """The photographs, and what a training takes from them.
+
+    Args:
+        path: file that `pack` wrote.
+        device: on which trainings run.
+    """
+
+    def __init__(self, path, device):
+        self.device = torch.device(device)
+        photographs = unpacked(path)
+        order = torch.randperm(len(photographs), generator=seeded(0)).tolist()
+        reporting = min(REPORTING, len(photographs) // 10)
+        choosing = min(CHOOSING, len(photographs) // 20)
+        shuffled = [photographs[place] for place in order]
+        self.reporting = shuffled[:reporting]
+        self.choosing = shuffled[reporting : reporting + choosing]
+        self.rest = shuffled[reporting + choosing :]
+        self.kept = {}  # images by the name of their noise
+        self.fresh = {}  # batches by seed
+
+    def photographs_of(self, seed):
+        """The photographs that a seed trains on."""
+        order = torch.randperm(len(self.rest), generator=seeded(seed)).tolist()
+        return [self.rest[place] for place in order[: len(order) // 2]]
+
+    def kept_apart(self, noise):
+        """The `Images` with this noise to report by, and those to choose by."""
+        if noise not in self.kept:
+            reporting = kept_images(self.reporting, noise, seeded(1))
+            choosing = kept_images(self.choosing, noise, seeded(2))
+            self.kept[noise] = [
+                Images(noisy.to(self.device), clean.to(self.device))
+                for noisy, clean in (reporting, choosing)
+            ]
+        return self.kept[noise]
+
+    def batches(self, settings, seed):
+        """The batches of a training: a function of the step that returns noisy images, targets."""
+        if settings.images is not None:
+            return fixed_batches(self.photographs_of(seed), settings, seed, self.device)
+        if settings.noise != "blocks":
+            return SquareBatches(self.photographs_of(seed), settings, seed, self.device)
+        return self.fresh_batches(settings, seed)
+
+    def fresh_batches(self, settings, seed):
+        """Batches of pairs that are seen once.
+
+        The photographs of a seed are brought to the device once, for all arms.
+        """
+        if seed not in self.fresh:
+            photographs = self.photographs_of(seed)
+            self.fresh[seed] = PhotoBatches(photographs, seed=seed, device=self.device)
+        batches = copy.copy(self.fresh[seed])
+        batches.batch_size = settings.batch_size
+        batches.clean = settings.target == "clean"
+        return batches
+
+
+def seeded(seed):
+    """A generator of random numbers."""
+    return torch.Generator().manual_seed(seed)
+
+
+def kept_images(photographs, noise, generator):
+    """Noisy and clean images of photographs, `IMAGES_OF_EACH` of each."""
+    repeated = [each for each in photographs for _ in range(IMAGES_OF_EACH)]
+    if noise != "blocks":
+        clean = torch.stack([random_square(each, generator) for each in repeated])
+        corrupt, _ = NOISES[noise]
+        return corrupt(clean, generator), clean
+    crops = [random_crop(each, generator) for each in repeated]
+    noisy = torch.stack([sample_blocks(crop, generator) for crop in crops])
+    clean = torch.stack([average_blocks(crop) for crop in crops])
+    return noisy, clean
+
+
+def fixed_batches(photographs, settings, seed, device):
+    """Batches of a fixed number of images, as `model.Batches` draws them."""
+    generator = seeded(seed)
+    clean, draws = [], []
+    for number in range(settings.images):
+        crop = random_crop(photographs[number % len(photographs)], generator)
+        clean.append(average_blocks(crop))
+        draws.append(torch.stack([sample_blocks(crop, generator) for _ in range(settings.draws)]))
+    clean, draws = torch.stack(clean), torch.stack(draws)
+    if settings.target == "clean":
+        noisy, target = draws[:, 0], clean
+    elif settings.draws == 2:
+        noisy, target = draws[:, 0], draws[:, 1]
+    else:
+        noisy, target = ordered_pairs(draws)
+    if settings.appended:
+        number = round(settings.appended * len(noisy))
+        noisy = torch.cat([noisy, noisy[:number].flip(2)])
+        target = torch.cat([target, target[:number].flip(2)])
+    return Batches(
+        noisy.to(device),
+        target.to(device),
+        batch_size=settings.batch_size,
+        flips=settings.flips,
+        flip_fraction=settings.flip_fraction,
+        swap=settings.swap,
+        seed=seed,
+        device=device,
+    )
+
+
+def ordered_pairs(draws):
+    """All ordered pairs of different draws of each image.
+
+    Args:
+        draws: (N, D, 3, H, W).
+
+    Returns:
+        two tensors (N * D * (D - 1), 3, H, W).
+    """
+    number = draws.shape[1]
+    places = [(i, j) for i in range(number) for j in range(number) if i != j]
+    first, second = zip(*places)
+    return draws[:, list(first)].flatten(0, 1), draws[:, list(second)].flatten(0, 1)
+
+
+class SquareBatches:
+    """Batches of fresh squares of photographs with another noise than the course's.
+
+    `batches(step)` returns noisy images and targets, (B, 3, 32, 32) each, values near 0 to 255.
+    """
+
+    def __init__(self, photographs, settings, seed, device):
+        self.photographs = photographs
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.corrupt, _ = NOISES[settings.noise]
+
+    def __call__(self, step):
+        generator = seeded(1_000_003 * self.seed + step)
+        number = self.settings.batch_size
+        places = torch.randint(len(self.photographs), (number,), generator=generator).tolist()
+        clean = torch.stack([random_square(self.photographs[place], generator) for place in places])
+        noisy = self.corrupt(clean, generator)
+        target = clean.float()
+        if self.settings.target == "noisy":
+            target = self.corrupt(clean, generator)
+        return noisy.to(self.device), target.to(self.device)

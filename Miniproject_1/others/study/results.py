@@ -1,0 +1,90 @@
+"""The files of the study's results, one for each training: `results/EXPERIMENT/ARM.SEED.json`.
+
+Everything that the report says is computed from the files in `results/`.
+"""
+
+import json
+import math
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from ..data.files import replaced
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def load(name):
+    """Read `results/NAME.json`.
+
+    Returns:
+        what the file holds, or None if there is no such file.
+    """
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return None
+    return json.loads(path.read_text())
+
+
+def save(name, content):
+    """Write `results/NAME.json`, in place of a file of that name once the new one is whole.
+
+    Args:
+        name: of the file, without its ending.
+        content: numbers, text, lists and dicts. Floats that are not finite are written as null.
+    """
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path) as temporary:
+        temporary.write_text(json.dumps(finite(content), indent=1) + "\n")
+
+
+def finite(value):
+    """The same with None for every float that is not finite, since JSON has no infinity."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def name_of(run):
+    """The name of the file of a `Run`, without its ending."""
+    arm = re.sub("[^a-z0-9.+]+", "-", run.arm.lower())
+    return f"{run.experiment}/{arm}.{run.seed}"
+
+
+def load_run(run):
+    """Read what a training has found.
+
+    Args:
+        run: an `experiments.Run`.
+
+    Returns:
+        a dict, see `trainings.carry_out`, or None if the training has not been made.
+
+    Raises:
+        ValueError: the training was made with other settings than those of the run.
+    """
+    found = load(name_of(run))
+    if found is None:
+        return None
+    wanted = json.loads(json.dumps(asdict(run.settings)))
+    if found["settings"] != wanted:
+        path = RESULTS / f"{name_of(run)}.json"
+        raise ValueError(f"{path} was made with other settings; remove it to make it anew")
+    return found
+
+
+def save_run(run, result):
+    """File what a training has found, on one line for each entry."""
+    content = {"experiment": run.experiment, "arm": run.arm, "seed": run.seed}
+    content["settings"] = asdict(run.settings)
+    content.update(result)
+    path = RESULTS / f"{name_of(run)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{json.dumps(key)}: {json.dumps(finite(each))}" for key, each in content.items()]
+    with replaced(path) as temporary:
+        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")

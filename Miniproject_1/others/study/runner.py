@@ -1,0 +1,126 @@
+"""Makes the runs of experiments, several at a time, and files each result as it comes."""
+
+import math
+import multiprocessing
+import time
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+
+import torch
+
+from ...model import load_tensors
+from ..console import say
+from ..data.files import save
+from .experiments import wanted_runs
+from .material import Material
+from .results import load_run, name_of, save_run
+from .trainings import OutOfTime, StudyTraining
+
+material = None  # of this process, see `begin_process`
+
+
+class Runner:
+    """Makes the runs that some experiments need.
+
+    Args:
+        names: of experiments, most important first.
+        packed: file of photographs, see `material.pack`.
+        device: on which to train.
+        processes: runs at a time.
+        checkpoints: folder for what unfinished runs need to go on.
+    """
+
+    def __init__(self, names, packed, device, processes, checkpoints):
+        self.names = names
+        self.processes = processes
+        self.checkpoints = checkpoints
+        self.scores = {}  # PSNR to choose by, of each run that has its result
+        self.failed = set()
+        self.running = {}
+        threads = max(torch.get_num_threads() // processes, 1)
+        self.pool = ProcessPoolExecutor(
+            processes,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=begin_process,
+            initargs=(packed, device, threads),
+        )
+
+    def run(self, deadline=math.inf):
+        """Make all runs that have no result yet, until the deadline, in seconds of `time.time()`.
+
+        Returns:
+            whether all of them have their results.
+        """
+        checkpoints = self.checkpoints
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        with self.pool:
+            while True:
+                waiting = self.waiting()
+                if time.time() < deadline:
+                    for run in waiting[: self.processes - len(self.running)]:
+                        future = self.pool.submit(make, run, deadline, checkpoints)
+                        self.running[future] = run
+                if not self.running:
+                    return not waiting and not self.failed
+                done, _ = wait(self.running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self.file(self.running.pop(future), future)
+
+    def waiting(self):
+        """The runs that could begin now, most important first."""
+        busy = {*self.failed, *self.running.values()}
+        runs = [run for name in self.names for run in wanted_runs(name, self.score_of)]
+        return [run for run in runs if self.score_of(run) is None and run not in busy]
+
+    def score_of(self, run):
+        """The PSNR by which rates are chosen, minus infinity if diverged, None if not made."""
+        if run not in self.scores:
+            result = load_run(run)
+            if result is None:
+                return None
+            self.scores[run] = result["psnr_choosing"]
+            if result["diverged"] or result["psnr_choosing"] is None:
+                self.scores[run] = -math.inf
+        return self.scores[run]
+
+    def file(self, run, future):
+        """Save the result of a run, or say why it has none."""
+        try:
+            result = future.result()
+        except Exception as error:  # whatever it is, the other runs go on
+            self.failed.add(run)
+            say(f"{name_of(run)} failed: {type(error).__name__}: {error}")
+            return
+        if result is None:
+            self.failed.add(run)
+            say(f"{name_of(run)} is not finished; the same command goes on with it")
+            return
+        save_run(run, result)
+        score = self.score_of(run)
+        say(f"{name_of(run)}: {score:.2f} dB, {result['pairs']} pairs, {result['seconds']} s")
+
+
+def begin_process(packed, device, threads):
+    """Load what all runs of this process share."""
+    global material
+    torch.set_num_threads(threads)
+    material = Material(packed, device)
+
+
+def make(run, deadline, checkpoints):
+    """Make a run, or as much of it as there is time for.
+
+    Returns:
+        its result, or None if it is not finished; what it needs to go on is then in a file.
+    """
+    training = StudyTraining(run.settings, run.seed, material)
+    checkpoint = checkpoints / f"{name_of(run).replace('/', '.')}.pt"
+    if checkpoint.exists():
+        training.load_state_dict(load_tensors(checkpoint))
+    try:
+        training.run(deadline)
+    except OutOfTime:
+        save(training.state_dict(), checkpoint)
+        return None
+    result = training.result()
+    checkpoint.unlink(missing_ok=True)
+    return result

@@ -1,0 +1,197 @@
+"""One training of the study: from settings and a seed to the scores of photographs kept apart."""
+
+import math
+import platform
+import time
+from datetime import datetime, timezone
+
+import torch
+
+from ...model import LBFGS_ITERATIONS, Model, Training
+from ..data.noises import NOISES
+from ..metrics import LOSSES, psnr
+from ..training.optimizers import ALL_OPTIMIZERS
+from .networks import seeded_network
+
+CURVE_POINTS = 10  # scores on the way, evenly spaced
+LAST_POINTS = 5  # more of them in the last tenth of a training at a constant rate
+LOSS_POINTS = 100  # mean losses, each over as many steps
+
+
+class OutOfTime(Exception):
+    """The deadline came before the end of a training."""
+
+
+class StudyTraining:
+    """A training that ends after a number of gradients, and is scored on its way.
+
+    Args:
+        settings: an `experiments.Settings`.
+        seed: of photographs, crops, noise, weights and order.
+        material: a `material.Material`.
+
+    Attributes:
+        spent: gradients computed so far.
+        curve: pairs of gradients so far and mean PSNR in dB of one pass.
+        last: at a constant rate, the PSNR of each image at the last points of the curve.
+    """
+
+    def __init__(self, settings, seed, material):
+        self.settings = settings
+        self.device = material.device
+        self.reporting, self.choosing = material.kept_apart(settings.noise)
+        self.spent = 0
+        self.curve = []
+        self.last = []
+        network = seeded_network(settings.network, settings.initialization, seed)
+        self.model = Model(device=self.device)  # whose `predict` serves any network
+        self.model.network = network.to(self.device)
+        optimizer, lbfgs_iterations = settings.optimizer, 0
+        if settings.hybrid:
+            lbfgs_iterations = LBFGS_ITERATIONS
+        elif settings.optimizer == "L-BFGS":
+            optimizer, lbfgs_iterations = "momAGD", settings.gradients  # it never comes to momAGD
+        self.training = Training(
+            self.model.network,
+            material.batches(settings, seed),
+            num_steps=settings.gradients,
+            lbfgs_iterations=lbfgs_iterations,
+            optimizer=ALL_OPTIMIZERS[optimizer],
+            learning_rate=self.learning_rate,
+            momentum=settings.momentum,
+            loss=loss_of(settings.noise),
+        )
+
+    @property
+    def diverged(self):
+        """Whether the loss left all bounds, so that the training went back to earlier weights."""
+        return self.training.safeguard.rollbacks > 0
+
+    def learning_rate(self, step):
+        """The learning rate, by the share of the gradients that is spent."""
+        settings = self.settings
+        share = self.spent / settings.gradients
+        rate = settings.learning_rate
+        if share < settings.warm_up:
+            rate *= (self.spent + 1) / (settings.warm_up * settings.gradients + 1)
+        if settings.rate == "falling":
+            rate *= 1 - share
+        return rate
+
+    def run(self, deadline=math.inf):
+        """Train to the end, or until the loss leaves all bounds.
+
+        Args:
+            deadline: in seconds, as `time.time()` gives them.
+
+        Raises:
+            OutOfTime: the deadline has come; `state_dict` has what the training needs to go on.
+        """
+        while self.spent < self.settings.gradients and not self.diverged:
+            if time.time() > deadline:
+                raise OutOfTime
+            before = self.spent
+            self.training.take_step()
+            self.spent += self.training.history["evaluations"][-1]
+            self.measure(before)
+
+    def measure(self, before):
+        """Score the network if a point of the curve was passed since `before` gradients."""
+        total = self.settings.gradients
+        passed_point = self.spent * CURVE_POINTS // total > before * CURVE_POINTS // total
+        finely = CURVE_POINTS * LAST_POINTS
+        passed_fine_point = self.spent * finely // total > before * finely // total
+        is_last = self.settings.rate == "constant" and self.spent > (1 - 1 / CURVE_POINTS) * total
+        if passed_point or (is_last and passed_fine_point):
+            scores = self.psnr_of(self.reporting)
+            self.curve.append([self.spent, scores.mean().item()])
+            if is_last:
+                self.last.append([scores, self.psnr_of(self.choosing)])
+
+    def psnr_of(self, images, average=False):
+        """The PSNR in dB of each of some `material.Images`, (N,), on the CPU.
+
+        Args:
+            images: to denoise.
+            average: take the mean over the 8 flips and rotations.
+        """
+        denoised = self.model.predict(images.noisy, average=average)
+        return psnr(denoised, images.clean).cpu()
+
+    def state_dict(self):
+        """What the training needs to go on."""
+        return {"training": self.training.state_dict(), "curve": self.curve, "last": self.last}
+
+    def load_state_dict(self, state):
+        """Go on where another training of these settings and this seed gave its state."""
+        self.training.load_state_dict(state["training"])
+        self.curve, self.last = state["curve"], state["last"]
+        self.spent = sum(self.training.history["evaluations"])
+
+    def result(self):
+        """What the training has found.
+
+        Returns:
+            dict of
+            "diverged": whether the loss left all bounds, which ended the training;
+            "psnr_one_pass": PSNR in dB of each image to report by, at the end of a falling rate;
+            at a constant one, where the score moves from step to step, the median of the last
+            `LAST_POINTS` measurements;
+            "psnr": the same of the mean over the 8 flips and rotations, always at the end;
+            "psnr_choosing": mean PSNR of one pass of the images to choose by;
+            "psnr_noisy": mean PSNR of the noisy images to report by;
+            "curve": gradients so far and mean PSNR of one pass, on the way;
+            "losses": means over each hundredth of the steps;
+            "gradients", "pairs": that were computed, and of how many pairs in all;
+            "seconds": in steps; and on what it ran.
+        """
+        reporting = self.psnr_of(self.reporting)
+        choosing = self.psnr_of(self.choosing)
+        if self.last and not self.diverged:
+            reporting = torch.stack([scores for scores, _ in self.last]).median(0).values
+            choosing = torch.stack([scores for _, scores in self.last]).median(0).values
+        averaged = self.psnr_of(self.reporting, average=True)
+        history = self.training.history
+        return {
+            "diverged": self.diverged,
+            "psnr": rounded(averaged.tolist()),
+            "psnr_one_pass": rounded(reporting.tolist()),
+            "psnr_choosing": choosing.mean().item(),
+            "psnr_noisy": psnr(self.reporting.noisy, self.reporting.clean).mean().item(),
+            "curve": [[spent, round(score, 3)] for spent, score in self.curve],
+            "losses": mean_losses(history["loss"]),
+            "gradients": self.spent,
+            "pairs": self.spent * self.settings.batch_size,
+            "seconds": round(history["seconds"][-1], 1),
+            "device": device_name(self.device),
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+
+
+def loss_of(noise):
+    """The loss whose minimum over noisy targets is that over clean ones."""
+    if noise == "blocks":
+        return LOSSES["mse"]
+    _, loss = NOISES[noise]
+    return loss
+
+
+def mean_losses(losses):
+    """Means of `LOSS_POINTS` equal parts of a list, four digits each; the list if it is shorter."""
+    length = max(math.ceil(len(losses) / LOSS_POINTS), 1)
+    parts = [losses[start : start + length] for start in range(0, len(losses), length)]
+    return [float(f"{sum(part) / len(part):.4g}") for part in parts]
+
+
+def rounded(values):
+    """Three digits behind the point."""
+    return [round(value, 3) for value in values]
+
+
+def device_name(device):
+    """The name of a GPU, or how many threads of a processor of which kind."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}, {torch.get_num_threads()} threads"

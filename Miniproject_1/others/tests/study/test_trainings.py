@@ -1,0 +1,166 @@
+"""What a seed trains on, how a training of the study ends, and what it finds."""
+
+from dataclasses import replace
+from unittest import mock
+
+import torch
+
+from ....model import INITIALIZATIONS
+from ...study import experiments, material, networks, trainings
+from ...study.experiments import Settings
+from ...study.trainings import OutOfTime, StudyTraining
+from .. import TestCase, random_images, relative_error
+
+SMALL = Settings(network="7 layers of 3 x 3", initialization="pytorch", batch_size=4, gradients=4)
+
+
+class WithPhotographs(TestCase):
+    def setUp(self):
+        super().setUp()
+        pictures = random_images(40, 90, 96)
+        packed = self.folder / "packed.pt"
+        shapes = [tuple(picture.shape) for picture in pictures]
+        torch.save({"shapes": shapes, "pixels": pictures.flatten()}, packed)
+        self.material = material.Material(packed, "cpu")
+
+
+class TestTrainings(WithPhotographs):
+    def result(self, seed=1, **changes):
+        training = StudyTraining(replace(SMALL, **changes), seed, self.material)
+        training.run()
+        result = training.result()
+        del result["seconds"], result["date"]
+        return result
+
+    def test_a_run_repeats_itself_and_another_seed_differs(self):
+        first = self.result()
+        self.assertEqual(first, self.result())
+        self.assertNotEqual(first["psnr"], self.result(seed=2)["psnr"])
+
+    def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(self):
+        training = StudyTraining(SMALL, 1, self.material)
+        self.patch(mock.patch.object(trainings.time, "time", side_effect=[0, 0, 9]))
+        with self.assertRaises(OutOfTime):
+            training.run(deadline=5)
+        self.assertEqual(training.spent, 2)
+        resumed = StudyTraining(SMALL, 1, self.material)
+        resumed.load_state_dict(training.state_dict())
+        mock.patch.stopall()
+        resumed.run()
+        result = resumed.result()
+        del result["seconds"], result["date"]
+        self.assertEqual(result, self.result())
+
+    def test_every_optimizer_ends_after_its_gradients(self):
+        for name, most in (("momAGD", 12), ("Muon", 12), ("L-BFGS", 40), ("hybrid", 140)):
+            with self.subTest(name):
+                settings = experiments.with_optimizer(replace(SMALL, gradients=12), name)
+                training = StudyTraining(settings, 1, self.material)
+                training.run()
+                self.assertGreaterEqual(training.spent, 12)
+                self.assertLessEqual(training.spent, most)
+
+    def test_the_rate_rises_and_falls_or_stays(self):
+        training = StudyTraining(replace(SMALL, gradients=100, warm_up=0.1), 1, self.material)
+        rates = []
+        for training.spent in range(100):
+            rates.append(training.learning_rate(0))
+        self.assertEqual(rates.index(max(rates)), 10)
+        self.assertLess(rates[0], rates[5])
+        self.assertAlmostEqual(rates[50], 0.5 * SMALL.learning_rate)
+        self.assertAlmostEqual(rates[99], 0.01 * SMALL.learning_rate)
+        training = StudyTraining(replace(SMALL, rate="constant"), 1, self.material)
+        training.spent = 3
+        self.assertEqual(training.learning_rate(0), SMALL.learning_rate)
+
+    def test_at_a_constant_rate_the_median_of_the_last_scores_counts(self):
+        settings = replace(SMALL, rate="constant", gradients=100, batch_size=1)
+        training = StudyTraining(settings, 1, self.material)
+        training.run()
+        last = torch.stack([reporting for reporting, _ in training.last])
+        self.assertEqual(len(last), trainings.LAST_POINTS)
+        found = torch.tensor(training.result()["psnr_one_pass"])
+        self.assertLess((found - last.median(0).values).abs().max(), 1e-3)
+
+    def test_a_training_that_diverges_is_told(self):
+        result = self.result(optimizer="momAGD", learning_rate=1e12, rate="constant")
+        self.assertTrue(result["diverged"])
+
+    def test_every_experiment_can_begin(self):
+        for experiment in experiments.EXPERIMENTS.values():
+            arm = experiment.arms[0]
+            settings = replace(arm.settings, gradients=1, batch_size=2)
+            if settings.images is not None:
+                settings = replace(settings, images=6)
+            if "Appendix A" in settings.network or settings.network == "large U-Net":
+                settings = replace(settings, network="7 layers of 3 x 3", initialization="pytorch")
+            with self.subTest(experiment.question):
+                noisy, target = self.material.batches(settings, 1)(0)
+                self.assertEqual(noisy.shape, target.shape)
+                self.assertEqual(noisy.shape[1:], (3, 32, 32))
+
+
+class TestMaterial(WithPhotographs):
+    def test_photographs_kept_apart_are_in_no_training(self):
+        parts = self.material.reporting, self.material.choosing, self.material.rest
+        self.assertEqual([len(part) for part in parts], [4, 2, 34])
+        places = {photograph.data_ptr() for part in parts for photograph in part}
+        self.assertEqual(len(places), 40)
+        first, second = (self.material.photographs_of(seed) for seed in (1, 2))
+        self.assertEqual((len(first), len(second)), (17, 17))
+        self.assertNotEqual([p.data_ptr() for p in first], [p.data_ptr() for p in second])
+
+    def test_clean_targets_have_the_same_inputs(self):
+        for images in (None, 8):
+            settings = replace(SMALL, images=images)
+            noisy, _ = self.material.batches(settings, 1)(0)
+            same, clean = self.material.batches(replace(settings, target="clean"), 1)(0)
+            self.assertTrue(torch.equal(noisy, same))
+            self.assertFalse(torch.equal(clean, same))
+
+    def test_all_ordered_pairs_of_draws(self):
+        draws = torch.arange(6).view(2, 3, 1, 1, 1).expand(2, 3, 3, 2, 2)
+        first, second = material.ordered_pairs(draws)
+        pairs = list(zip(first[:, 0, 0, 0].tolist(), second[:, 0, 0, 0].tolist()))
+        of_one = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
+        self.assertEqual(pairs, of_one + [(i + 3, j + 3) for i, j in of_one])
+
+    def test_appended_pairs_are_flipped(self):
+        settings = replace(SMALL, images=8, appended=0.25, batch_size=10)
+        batches = self.material.batches(settings, 1)
+        self.assertEqual(len(batches.noisy_1), 10)
+        self.assertTrue(torch.equal(batches.noisy_1[8:], batches.noisy_1[:2].flip(2)))
+
+
+class TestNetworks(TestCase):
+    def test_every_network_keeps_the_shape_and_has_gradients(self):
+        images = torch.rand(2, 3, 12, 16)
+        for name in networks.NETWORKS:
+            with self.subTest(name):
+                network = networks.seeded_network(name, "pytorch", 0)
+                output = network(images)
+                self.assertEqual(output.shape, images.shape)
+                output.square().mean().backward()
+                for parameter in network.parameters():
+                    self.assertIsNotNone(parameter.grad)
+
+    def test_the_same_seed_draws_the_same_weights(self):
+        for name, initialization in (("small U-Net", "pytorch"), ("Appendix A", "xavier")):
+            first, second, third = (
+                networks.seeded_network(name, initialization, seed) for seed in (1, 1, 2)
+            )
+            self.assertSameWeights(first.state_dict(), second.state_dict())
+            (weight, *_), (other, *_) = first.parameters(), third.parameters()
+            self.assertGreater(relative_error(weight, other), 0.1)
+
+    def test_the_variants_of_appendix_a_can_be_initialized(self):
+        for name in ("Appendix A, half as wide", "no BatchNorm", "pooling early", "no padding"):
+            for initialization in INITIALIZATIONS:
+                networks.seeded_network(name, initialization, 0)
+
+    def test_costs(self):
+        found = networks.cost(networks.dncnn())
+        self.assertEqual(found["parameters"], 188_931)
+        self.assertEqual(found["products"], 32 * 32 * 9 * (2 * 3 * 64 + 5 * 64 * 64))
+        unet = networks.cost(networks.small_unet())
+        self.assertEqual(unet["parameters"], 1_050_483)

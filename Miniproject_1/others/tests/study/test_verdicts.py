@@ -1,0 +1,90 @@
+"""Verdicts on simulated results, in which the truth is known."""
+
+import torch
+
+from ...study import verdicts
+from .. import TestCase
+
+PHOTOGRAPHS, REPETITIONS = 100, 100
+
+
+def simulated(true_difference, num_seeds, generator, spread_of_seeds=0.02):
+    """Results of two arms: PSNR of two images of each photograph, for each seed.
+
+    Arms differ by the true difference, and by amounts that depend on the seed, on the photograph
+    and on the image.
+    """
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    first, second = {}, {}
+    of_photographs = 0.15 * normal(PHOTOGRAPHS, 1)
+    level = 26 + 4 * normal(PHOTOGRAPHS, 1)
+    for seed in range(num_seeds):
+        psnr = level + 0.5 * normal(PHOTOGRAPHS, 2)
+        of_seed = spread_of_seeds * normal(1)
+        noise = 0.1 * normal(PHOTOGRAPHS, 2)
+        second[seed] = psnr.flatten().tolist()
+        first[seed] = (psnr + true_difference + of_photographs + of_seed + noise).flatten().tolist()
+    return first, second
+
+
+def frequencies(true_difference, num_seeds, spread_of_seeds=0.02):
+    """How often each verdict is given, and how often the interval contains the truth."""
+    generator = torch.Generator().manual_seed(num_seeds)
+    counts = dict.fromkeys(("larger", "smaller", "equal", "not decided", "contained"), 0.0)
+    for _ in range(REPETITIONS):
+        arms = simulated(true_difference, num_seeds, generator, spread_of_seeds)
+        found = verdicts.difference(*arms)
+        counts[found.verdict] += 1 / REPETITIONS
+        if found.low <= true_difference <= found.high:
+            counts["contained"] += 1 / REPETITIONS
+    return counts
+
+
+class TestVerdicts(TestCase):
+    def test_intervals_contain_the_truth_in_95_percent(self):
+        for num_seeds in (2, 3, 5):
+            for spread_of_seeds in (0.0, 0.2):
+                with self.subTest(num_seeds=num_seeds, spread=spread_of_seeds):
+                    found = frequencies(0.0, num_seeds, spread_of_seeds)
+                    self.assertGreater(found["contained"], 0.9)
+
+    def test_no_difference_is_seldom_called_one(self):
+        for num_seeds in (2, 3):
+            found = frequencies(0.0, num_seeds, spread_of_seeds=0.2)
+            self.assertLess(found["larger"] + found["smaller"], 0.1)
+
+    def test_a_difference_that_matters_is_seldom_called_equal_or_contrary(self):
+        found = frequencies(0.06, num_seeds=3)
+        self.assertLess(found["equal"] + found["smaller"], 0.05)
+
+    def test_five_seeds_find_a_difference_and_an_equality(self):
+        self.assertGreater(frequencies(0.2, 5)["larger"], 0.95)
+        self.assertGreater(frequencies(-0.2, 5)["smaller"], 0.95)
+        self.assertGreater(frequencies(0.0, 5, spread_of_seeds=0.005)["equal"], 0.7)
+
+    def test_one_seed_decides_nothing(self):
+        found = verdicts.difference({1: [25.0, 26.0]}, {1: [20.0, 21.0]})
+        self.assertEqual((found.mean, found.low, found.verdict), (5.0, None, "not decided"))
+
+    def test_seeds_that_only_one_arm_has_do_not_count(self):
+        found = verdicts.difference({1: [20.0, 20.0], 2: [21.0, 21.0]}, {2: [20.5, 20.5]})
+        self.assertEqual((found.mean, found.seeds), (0.5, 1))
+        self.assertIsNone(verdicts.difference({1: [20.0]}, {2: [20.0]}, images_of_each=1))
+
+    def test_an_arm_that_always_diverges_is_below_one_that_never_does(self):
+        well, badly = {1: [20.0, 20.0], 2: [20.0, 20.0]}, {1: None, 2: None}
+        sometimes = {1: None, 2: [20.0, 20.0]}
+        self.assertEqual(verdicts.difference(well, badly).verdict, "larger")
+        self.assertEqual(verdicts.difference(badly, well).verdict, "smaller")
+        self.assertEqual(verdicts.difference(badly, badly).verdict, "not decided")
+        self.assertEqual(verdicts.difference(well, sometimes).verdict, "not decided")
+
+    def test_the_interval_over_photographs_is_that_of_a_mean(self):
+        values = torch.randn(400, generator=torch.Generator().manual_seed(0))
+        low, high = verdicts.interval_over_photographs(values)
+        half = 1.96 * values.std().item() / 20
+        self.assertAlmostEqual(low, values.mean().item() - half, delta=0.01)
+        self.assertAlmostEqual(high, values.mean().item() + half, delta=0.01)
