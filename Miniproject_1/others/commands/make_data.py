@@ -1,5 +1,6 @@
 """`make-data`: from photographs to data files of pairs to train on and to validate on."""
 
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +19,9 @@ FEW_PHOTOGRAPHS = 20
 def add_arguments(parser):
     """Describe the command to a parser of `argparse`."""
     parser.description = (
-        "Build train_data.pkl (pairs of noisy images) and val_data.pkl (noisy and clean images) from "
-        "photographs, with the course's noise or another one. No photograph is in both. A photograph "
-        "that cannot be read is named and passed over, and the exit status is 1."
+        "Build train_data.pkl (pairs of noisy images) and val_data.pkl (noisy and clean images) "
+        "from photographs, with the course's noise or another one. No photograph is in both. A "
+        "photograph that cannot be read is named and passed over, and the exit status is 1."
     )
     text = "folder of photographs; folders within it are searched too"
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help=text)
@@ -83,19 +84,23 @@ def run(options):
         draws = (draw_validation, draw_training)
         for (path, num_pairs), part, draw in zip(outputs.items(), parts, draws):
             if num_pairs > 0:
-                read = partial(read_picture, shrink=options.shrink)
-                say(f"drawing {num_pairs} pairs from {len(part)} photographs")
-                pairs = draw_pairs(part, num_pairs, draw, generator, read)
-                path = save_somewhere(pairs, path, options.overwrite)
-                tell(f"{path}: {num_pairs} pairs from {len(part)} photographs")
+                write_pairs(path, part, num_pairs, draw, options, generator)
         warn_of_few(parts)
     if loss != "mse":
-        tell(
-            f'this noise needs another loss: python -m Miniproject_1 train "{options.data}" --loss {loss}'
-        )
+        command = f"python -m Miniproject_1 train {shlex.quote(str(options.data))} --loss {loss}"
+        tell(f"this noise needs another loss: {command}")
     if num_failed > 0:
         return 1
     return 0
+
+
+def write_pairs(path, photographs, num_pairs, draw, options, generator):
+    """Draw pairs from photographs and write them."""
+    say(f"drawing {num_pairs} pairs from {len(photographs)} photographs")
+    read = partial(read_picture, shrink=options.shrink)
+    pairs = draw_pairs(photographs, num_pairs, draw, generator, read)
+    path = save_somewhere(pairs, path, options.overwrite)
+    tell(f"{path}: {num_pairs} pairs from {len(photographs)} photographs")
 
 
 def make_folder(path):
@@ -132,8 +137,8 @@ def parts_of(photographs, options, generator):
         return photographs, []
     if len(photographs) == 1:
         raise ValueError(
-            f"{options.photos} holds one usable photograph, too few to train on some and validate on "
-            "others; --validation-pairs 0 makes no validation data"
+            f"{options.photos} holds one usable photograph, too few to train on some and validate "
+            "on others; --validation-pairs 0 makes no validation data"
         )
     return split(photographs, options.validation_share, generator)
 
@@ -143,6 +148,6 @@ def warn_of_few(parts):
     for part, use in zip(parts, ("validate", "train")):
         if 0 < len(part) < FEW_PHOTOGRAPHS:
             say(
-                f"warning: {len(part)} photographs to {use} on are few, however many pairs are drawn "
-                "from them: they say little about other photographs"
+                f"warning: {len(part)} photographs to {use} on are few, however many pairs are "
+                "drawn from them: they say little about other photographs"
             )

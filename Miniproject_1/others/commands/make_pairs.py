@@ -8,8 +8,13 @@ from ..console import say, tell
 from ..data.checks import doubts_about_validation
 from ..data.files import reserved, save_somewhere
 from ..data.photographs import draw_pairs
-from ..data.shots import name_those_without_partner, pictures_by_name, read_scene
-from ..data.shots import squares_of_scene, usable_scenes
+from ..data.shots import (
+    name_those_without_partner,
+    pictures_by_name,
+    read_scene,
+    squares_of_scene,
+    usable_scenes,
+)
 from ..pictures import pillow
 from .make_data import add_output_arguments, check_output_numbers, make_folder
 
@@ -17,10 +22,11 @@ from .make_data import add_output_arguments, check_output_numbers, make_folder
 def add_arguments(parser):
     """Describe the command to a parser of `argparse`."""
     parser.description = (
-        "Build train_data.pkl, and val_data.pkl if there are clean pictures, from two noisy shots of "
-        "every scene, as of a burst or of two scans. Pictures with the same name, but for its ending, "
-        "show the same scene. Pictures that do not fit are named and passed over; if some cannot be "
-        "read, the exit status is 1. A warning says where the noise of two shots is not independent."
+        "Build train_data.pkl, and val_data.pkl if there are clean pictures, from two noisy shots "
+        "of every scene, as of a burst or of two scans. Pictures with the same name, but for its "
+        "ending, show the same scene. Pictures that do not fit are named and passed over; if some "
+        "cannot be read, the exit status is 1. A warning says where the noise of two shots is not "
+        "independent."
     )
     text = "folder of the first shots; folders within it are searched too"
     parser.add_argument("first", type=Path, metavar="SHOTS_1", help=text)
