@@ -1,42 +1,47 @@
-"""How the weights do on noise of other strengths, on clean images, and with Gaussian noise on top.
+"""How the weights do on other noise: weaker or stronger, none, and with Gaussian noise on top.
 
-    python -m Miniproject_1.others.study.robustness PHOTOS DATA [--weights FILE]
+    python -m Miniproject_1.others.study.robustness PHOTOGRAPHS DATA [--weights FILE]
 
-From PHOTOS, every fourth photograph by name gives the crop of 32 s x 32 s pixels at its centre, for blocks of s x s
-pixels, and one noisy draw of it. From DATA, a `val_data.pkl`, every tenth pair is taken: with the clean image as the
-input, and with Gaussian noise added to the noisy one.
+Every fourth of the PHOTOGRAPHS by name gives the crop of 32 s x 32 s pixels at its centre, for
+blocks of s x s pixels, and one noisy draw of it. From DATA every tenth pair is taken: with the
+clean image as the input, and with Gaussian noise added to the noisy one.
+
+For each of these, how sharp the images are is measured too: the mean square of the differences of
+neighbouring pixels, as a share of that of the clean images.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
 
 from ...model import WEIGHTS, Model
-from ..data.pairs import load_pairs, psnr
-from ..data.photos import IMAGE_SIZE, average_blocks, distinct_photos, sample_blocks
-from ..data.pictures import read_picture
+from ..console import tell
+from ..data.course_noise import IMAGE_SIZE, average_blocks, sample_blocks
+from ..data.files import load_pairs
+from ..data.photographs import distinct_photographs
+from ..metrics import psnr
+from ..pictures import read_picture
+from .results import save
 
-BLOCK_SIZES = (2, 3, 4, 6, 8)
+BLOCK_SIZES = (2, 3, 4, 6, 8)  # pixels
 SIGMAS = (5, 10)  # of 255
-RESULTS = Path(__file__).resolve().parent / "results" / "robustness.json"
 
 
-def cases(photos, data):
-    """Yield name, noisy and clean images of each column of the table."""
+def cases(photographs, data):
+    """Yield the name, the noisy and the clean images of each row of the table.
+
+    Args:
+        photographs: folder of photographs that no training saw.
+        data: a `val_data.pkl`, or the folder that holds it.
+    """
     generator = torch.Generator().manual_seed(0)
-    pictures = [read_picture(path) for path in distinct_photos(photos)[::4]]
+    pictures = [read_picture(path) for path in distinct_photographs(photographs)[::4]]
     for block in BLOCK_SIZES:
-        side = block * IMAGE_SIZE
-        pairs = []
-        for picture in pictures:
-            top, left = ((length - side) // 2 for length in picture.shape[1:])
-            if min(top, left) >= 0:
-                crop = picture[:, top : top + side, left : left + side]
-                pairs.append((sample_blocks(crop, generator), average_blocks(crop)))
-        noisy, clean = zip(*pairs)
-        yield f"blocks of {block} x {block}", torch.stack(noisy), torch.stack(clean)
+        crops = [crop for picture in pictures for crop in centre_crops(picture, block)]
+        noisy = torch.stack([sample_blocks(crop, generator) for crop in crops])
+        clean = torch.stack([average_blocks(crop) for crop in crops])
+        yield f"blocks of {block} x {block}", noisy, clean
     noisy, clean = (images[::10] for images in load_pairs(data, "val_data.pkl"))
     yield "as trained", noisy, clean
     yield "clean input", clean, clean
@@ -45,21 +50,57 @@ def cases(photos, data):
         yield f"Gaussian {sigma} on top", (noisy + noise).clamp(0, 255), clean
 
 
+def centre_crops(picture, block):
+    """The square of 32 x 32 blocks at the centre of a picture; none if the picture is smaller."""
+    side = block * IMAGE_SIZE
+    height, width = picture.shape[1:]
+    if min(height, width) < side:
+        return []
+    top, left = (height - side) // 2, (width - side) // 2
+    return [picture[:, top : top + side, left : left + side]]
+
+
+def gradient_energy(images):
+    """The mean square of the differences of neighbouring pixels of (N, 3, H, W)."""
+    images = images.float()
+    vertical = images.diff(dim=2).square().mean()
+    horizontal = images.diff(dim=3).square().mean()
+    return (vertical + horizontal).item()
+
+
+def measure(model, noisy, clean):
+    """A row of the table.
+
+    Returns:
+        dict of the number of "images", "noisy_psnr" and "denoised_psnr" in dB, None where images
+        are exact, and "noisy_energy" and "denoised_energy" as shares of the clean images'.
+    """
+    row = {"images": len(noisy)}
+    denoised = model.predict(noisy).cpu()
+    for name, images in (("noisy", noisy), ("denoised", denoised)):
+        row[f"{name}_psnr"] = psnr(images, clean).mean().item()
+        row[f"{name}_energy"] = gradient_energy(images) / gradient_energy(clean)
+    return row
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, help="folder of photographs that no training saw")
+    """Measure, print and file the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photographs", type=Path, help="folder of some that no training saw")
     parser.add_argument("data", type=Path, help="a val_data.pkl, or the folder that holds it")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
     options = parser.parse_args()
     model = Model()
     model.load_pretrained_model(options.weights)
     rows = []
-    for name, noisy, clean in cases(options.photos, options.data):
-        before, after = (psnr(images, clean).mean().item() for images in (noisy, model.predict(noisy).cpu()))
-        rows.append(dict(name=name, images=len(noisy), noisy_psnr=before, denoised_psnr=after))
-        print(f"{name:20} {len(noisy):4} images: noisy {before:6.2f} dB, denoised {after:6.2f} dB")
-    text = json.dumps(rows, indent=1).replace("Infinity", "null")  # the clean image is equal to itself
-    RESULTS.write_text(text + "\n")
+    for name, noisy, clean in cases(options.photographs, options.data):
+        row = measure(model, noisy, clean)
+        rows.append({"name": name, **row})
+        scores = f"noisy {row['noisy_psnr']:6.2f} dB, denoised {row['denoised_psnr']:6.2f} dB"
+        tell(f"{name:20} {len(noisy):4} images: {scores}")
+    save("robustness", rows)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 from ...model import LBFGS_ITERATIONS, Model, Training
 from ..data.noises import NOISES
 from ..metrics import LOSSES, psnr
+from ..training.long_run import processor
 from ..training.optimizers import ALL_OPTIMIZERS
 from .networks import seeded_network
 
@@ -163,7 +164,7 @@ class StudyTraining:
             "gradients": self.spent,
             "pairs": self.spent * self.settings.batch_size,
             "seconds": round(history["seconds"][-1], 1),
-            "device": device_name(self.device),
+            "device": processor(self.device),
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -188,10 +189,3 @@ def mean_losses(losses):
 def rounded(values):
     """Three digits behind the point."""
     return [round(value, 3) for value in values]
-
-
-def device_name(device):
-    """The name of a GPU, or how many threads of a processor of which kind."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()}, {torch.get_num_threads()} threads"

@@ -1,0 +1,102 @@
+"""Classical methods on the images that the study's trainings are scored by.
+
+    python -m Miniproject_1.others.study.classical --photographs FOLDER ...
+
+BM3D (Dabov et al., 2007, the package of its authors) and non-local means are told how strong the
+noise of each image is, which a network is not. A median filter takes 3 x 3 pixels. Inpainting (with
+biharmonic functions) is told which pixels are missing. What `results/classical.json` has already is
+not repeated. Needs: pip install bm3d scikit-image
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from ..console import progress, tell
+from ..data.noises import NOISES
+from ..metrics import psnr
+from .material import Material, pack
+from .results import load, save
+
+
+def bm3d(noisy, clean):
+    """BM3D with the standard deviation of this image's noise."""
+    from bm3d import bm3d_rgb
+
+    return bm3d_rgb(noisy, strength(noisy, clean))
+
+
+def non_local_means(noisy, clean):
+    """Non-local means with the usual settings for this strength of noise."""
+    from skimage.restoration import denoise_nl_means
+
+    sigma = strength(noisy, clean)
+    return denoise_nl_means(
+        noisy, patch_size=5, patch_distance=6, h=0.8 * sigma, sigma=sigma, channel_axis=-1
+    )
+
+
+def median_filter(noisy, clean):
+    """The median of 3 x 3 pixels, in each channel."""
+    image = torch.from_numpy(noisy).permute(2, 0, 1)[None]
+    windows = F.pad(image, (1, 1, 1, 1), mode="reflect").unfold(2, 3, 1).unfold(3, 3, 1)
+    return windows.flatten(4).median(4).values[0].permute(1, 2, 0).numpy()
+
+
+def inpainting(noisy, clean):
+    """Smooth functions through the pixels that are there; black ones are missing."""
+    from skimage.restoration import inpaint_biharmonic
+
+    return inpaint_biharmonic(noisy, (noisy == 0).all(2), channel_axis=-1)
+
+
+def strength(noisy, clean):
+    """The standard deviation of the noise of an image."""
+    return float(((noisy - clean) ** 2).mean() ** 0.5)
+
+
+FOR_ALL = {"BM3D": bm3d, "non-local means": non_local_means, "median filter": median_filter}
+FOR_MISSING_PIXELS = {"inpainting": inpainting}
+
+
+def denoised(images, method):
+    """Denoise `material.Images` one by one: (N, 3, H, W), values 0 to 255."""
+    results = []
+    for noisy, clean in progress(zip(images.noisy, images.clean), len(images.noisy), label="image"):
+        arrays = [(each.double() / 255).permute(1, 2, 0).numpy() for each in (noisy, clean)]
+        result = torch.from_numpy(method(*arrays)).permute(2, 0, 1)
+        results.append((255 * result).clamp(0, 255))
+    return torch.stack(results)
+
+
+def main():
+    """Measure what has no result yet, and file it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photographs", nargs="+", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--packed", type=Path, default=Path(".run") / "photographs.pt", metavar="FILE"
+    )
+    options = parser.parse_args()
+    pack(options.photographs, options.packed)
+    material = Material(options.packed, "cpu")
+    results = load("classical") or {}
+    for noise in ("blocks", *NOISES):
+        images, _ = material.kept_apart(noise)
+        methods = dict(FOR_ALL)
+        if noise == "Bernoulli":
+            methods.update(FOR_MISSING_PIXELS)
+        found = results.setdefault(noise, {})
+        found["noisy"] = psnr(images.noisy, images.clean).tolist()
+        for name, method in methods.items():
+            if name not in found:
+                found[name] = psnr(denoised(images, method), images.clean).tolist()
+                save("classical", results)
+            tell(f"{noise}, {name}: {sum(found[name]) / len(found[name]):.2f} dB")
+
+
+if __name__ == "__main__":
+    main()
