@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import winograd
+from .graphs import GraphedNetwork
 from .memory import keep_memory_for
 from .precision import uses_bfloat16
 
@@ -38,17 +39,17 @@ def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
     device = next(network.parameters()).device
     bfloat16 = uses_bfloat16(precision, device)
     if isinstance(network, nn.Sequential):
-        return AcceleratedSequential(network, bfloat16)
-    return AcceleratedModule(network, bfloat16)
+        return Accelerated(InBlocks(network, bfloat16))
+    return Accelerated(WithAutocast(network, bfloat16))
 
 
-class AcceleratedModule(nn.Module):
-    """Any network, in channels_last, with autocast for bfloat16, and with memory that is kept."""
+class Accelerated(nn.Module):
+    """A computation in channels_last, with memory that a CPU keeps and graphs that a GPU has."""
 
-    def __init__(self, network: nn.Module, bfloat16: bool):
+    def __init__(self, computation: nn.Module):
         super().__init__()
-        self.network = network
-        self.bfloat16 = bfloat16
+        self.computation = computation
+        self.graphed = GraphedNetwork(computation)
         self.keeps_memory = False
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,21 +60,37 @@ class AcceleratedModule(nn.Module):
         features = images
         if device != "mps":
             features = images.contiguous(memory_format=torch.channels_last)
-        return self.compute(features).to(images.dtype)
+        output = None
+        is_training = self.computation.network.training and torch.is_grad_enabled()
+        if device == "cuda" and is_training:
+            output = self.graphed(features)
+        if output is None:
+            output = self.computation(features)
+        return output.to(images.dtype)
 
-    def compute(self, images: Tensor) -> Tensor:
-        """The output for images in channels_last."""
+
+class WithAutocast(nn.Module):
+    """A network of any kind, whose products are in bfloat16 if that is wanted."""
+
+    def __init__(self, network: nn.Module, bfloat16: bool):
+        super().__init__()
+        self.network = network
+        self.bfloat16 = bfloat16
+
+    def forward(self, images: Tensor) -> Tensor:
         if not self.bfloat16:
             return self.network(images)
-        with torch.autocast(images.device.type, torch.bfloat16):
+        # without its cache, which a graph cannot have
+        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):
             return self.network(images)
 
 
-class AcceleratedSequential(AcceleratedModule):
+class InBlocks(nn.Module):
     """A network of layers one after another, computed block by block."""
 
     def __init__(self, network: nn.Sequential, bfloat16: bool):
-        super().__init__(network, bfloat16)
+        super().__init__()
+        self.network = network
         self.blocks = blocks_of(network, bfloat16)  # a list, so that parameters are not found twice
         self.folded_blocks = None
 
@@ -81,7 +98,7 @@ class AcceleratedSequential(AcceleratedModule):
         self.folded_blocks = None
         return super().train(mode)
 
-    def compute(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         features = images
         for block in self.present_blocks():
             features = block(features)

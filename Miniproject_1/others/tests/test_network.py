@@ -35,7 +35,8 @@ class TestNetwork(TestCase):
     def test_it_is_appendix_a(self):
         network = build_network()
         self.assertEqual(
-            " ".join(described(layer) for layer in network), " ".join(APPENDIX_A.split("\n")).strip()
+            " ".join(described(layer) for layer in network),
+            " ".join(APPENDIX_A.split("\n")).strip(),
         )
         for layer in network:
             if hasattr(layer, "kernel_size"):
@@ -98,11 +99,21 @@ class TestAccelerated(TestCase):
         networks = {
             "no padding": [conv(3, 8, 2), nn.ReLU(), deconv(8, 8, 2), norm(8), deconv(8, 3, 2)],
             "other sizes": [conv(3, 8, 3, padding=1), conv(8, 4, 2, padding=1), deconv(4, 3, 2)],
-            "pooling": [conv(3, 8, 1), nn.MaxPool2d(2), nn.Upsample(scale_factor=2), deconv(8, 3, 1)],
+            "pooling": [
+                conv(3, 8, 1),
+                nn.MaxPool2d(2),
+                nn.Upsample(scale_factor=2),
+                deconv(8, 3, 1),
+            ],
             "two ReLUs": [nn.ReLU(), conv(3, 3, 1), nn.ReLU(), nn.ReLU()],
             "strides": [conv(3, 8, 2, stride=2), norm(8), deconv(8, 3, 2, stride=2)],
             "no bias": [conv(3, 8, 2, bias=True), conv(8, 3, 3, padding="same")],
-            "merged": [conv(3, 8, 2, padding=1), deconv(8, 8, 2, padding=1), nn.ReLU(), conv(8, 3, 1)],
+            "merged": [
+                conv(3, 8, 2, padding=1),
+                deconv(8, 8, 2, padding=1),
+                nn.ReLU(),
+                conv(8, 3, 1),
+            ],
         }
         for (name, layers), training in itertools.product(networks.items(), (True, False)):
             with self.subTest(name, training=training):
