@@ -1,15 +1,16 @@
 """The command line: which commands there are."""
 
 import argparse
-from importlib import import_module
 
-COMMANDS = {  # each is a module of this folder
-    "denoise": "denoise picture files",
-    "evaluate": "print how good the weights are on a data file",
-    "make-data": "build data files from photographs",
-    "make-pairs": "build a data file from two noisy shots of every scene",
-    "train": "train on pairs of noisy images",
-    "reproduce": "train the weights that come with the project anew",
+from . import demo, denoise, evaluate, make_data, make_pairs, reproduce, train
+
+COMMANDS = {
+    "denoise": (denoise, "denoise picture files"),
+    "evaluate": (evaluate, "print how good the weights are on a data file"),
+    "make-data": (make_data, "build data files from photographs"),
+    "make-pairs": (make_pairs, "build data files from two noisy shots of every scene"),
+    "train": (train, "train on pairs of noisy images"),
+    "reproduce": (reproduce, "train the weights that come with the project anew"),
 }
 
 
@@ -22,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser():
-    """Return the parser of all commands; its result has `run`, a function of the result."""
+    """Return the parser of all commands. What it parses has `run`, a function of just that."""
     parser = Parser(
         prog="python -m Miniproject_1",
         description=(
@@ -32,26 +33,12 @@ def build_parser():
         ),
         epilog="'python -m Miniproject_1 COMMAND --help' explains a command.",
     )
-    demo = import_module(".demo", __package__)
     demo.add_arguments(parser)
     parser.set_defaults(run=demo.run)
 
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        module = import_module("." + name.replace("-", "_"), __package__)
+    for name, (module, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary)
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
     return parser
-
-
-def one_of(names):
-    """A type for `add_argument`: one of these names, in any case, as it is written here."""
-    canonical = {name.lower(): name for name in names}
-
-    def read(text):
-        if text.lower() not in canonical:
-            raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, got {text!r}")
-        return canonical[text.lower()]
-
-    return read

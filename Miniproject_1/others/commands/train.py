@@ -1,5 +1,6 @@
 """`train`: from a data file of noisy pairs to weights."""
 
+import argparse
 import time
 from pathlib import Path
 from statistics import median
@@ -8,6 +9,7 @@ import torch
 
 from ...model import FLIPS, LBFGS_ITERATIONS, Model, build_training, check_number
 from ..console import say
+from ..data.checks import doubts_about_pairs
 from ..data.files import load_pairs
 from ..metrics import LOSSES
 from ..training import long_run
@@ -20,10 +22,10 @@ from ..training.measuring import (
 )
 from ..training.optimizers import ALL_OPTIMIZERS
 from ..training.processes import team_of_processes
-from .parser import one_of
 
 LEARNING_RATES = {"momAGD": 0.05, "ADAM": 0.001, "SGD": 0.05, "Nesterov": 0.05, "Muon": 0.004}
 MOMENTA = {"momAGD": 0.9, "ADAM": 0.9, "SGD": 0.9, "Nesterov": 0.9, "Muon": 0.95}
+CHECKED_PAIRS = 1_000  # whether their noise is independent
 TIMED_STEPS = 8  # from which --minutes finds the number of steps; the first half warms up
 
 
@@ -68,6 +70,18 @@ def add_arguments(parser):
     parser.add_argument("--precision", type=precision, metavar="NAME", help=text)
     text = "of all random choices; default: 0"
     parser.add_argument("--seed", type=int, metavar="N", help=text)
+
+
+def one_of(names):
+    """A type for `add_argument`: one of these names, in any case, as it is written here."""
+    canonical = {name.lower(): name for name in names}
+
+    def read(text):
+        if text.lower() not in canonical:
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, got {text!r}")
+        return canonical[text.lower()]
+
+    return read
 
 
 def run(options):
@@ -137,6 +151,8 @@ def train(options, saved, settings, outputs, team, ends_at):
     about["num_steps"] = training.num_steps
     steps_left = training.num_steps - training.step
     say(f"training on {len(pairs[0])} pairs: {steps_left} steps of {settings['batch_size']} pairs")
+    for doubt in doubts_about_pairs(*(images[:CHECKED_PAIRS] for images in pairs)):
+        say(f"warning: {doubt}")
 
     measurements = Measurements(model, kept_apart, pairs, settings["loss"])
 
@@ -194,10 +210,13 @@ def fingerprint(pairs):
 def build(model, pairs, settings, team, **changes):
     """The `Training` that the settings describe, with some of them changed."""
     settings = {**settings, **changes}
+    num_epochs = settings["epochs"]
+    if num_epochs is None:  # --minutes replaces the number of steps
+        num_epochs = 1
     training = build_training(
         model.network,
         *pairs,
-        num_epochs=settings["epochs"] or 1,
+        num_epochs=num_epochs,
         hybrid=settings["hybrid"],
         batch_size=settings["batch_size"],
         optimizer=ALL_OPTIMIZERS[settings["optimizer"]],
@@ -219,6 +238,7 @@ def num_steps_in_minutes(model, pairs, settings, team):
 
     Some steps are taken to time them, and are undone. Those of L-BFGS are only estimated.
     """
+    say("timing the first steps")
     began = time.monotonic()
     training = build(model, pairs, settings, team, hybrid=False, epochs=TIMED_STEPS)
     before = training.state_dict()
@@ -228,9 +248,7 @@ def num_steps_in_minutes(model, pairs, settings, team):
     training.load_state_dict(before)
 
     later_moments = moments[TIMED_STEPS // 2 - 1 :]
-    seconds_of_step = median(
-        end - begin for begin, end in zip(later_moments, later_moments[1:])
-    )
+    seconds_of_step = median(end - begin for begin, end in zip(later_moments, later_moments[1:]))
     seconds = 60 * settings["minutes"] - (time.monotonic() - began)
     num_iterations = 0
     if settings["hybrid"]:

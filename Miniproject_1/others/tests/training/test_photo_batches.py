@@ -8,7 +8,7 @@ from .. import TestCase, random_images
 
 
 def map_of_places(height=90, width=100):
-    """A photograph that tells where its pixels are: red the row, green the column, blue their sum."""
+    """A photograph whose red is the row of a pixel, green its column, and blue the sum of both."""
     rows = torch.arange(height)[:, None].expand(height, width)
     columns = torch.arange(width).expand(height, width)
     return torch.stack([rows, columns, rows + columns]).to(torch.uint8)

@@ -26,7 +26,7 @@ def in_unit_range(images, device):
 model.to_unit_range, model.LBFGS_STEPS = in_unit_range, 4
 name, batch_size, num_steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 with team_of_processes("cpu") as team:
-    network = model.Model(seed=team.is_first, device="cpu").network.double()
+    network = model.Model(seed=int(not team.is_first), device="cpu").network.double()
     images = torch.load("train_data.pkl")
     team.join(network)
     batches = team.shared(model.Batches(*images, batch_size))
@@ -99,7 +99,7 @@ class TestProcesses(TestCase):
                 self.assertLess(error / value.double().norm().clamp(min=1e-2), 1e-4, name)
 
     def test_two_processes_end_where_one_does(self):
-        """By L-BFGS and momAGD, with the masked loss, and shares of 3 and 2 and of 1 and 1 pairs."""
+        """By L-BFGS and momAGD, with the masked loss, and with shares of different sizes."""
         self.assertSameTraining(self.train(1, 5, 6), self.train(2, 5, 6))
 
     @thorough

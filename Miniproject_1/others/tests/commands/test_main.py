@@ -1,0 +1,74 @@
+"""What all commands have in common."""
+
+import signal
+import subprocess
+import sys
+import warnings
+from functools import partial
+from unittest import mock
+
+from ....model import Model
+from ...commands import demo, evaluate
+from ...data.files import SAMPLE
+from .. import PROJECT
+from . import CommandCase
+
+
+class TestMain(CommandCase):
+    def test_errors_are_one_line_with_status_2(self):
+        (self.folder / "broken.pth").write_bytes(b"no weights")
+        self.refuse("nowhere.pkl does not exist", "evaluate", "nowhere.pkl")
+        self.refuse("broken.pth is damaged", "evaluate", SAMPLE, "--weights", "broken.pth")
+        self.refuse("unrecognized arguments: --nonsense", "train", SAMPLE, "--nonsense")
+        self.refuse("invalid choice: 'paint'", "paint")
+
+    def test_a_device_that_cannot_do_it_is_one_line(self):
+        self.refuse("the device cannot do it", "evaluate", SAMPLE, "--device", "no device")
+        full = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 1 TB")
+        for error in (MemoryError(), full):
+            with mock.patch.object(evaluate, "Model", side_effect=error):
+                self.refuse("the device cannot do it.*smaller pictures", "evaluate", SAMPLE)
+
+    def test_a_fault_of_the_program_is_not_hidden(self):
+        with mock.patch.object(evaluate, "Model", side_effect=RuntimeError("a bug")):
+            with self.assertRaisesRegex(RuntimeError, "a bug"):
+                self.run_command("evaluate", SAMPLE)
+
+    def test_requests_to_end_are_tidy(self):
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name)
+            before = signal.getsignal(number)
+            request = partial(signal.raise_signal, number)
+            with mock.patch.object(demo, "Model", side_effect=request):
+                status, out, _ = self.run_command("--output", "shown.png")
+            self.assertEqual((status, out, self.files()), (130, "", {}))
+            self.assertEqual(signal.getsignal(number), before)
+
+    def test_warnings_are_one_line(self):
+        def warn(device):
+            warnings.warn("two\nlines", stacklevel=1)
+            raise ValueError("the end")
+
+        with mock.patch.object(evaluate, "Model", side_effect=warn):
+            _, _, err = self.run_command("evaluate", SAMPLE)
+        self.assertEqual(err, "warning: two lines\nerror: the end\n")
+
+    def test_help_explains_every_command_from_any_folder(self):
+        for folder, call in (
+            (PROJECT, ["-m", "Miniproject_1"]),
+            (self.folder, [str(PROJECT / "Miniproject_1")]),
+        ):
+            result = subprocess.run(
+                [sys.executable, *call, "--help"], cwd=folder, capture_output=True, text=True
+            )
+            self.assertEqual(result.returncode, 0, result.stderr)
+            for name in ("denoise", "evaluate", "make-data", "make-pairs", "train", "reproduce"):
+                self.assertIn(name, result.stdout)
+
+    def test_an_output_that_cannot_be_shown_changes_no_status(self):
+        code = "import sys; from Miniproject_1.others.commands import main; sys.exit(main())"
+        self.data_files()
+        command = [sys.executable, "-c", code, "evaluate", str(self.folder), "--one-pass"]
+        with open("/dev/full", "w") as full:
+            result = subprocess.run(command, cwd=PROJECT, stdout=full, stderr=full)
+        self.assertEqual(result.returncode, 0)

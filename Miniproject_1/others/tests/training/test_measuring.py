@@ -1,0 +1,62 @@
+"""What is known of a network in training without clean images."""
+
+import contextlib
+import io
+from unittest import mock
+
+import torch
+
+from ...training import measuring
+from .. import TestCase, random_images
+
+
+class Halving:
+    """A "model" that halves the distance to mid-grey."""
+
+    def predict(self, images, average):
+        return (images.float() + 127.5) / 2
+
+
+def noisy_pairs(number):
+    """Grey images with independent noise of 20 of 255: a PSNR of 22.1 dB, halved 28.1."""
+    generator = torch.Generator().manual_seed(0)
+    grey = torch.full((number, 3, 8, 8), 127.5)
+    return [grey + 20 * torch.randn(grey.shape, generator=generator) for _ in range(2)]
+
+
+class TestMeasuring(TestCase):
+    def test_pairs_kept_apart_are_not_trained_on(self):
+        images = random_images(50, 4, 4)
+        kept, others = measuring.keep_apart(images, images, 0.1)
+        self.assertEqual((len(kept[0]), len(others[0])), (5, 45))
+        everything = torch.cat([kept[0], others[1]]).flatten(1)
+        self.assertEqual(len(everything.unique(dim=0)), 50)
+        with mock.patch.object(measuring, "MOST_KEPT_APART", 3):
+            self.assertEqual(len(measuring.keep_apart(images, images, 0.1)[0][0]), 3)
+
+    def test_the_line_of_progress_has_floor_and_estimated_psnr(self):
+        pairs = noisy_pairs(300)
+        nothing = [images[:0] for images in pairs]
+        self.patch(mock.patch.object(measuring, "SECONDS_BETWEEN_MEASUREMENTS", -1))
+        for kept, text in ((pairs, r", PSNR about 28.\d dB \(noisy 22.\d\)"), (nothing, "")):
+            measurements = measuring.Measurements(Halving(), kept, pairs, "mse")
+            measurements.measure_now_and_then()
+            self.assertRegex(measurements.describe(), rf"^ \(floor 0.006\d+\){text}$")
+
+    def result(self, model, kept, validation):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+            measuring.report_result(model, kept, validation, 1000)
+        return printed.getvalue()
+
+    def test_the_last_line_says_how_far_the_result_is_ahead_or_behind(self):
+        pairs = noisy_pairs(300)
+        clean = torch.full((300, 3, 8, 8), 127.5)
+        for validation in (None, (pairs[0], clean)):
+            printed = self.result(Halving(), pairs, validation)
+            self.assertRegex(printed, r"noisy 22.\d\d dB, denoised 28.\d\d dB")
+            self.assertRegex(printed, r"the result is [56].\d\d dB ahead of its noisy input\n$")
+        too_dark = mock.Mock()
+        too_dark.predict.side_effect = lambda images, average: images - 40
+        self.assertRegex(self.result(too_dark, pairs, None), r"\d dB BEHIND its noisy input: train")
+        self.assertEqual(self.result(Halving(), [images[:0] for images in pairs], None), "")
