@@ -70,8 +70,8 @@ def run(options):
     pillow()
     draw_training, draw_validation, smallest, loss = draws_of(options)
 
-    say(f"looking for photographs in {options.photos}")
-    photographs = distinct_photographs(options.photos)
+    if not options.photos.is_dir():
+        raise NotADirectoryError(f"{options.photos} is not a folder of photographs")
     outputs = {
         options.data / "val_data.pkl": options.validation_pairs,
         options.data / "train_data.pkl": options.train_pairs,
@@ -79,6 +79,7 @@ def run(options):
     wanted = [path for path, num_pairs in outputs.items() if num_pairs > 0]
     make_folder(options.data)
     with reserved(*wanted, overwrite=options.overwrite):
+        photographs = distinct_photographs(options.photos)
         usable, num_failed = readable_photographs(photographs, smallest, options.shrink)
         parts = parts_of(usable, options, generator)
         draws = (draw_validation, draw_training)

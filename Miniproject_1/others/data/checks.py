@@ -3,9 +3,13 @@
 Noise2Noise needs noise in the second image that the first one says nothing about. What is in both
 images at the same place looks to the network like the scene, and it learns to keep it. None of
 these checks knows the scene, so each looks for one kind of noise in common. Their limits were set
-on photographs: on independent Gaussian noise of 2 to 25 of 255, impulses and block sampling none of
-them fires.
+on 42 photographs. Two independent shots of them, with Gaussian noise of 2 to 50 of 255, Poisson
+noise, JPEG of quality 75 and more, impulses or block sampling, raise no alarm, save for hot pixels
+in 2 of the 42 with each of the last two. Added noise is found in 32 to 42 of them, JPEG of quality
+30 in all, 30 hot pixels in 27.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +33,7 @@ HOT_PIXELS = (
     "the network would learn to keep them"
 )
 
+LARGEST_SIDE = 1024  # pixels; more would tell no more
 SMALLEST_SHARE = 0.02  # of the noise; 0.5 is expected, and 0.04 if the first has a fifth of it
 FEWEST_PLACES = 1000  # to tell a share from
 EQUAL_SHARE = 0.005  # of all blocks
@@ -47,14 +52,22 @@ def doubts_about_pictures(first, second):
     Returns:
         list of those among the texts above that hold.
     """
-    first = first.float()
-    second = second.float()
+    first = middle(first).float()
+    second = middle(second).float()
     doubts = doubts_about_pairs(first, second)
     if have_equal_blocks(first, second):
         doubts.append(EQUAL_BLOCKS)
     if have_same_hot_pixels(first, second):
         doubts.append(HOT_PIXELS)
     return doubts
+
+
+def middle(picture):
+    """At most 1024 x 1024 pixels from the middle, with the same borders of 8 x 8 blocks."""
+    height, width = picture.shape[1:]
+    top = max(height - LARGEST_SIDE, 0) // 16 * 8
+    left = max(width - LARGEST_SIDE, 0) // 16 * 8
+    return picture[:, top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
 
 
 def doubts_about_pairs(noisy_1, noisy_2):
@@ -95,9 +108,10 @@ def contains_noise_of(first, second):
     detail, where there is little of the scene, and where no value is near 0 or 255, since cutting
     values off makes the noise depend on them.
     """
-    margin = 3 * (first - second).std()
-    inside = (first >= margin) & (first <= 255 - margin)
-    inside = -F.max_pool2d(-inside.float(), 2, stride=1) > 0  # all four pixels of each 2 x 2
+    margin = 2.5 * math.hypot((first - second).std(), noise_of(first))
+    level = blurred((first + second) / 2)
+    inside = (level >= margin) & (level <= 255 - margin)
+    inside = inside[..., 1:, 1:]  # where the fine detail is
     if inside.sum() < FEWEST_PLACES:
         return False
     difference = fine_detail(first - second)[inside]
@@ -106,6 +120,16 @@ def contains_noise_of(first, second):
     share = products.mean() / variance
     standard_error = products.std() / variance / (len(products) / 4) ** 0.5  # neighbours overlap
     return bool(share < max(SMALLEST_SHARE, 2 * standard_error) and standard_error < 0.1)
+
+
+def noise_of(images):
+    """The standard deviation of independent noise that would leave as much fine detail."""
+    return fine_detail(images).abs().median() / 0.6745 / 2  # of four values
+
+
+def blurred(images):
+    """Means of 5 x 5 pixels: (..., H, W) of the same shape."""
+    return F.avg_pool2d(images, 5, stride=1, padding=2, count_include_pad=False)
 
 
 def fine_detail(images):
@@ -129,9 +153,12 @@ def have_equal_blocks(first, second):
 
 def have_same_hot_pixels(first, second):
     """Whether pixels far from all their neighbours are at the same places."""
-    same = standing_out(first) * standing_out(second) > 0
-    num_hot = same.any(0).sum()
-    return bool(num_hot >= max(FEWEST_HOT, HOT_SHARE * same[0].numel()))
+    places = [standing_out(picture) for picture in (first, second)]
+    num_places = places[0][0].numel()
+    num_each = [(signs != 0).any(0).sum().item() for signs in places]
+    by_chance = num_each[0] * num_each[1] / num_places
+    num_same = (places[0] * places[1] > 0).any(0).sum().item()
+    return num_same >= max(FEWEST_HOT, HOT_SHARE * num_places, 3 * by_chance)
 
 
 def standing_out(image):

@@ -61,7 +61,8 @@ def distinct_photographs(folder):
     A file that may not be read counts as distinct: who reads it as a picture names it.
     """
     found = {}
-    for path in picture_files(folder):
+    paths = picture_files(folder)
+    for path in progress(paths, len(paths), label="comparing photograph"):
         try:
             key = hashlib.sha256(path.read_bytes()).digest()
         except OSError:

@@ -1,0 +1,96 @@
+"""`make-pairs`: data files from a user's own shots."""
+
+from ...data.files import load_pairs
+from ...pictures import write_picture
+from .. import needs_pillow
+from ..data.test_checks import shot
+from ..data.test_shots import scene
+from . import CommandCase
+
+FEW = ("--train-pairs", 30, "--validation-pairs", 8)
+
+
+@needs_pillow
+class TestMakePairs(CommandCase):
+    def setUp(self):
+        super().setUp()
+        for index in range(5):
+            self.write_scene(index)
+
+    def write(self, name, picture):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(picture, path)
+
+    def write_scene(self, index):
+        """Two shots with a red of their own, and a clean picture of the first three scenes."""
+        clean = 40 + 0.7 * scene(index)
+        shots = [shot(clean, 10 * index), shot(clean, 10 * index + 1)]
+        for picture in (clean, *shots):
+            picture[0] = 40 * index
+        self.write(f"a/deep/{index}.png", shots[0])
+        self.write(f"b/deep/{index}.tif", shots[1])
+        if index < 3:
+            self.write(f"clean/deep/{index}.png", clean)
+
+    def reds(self, images):
+        return set(images[:, 0].flatten().tolist())
+
+    def test_cuts_the_same_squares_from_both_and_keeps_scenes_apart(self):
+        status, out, err = self.run_command("make-pairs", "a", "b", "out", "--clean", "clean", *FEW)
+        self.assertEqual((status, "warning" in err), (0, False), err)
+        self.assertIn("30 pairs from 4 scenes", out)
+        noisy_1, noisy_2 = load_pairs(self.folder / "out", "train_data.pkl")
+        noisy, clean = load_pairs(self.folder / "out", "val_data.pkl")
+        self.assertEqual((len(noisy_1), len(noisy)), (30, 8))
+        self.assertTrue(noisy_1[:, 0].equal(noisy_2[:, 0]))
+        for first, second, sigma in ((noisy_1, noisy_2, 10 * 2**0.5), (noisy, clean, 10)):
+            difference = first[:, 1:].float() - second[:, 1:].float()
+            self.assertAlmostEqual(difference.std().item(), sigma, delta=1)
+        self.assertEqual((len(self.reds(noisy_1)), len(self.reds(noisy))), (4, 1))
+        self.assertFalse(self.reds(noisy_1) & self.reds(noisy))
+        self.assertLess(max(self.reds(noisy)), 120)  # a scene with a clean picture
+
+    def test_the_same_seed_gives_the_same_bytes(self):
+        command = ("make-pairs", "a", "b", "out", *FEW)
+        self.succeed(*command)
+        first = self.files()
+        self.assertNotIn("out/val_data.pkl", first)
+        self.refuse("exists already", *command)
+        self.succeed(*command, "--overwrite")
+        self.assertEqual(self.files(), first)
+
+    def test_pictures_that_do_not_fit_are_named_and_passed_over(self):
+        self.write("a/alone.png", scene(7))
+        self.write("a/shifted.png", shot(scene(8), 1))
+        self.write("b/shifted.png", shot(scene(8).roll(2, 1), 2))
+        status, out, err = self.run_command("make-pairs", "a", "b", "out", *FEW)
+        self.assertEqual(status, 0)
+        self.assertIn("passed over a/alone.png: it has no partner", err)
+        self.assertRegex(err, "passed over a/shifted.png and b/shifted.png: .*shifted by")
+        self.assertIn("30 pairs from 5 scenes", out)
+        self.write("a/broken.png", scene(9))
+        (self.folder / "b" / "broken.png").write_bytes(b"no picture")
+        status, out, err = self.run_command("make-pairs", "a", "b", "new", *FEW)
+        self.assertEqual(status, 1)
+        self.assertRegex(err, "passed over a/broken.png and b/broken.png: .*cannot be read")
+
+    def test_noise_that_is_not_independent_is_warned_of(self):
+        first = shot(40 + 0.7 * scene(6), 1)
+        self.write("c/made.png", first)
+        self.write("d/made.png", shot(first, 2))
+        status, _, err = self.run_command("make-pairs", "c", "d", "out", *FEW)
+        self.assertEqual(status, 0)
+        self.assertRegex(err, "warning: 1 of 1 pairs, d/made.png .*contains the noise of the first")
+
+    def test_clean_pictures_that_are_exchanged_with_noisy_ones_are_warned_of(self):
+        command = ("make-pairs", "clean", "b", "out", *FEW, "--clean", "a")
+        status, _, err = self.run_command(*command)
+        self.assertIn("clean and a: the second images are noisier than the first", err)
+
+    def test_folders_without_usable_scenes_are_refused(self):
+        self.refuse("nowhere is not a folder", "make-pairs", "a", "nowhere", "out")
+        (self.folder / "empty").mkdir()
+        status, _, err = self.run_command("make-pairs", "a", "empty", "out")
+        self.assertEqual(status, 2)
+        self.assertIn("no two pictures of the same scene can be used", err)

@@ -1,0 +1,121 @@
+"""Noise that is not independent is found, and independent noise raises no alarm."""
+
+import io
+
+import torch
+import torch.nn.functional as F
+
+from ...data import checks
+from ...data.files import SAMPLE, load_pairs
+from .. import TestCase, needs_pillow, random_images
+
+
+def scene(seed, side=200):
+    """A picture (3, side, side) with soft edges and fine texture, values 40 to 215."""
+    picture = torch.zeros(1, 3, side, side)
+    for cell, weight in ((25, 0.6), (8, 0.3), (2, 0.1)):
+        coarse = random_images(1, side // cell + 1, side // cell + 1, seed + cell).float()
+        picture += weight * F.interpolate(coarse, side, mode="bilinear")
+    return 40 + picture[0] * (175 / 255)
+
+
+def normal(shape, seed):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def shot(picture, seed, sigma=10.0):
+    """A noisy version as a file of 8 bits holds it."""
+    return (picture + sigma * normal(picture.shape, seed)).round().clamp(0, 255)
+
+
+def compressed(picture, quality):
+    """What JPEG makes of a picture."""
+    from PIL import Image
+
+    rows = picture.permute(1, 2, 0).to(torch.uint8).numpy()
+    file = io.BytesIO()
+    Image.fromarray(rows).save(file, "JPEG", quality=quality)
+    decoded = Image.open(file)
+    values = torch.frombuffer(bytearray(decoded.tobytes()), dtype=torch.uint8)
+    return values.view(decoded.height, decoded.width, 3).permute(2, 0, 1).float()
+
+
+class TestIndependentNoise(TestCase):
+    def test_raises_no_alarm_whatever_its_strength(self):
+        for seed in range(5):
+            picture = scene(seed)
+            for sigmas in ((2, 2), (10, 10), (40, 40), (5, 20), (20, 5)):
+                first = shot(picture, 2 * seed, sigmas[0])
+                second = shot(picture, 2 * seed + 1, sigmas[1])
+                self.assertEqual(checks.doubts_about_pictures(first, second), [], sigmas)
+
+    def test_raises_no_alarm_where_only_some_pixels_have_it(self):
+        for seed in range(5):
+            shots = [scene(seed), scene(seed)]
+            for number, picture in enumerate(shots):
+                generator = torch.Generator().manual_seed(2 * seed + number)
+                hit = torch.rand(picture.shape[1:], generator=generator) < 0.02
+                picture[:, hit] = 255
+            self.assertEqual(checks.doubts_about_pictures(*shots), [])
+
+    def test_raises_no_alarm_on_the_sample(self):
+        noisy_1, noisy_2 = load_pairs(SAMPLE, "train_data.pkl")
+        self.assertEqual(checks.doubts_about_pairs(noisy_1, noisy_2), [])
+        noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
+        self.assertEqual(checks.doubts_about_validation(noisy, clean), [])
+
+
+class TestCommonNoise(TestCase):
+    def test_noise_that_was_added_to_the_first_or_to_the_second_is_found(self):
+        for seed in range(5):
+            for sigma, added in ((10, 10), (5, 20), (20, 10)):
+                first = shot(scene(seed), seed, sigma)
+                second = shot(first, seed + 100, added)
+                found = checks.doubts_about_pictures(first, second)
+                self.assertEqual(found, [checks.FIRST_IN_SECOND])
+                found = checks.doubts_about_pictures(second, first)
+                self.assertEqual(found, [checks.SECOND_IN_FIRST])
+
+    def test_a_first_picture_without_noise_is_found(self):
+        picture = scene(0)
+        found = checks.doubts_about_pictures(picture, shot(picture, 1))
+        self.assertEqual(found, [checks.FIRST_IN_SECOND])
+
+    @needs_pillow
+    def test_equal_blocks_of_strong_jpeg_compression_are_found(self):
+        picture = F.avg_pool2d(scene(0)[None], 15, 1, 7, count_include_pad=False)[0]
+        shots = [compressed(shot(picture, seed, 4), quality=20) for seed in (1, 2)]
+        self.assertIn(checks.EQUAL_BLOCKS, checks.doubts_about_pictures(*shots))
+
+    def test_blocks_that_a_video_repeats_are_found(self):
+        first = shot(scene(0), 1)
+        second = shot(scene(0), 2)
+        second[:, 64:96, 64:96] = first[:, 64:96, 64:96]
+        self.assertEqual(checks.doubts_about_pictures(first, second), [checks.EQUAL_BLOCKS])
+
+    def test_hot_pixels_are_found(self):
+        shots = [shot(scene(0), 1), shot(scene(0), 2)]
+        generator = torch.Generator().manual_seed(0)
+        hot = torch.randint(200, (2, 20), generator=generator)
+        for picture in shots:
+            picture[0, hot[0], hot[1]] = 255
+        self.assertEqual(checks.doubts_about_pictures(*shots), [checks.HOT_PIXELS])
+
+
+class TestDataSets(TestCase):
+    def test_identical_images_are_found(self):
+        images = random_images(4, 8, 8)
+        self.assertEqual(checks.doubts_about_pairs(images, images), [checks.IDENTICAL])
+        self.assertEqual(checks.doubts_about_validation(images, images), [checks.IDENTICAL])
+
+    def test_noisy_and_clean_that_are_exchanged_are_found(self):
+        noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
+        self.assertEqual(checks.doubts_about_validation(clean, noisy), [checks.EXCHANGED])
+
+    def test_added_noise_is_found_over_many_small_images(self):
+        clean = load_pairs(SAMPLE, "val_data.pkl")[1].float()
+        noisy_1 = clean + 15 * normal(clean.shape, 1)
+        noisy_2 = clean + 15 * normal(clean.shape, 2)
+        self.assertEqual(checks.doubts_about_pairs(noisy_1, noisy_2), [])
+        noisier = noisy_1 + 15 * normal(clean.shape, 3)
+        self.assertEqual(checks.doubts_about_pairs(noisy_1, noisier), [checks.FIRST_IN_SECOND])
