@@ -18,15 +18,15 @@ LARGE = 2**20  # pixels from which a picture among several shows progress of its
 def add_arguments(parser):
     """Describe the command to a parser of `argparse`."""
     parser.description = (
-        "Denoise pictures: one file to a file; several files, or all in a folder and its sub-folders, "
-        "to a folder under their names. A file that cannot be read is named and passed over, and the "
-        "exit status is 1."
+        "Denoise pictures: one file to a file; several files, or all in a folder and the folders "
+        "within, to a folder under their names. A file that cannot be read is named and passed "
+        "over, and the exit status is 1."
     )
     parser.epilog = (
-        "Formats: PNG, JPEG (quality 95), TIFF and WebP (lossless). Pictures are turned upright. What "
-        "they hold beside their colours stays where the output's format holds it, and a line says "
-        "what does not. A megapixel takes about 45 seconds on two cores, or 7 with --one-pass. It "
-        "takes 1.1 GB of memory, and 20 MB more for each megapixel."
+        "Formats: PNG, JPEG (quality 95), TIFF and WebP (lossless). Pictures are turned upright. "
+        "What they hold beside their colours stays where the output's format holds it, and a line "
+        "says what does not. A megapixel takes 45 seconds on two cores, or 7 with --one-pass. The "
+        "command takes 1.1 GB of memory, and 20 MB more for each megapixel."
     )
     text = "noisy pictures, or folders of them"
     parser.add_argument("input", type=Path, nargs="+", metavar="IN", help=text)

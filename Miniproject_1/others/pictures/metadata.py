@@ -14,21 +14,12 @@ from . import png, tiff
 from .picture import pillow
 
 MAIN, EXIF, GPS, INTEROPERABILITY = 0, 0x8769, 0x8825, 0xA005  # tables of EXIF; MAIN is our number
-JPEG = ("JPEG", "MPO")  # the latter: with further pictures
-X_RESOLUTION = 282
-ORIENTATION = 0x0112  # tag of EXIF; from 5 on the picture lies on its side
-SIZE = {(EXIF, 0xA002): "width", (EXIF, 0xA003): "height"}
-IPTC = 0x0404  # Photoshop's number for the block with captions and keywords
+ORIENTATION, X_RESOLUTION = 0x0112, 282  # tags of the main table
+WIDTH, HEIGHT = (EXIF, 0xA002), (EXIF, 0xA003)
+JPEG = ("JPEG", "MPO")  # MPO: with further pictures
 JPEG_SEGMENTS = (  # beginnings of those that are read, or that say how the file is stored
-    b"JFIF",
-    b"JFXX",
-    b"Exif",
-    b"http://ns.adobe.com/xap/1.0/",
-    b"ICC_PROFILE",
-    b"Photoshop 3.0",
-    b"Adobe",
-    b"Ducky",
-    b"MPF",
+    *(b"JFIF", b"JFXX", b"Exif", b"http://ns.adobe.com/xap/1.0/", b"ICC_PROFILE"),
+    *(b"Photoshop 3.0", b"Adobe", b"Ducky", b"MPF"),
 )
 XMP_VALUE = rb"(:(?:%b)\s*(?:=\s*[\"']|>)\s*)(\d+)"  # of one of these properties
 
@@ -39,39 +30,16 @@ XMP_VALUE = rb"(:(?:%b)\s*(?:=\s*[\"']|>)\s*)(\d+)"  # of one of these propertie
 
 def read(image):
     """What the file of a Pillow image says, by name; only what is there."""
-    info = image.info
-    found = {
-        "ICC profile": info.get("icc_profile"),
-        "XMP": info.get("xmp"),
-        "IPTC": iptc_of(image),
-        "resolution": resolution_of(image),
-    }
-    try:
-        found["EXIF"] = exif_of(image)
-    except Exception:  # damaged metadata raise nearly everything
-        found["EXIF, which is damaged"] = True
-    if found["XMP"] and b"\0" in found["XMP"]:  # the orientation within would not be found
-        found["XMP in UTF-16"] = found.pop("XMP")
-    if image.format in JPEG:
-        found["comment"] = info.get("comment")
-        found["further pictures"] = getattr(image, "n_frames", 1) > 1
-        found["other segments of JPEG"] = [
-            name
-            for name, data in image.applist
-            if name != "COM" and not data.startswith(JPEG_SEGMENTS)
-        ]
-    if image.format == "PNG":
-        found.update(png.metadata_of(image))
-    if image.format == "TIFF":
-        found.update(tiff.metadata_of(image))
-    return {name: value for name, value in found.items() if value}
-
-
-def exif_object(image):
-    """Pillow's object for EXIF; where it is damaged, with what could be read of it."""
-    with suppress(Exception):
-        return image.getexif()
-    return image.getexif()  # the second call returns what the first one has read
+    found = {}
+    for name, part_of in READERS.items():
+        try:
+            part = part_of(image)
+        except Exception:  # damaged metadata raise nearly everything
+            found[f"{name}, damaged"] = True
+            continue
+        if part:
+            found[name] = part
+    return found
 
 
 def exif_of(image):
@@ -82,17 +50,34 @@ def exif_of(image):
     entries = {(MAIN, tag): value for tag, value in exif.items() if tag not in tiff.STORAGE}
     if image.format == "TIFF":
         entries = {key: value for key, value in entries.items() if not tiff.is_private(key[1])}
-    for table in (EXIF, GPS, INTEROPERABILITY):
+    tables = [EXIF, GPS]
+    if INTEROPERABILITY in exif.get_ifd(EXIF):
+        tables.append(INTEROPERABILITY)
+    for table in tables:
         for tag, value in exif.get_ifd(table).items():
             entries[table, tag] = value
     entries.pop((EXIF, INTEROPERABILITY), None)  # where the table is in the file
     return entries
 
 
+def exif_object(image):
+    """Pillow's object for EXIF; where it is damaged, with what could be read of it."""
+    with suppress(Exception):
+        return image.getexif()
+    return image.getexif()  # the second call returns what the first one has read
+
+
+def xmp_of(image):
+    xmp = image.info.get("xmp")
+    if xmp and b"\0" in xmp:  # an orientation would not be found
+        raise ValueError("it is not in UTF-8")
+    return xmp
+
+
 def iptc_of(image):
     if image.format == "TIFF":
-        return tiff.iptc_of(image) or image.get_photoshop_blocks().get(IPTC, {}).get("data")
-    return image.info.get("photoshop", {}).get(IPTC)
+        return tiff.iptc_of(image)
+    return image.info.get("photoshop", {}).get(tiff.IPTC_BLOCK)
 
 
 def resolution_of(image):
@@ -106,10 +91,51 @@ def resolution_of(image):
     return tuple(round(float(value), 1) for value in resolution)
 
 
-def orientation(image):
-    """How a Pillow image must be turned, 1 to 8.
+def comment_of(image):
+    if image.format in JPEG:
+        return image.info.get("comment")
+    return None
 
-    Where XMP alone says it, EXIF is made to say it too: this is where Pillow looks.
+
+def has_further_pictures(image):
+    return getattr(image, "n_frames", 1) > 1
+
+
+def other_segments_of(image):
+    """The names of what else is in a JPEG file."""
+    if image.format not in JPEG:
+        return None
+    others = [name for name, data in image.applist if not data.startswith(JPEG_SEGMENTS)]
+    return [name for name in others if name != "COM"]  # the comment
+
+
+READERS = {
+    "EXIF": exif_of,
+    "XMP": xmp_of,
+    "IPTC": iptc_of,
+    "ICC profile": lambda image: image.info.get("icc_profile"),
+    "resolution": resolution_of,
+    "comment": comment_of,
+    "text": png.text_of,
+    "colour chunks": png.colours_of,
+    "TIFF tags": tiff.private_tags_of,
+    # What is never written
+    "further pictures": has_further_pictures,
+    "other segments of JPEG": other_segments_of,
+    "raw profiles": png.raw_profiles_of,
+    "layers": tiff.has_layers,
+    "further channels": tiff.has_further_channels,
+}
+
+
+# ----------------------------------------------------------------------------------------------
+# Turning upright
+
+
+def find_orientation(image):
+    """How a Pillow image must be turned, 1 to 8, by EXIF or by XMP.
+
+    Where XMP alone says it, EXIF is made to say it too, since Pillow turns by EXIF.
     """
     exif = exif_object(image)
     xmp = image.info.get("xmp") or b""
@@ -119,21 +145,22 @@ def orientation(image):
     return exif.get(ORIENTATION, 1)
 
 
-def made_upright(found, on_its_side, height, width):
+def made_upright(found, orientation, height, width):
     """Metadata for a picture that was turned upright and has this size now."""
     upright = dict(found)
-    if on_its_side and "resolution" in found:
+    if orientation in (5, 6, 7, 8) and "resolution" in found:  # it lay on its side
         upright["resolution"] = found["resolution"][::-1]
     if "EXIF" in found:
-        size = {"height": height, "width": width}
-        changed = {key: size[side] for key, side in SIZE.items() if key in found["EXIF"]}
-        upright["EXIF"] = {**found["EXIF"], **changed}
-    for properties, value in (
-        (b"Orientation", 1),
-        (b"ImageWidth|PixelXDimension", width),
-        (b"ImageLength|ImageHeight|PixelYDimension", height),
-    ):
-        if "XMP" in upright:
+        upright["EXIF"] = dict(found["EXIF"])
+        for key, size in ((WIDTH, width), (HEIGHT, height)):
+            if key in found["EXIF"]:
+                upright["EXIF"][key] = size
+    if "XMP" in found:
+        for properties, value in (
+            (b"Orientation", 1),
+            (b"ImageWidth|PixelXDimension", width),
+            (b"ImageLength|ImageHeight|PixelYDimension", height),
+        ):
             new = rb"\g<1>%d" % value
             upright["XMP"] = re.sub(XMP_VALUE % properties, new, upright["XMP"])
     return upright
@@ -157,9 +184,8 @@ def writable(metadata, name, mode):
     kept = {}
     for part, value in metadata.items():
         if isinstance(value, dict):
-            value = {
-                key: entry for key, entry in value.items() if is_writable({part: {key: entry}})
-            }
+            good = [key for key, entry in value.items() if is_writable({part: {key: entry}})]
+            value = {key: value[key] for key in good}
         if is_writable({part: value}):
             kept[part] = value
     return kept
@@ -201,6 +227,8 @@ def exif_tags(entries):
     """Entries of EXIF as Pillow writes them: tables within tables."""
     tables = {MAIN: {}, EXIF: {}, GPS: {}, INTEROPERABILITY: {}}
     for (table, tag), value in entries.items():
+        if isinstance(value, str) and not value.isascii():
+            value = value.encode("latin-1")  # as Pillow has decoded it
         tables[table][tag] = value
     for table, parent in ((INTEROPERABILITY, EXIF), (EXIF, MAIN), (GPS, MAIN)):
         if tables[table]:
@@ -210,7 +238,7 @@ def exif_tags(entries):
 
 def photoshop_segment(iptc):
     """The segment of a JPEG file with captions and keywords."""
-    block = b"8BIM" + struct.pack(">HHI", IPTC, 0, len(iptc)) + iptc
+    block = b"8BIM" + struct.pack(">HHI", tiff.IPTC_BLOCK, 0, len(iptc)) + iptc
     if len(iptc) % 2:
         block += b"\0"
     content = b"Photoshop 3.0\0" + block

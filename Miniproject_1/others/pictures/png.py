@@ -8,29 +8,31 @@ SRGB = {  # how chunks say that the colours are the usual ones
     b"cICP": bytes([1, 13, 0, 1]),
 }
 SIGNATURE = 8  # bytes
+RAW_PROFILE = "Raw profile type"
 
 
-def metadata_of(image):
-    """Text, and what the colours mean where they are not sRGB."""
-    text = {}
-    raw_profiles = []
-    for key, value in image.text.items():
-        if key.startswith("Raw profile type"):  # ImageMagick's; Pillow reads that of EXIF
-            raw_profiles.append(key)
-        elif "adobe.xmp" not in key and not key.endswith("Orientation"):
-            text[key] = value
-    if "exif" in image.info or image.getexif():
-        raw_profiles = [key for key in raw_profiles if not key.endswith("exif")]
-    return {"text": text, "raw profiles": raw_profiles, "colour chunks": colours_of(image.filename)}
+def text_of(image):
+    """Text by its keys, without what is read by another name."""
+    others = ("XML:com.adobe.xmp", RAW_PROFILE, "exif:Orientation")
+    text = getattr(image, "text", {})
+    return {key: value for key, value in text.items() if not key.startswith(others)}
 
 
-def colours_of(path):
+def raw_profiles_of(image):
+    """Metadata in ImageMagick's own form, of which Pillow reads EXIF."""
+    keys = [key for key in getattr(image, "text", {}) if key.startswith(RAW_PROFILE)]
+    return [key for key in keys if key != f"{RAW_PROFILE} exif"]
+
+
+def colours_of(image):
     """The chunks that say what the colours mean, by name, where they are not sRGB.
 
     As the standard has it, cICP counts before an ICC profile, this before sRGB, and this before
     gAMA and cHRM.
     """
-    chunks = dict(chunks_before_pixels(path))
+    if image.format != "PNG":
+        return None
+    chunks = dict(chunks_before_pixels(image.filename))
     if b"cICP" in chunks:
         names = (b"cICP", b"mDCV", b"cLLI")
     elif b"iCCP" in chunks or b"sRGB" in chunks:

@@ -58,10 +58,10 @@ def load_picture(path, any_size=False):
     with opened(path, FORMATS, any_size) as image:
         bits = 16 if has_16_bits(image) else 8
         found = metadata.read(image)
-        on_its_side = metadata.orientation(image) > 4
+        orientation = metadata.find_orientation(image)
         pixels, alpha = decoded(image)
     _, height, width = pixels.shape
-    return Picture(pixels, alpha, bits, metadata.made_upright(found, on_its_side, height, width))
+    return Picture(pixels, alpha, bits, metadata.made_upright(found, orientation, height, width))
 
 
 @contextmanager
@@ -105,8 +105,6 @@ def refuse_what_would_be_misread(image, path):
         raise ValueError(f"it has {frames} frames; save each as a file of its own")
     if image.format == "TIFF":
         tiff.refuse_what_would_be_misread(image, path)
-    if image.mode in ("I", "F") and image.format == "TIFF":
-        raise ValueError(f"its values are floats or have 32 bits; {ADVICE}")
     if image.mode not in KINDS_OF_PIXELS and not image.mode.startswith("I"):
         raise ValueError(f"its pixels are {image.mode}; {ADVICE}")
     is_scaled = image.mode != "P" and raw_mode(image).endswith((";2", ";4", ";16B"))
@@ -132,7 +130,7 @@ def decoded(image):
     """The pixels of a Pillow image, upright, and its alpha or None; both as in `Picture`."""
     from PIL import ImageOps
 
-    metadata.orientation(image)
+    metadata.find_orientation(image)  # so that Pillow knows it
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         pixels = tensor_of(image).double() * (255 / LARGEST)
@@ -143,7 +141,7 @@ def decoded(image):
         image = image.convert("RGBA")
         alpha = tensor_of(image.getchannel("A"))
     if is_grey:
-        return tensor_of(image.convert("RGB").getchannel("R")), alpha
+        return tensor_of(image.convert("L")), alpha
     if image.mode != "CMYK":
         image = image.convert("RGB")
     return tensor_of(image), alpha

@@ -1,17 +1,20 @@
 """What is particular to TIFF files: tags say how pixels are stored, and also what they show."""
 
-import struct
 from pathlib import Path
 
-KIND_OF_IMAGE, BITS, PHOTOMETRIC, PLANES, EXTRA, FORMAT = 254, 258, 262, 284, 338, 339
+# Tags
+KIND_OF_IMAGE, BITS, PHOTOMETRIC, CHANNELS = 254, 258, 262, 277
+PLANES, EXTRA, FORMAT = 284, 338, 339
 XMP, IPTC, PHOTOSHOP, ICC, LAYERS = 700, 33723, 34377, 34675, 37724
-EXIF_TABLE, GPS_TABLE, RAW_VERSION = 34665, 34853, 50706
-STORAGE = {  # tags that say how a file stores its pixels, or that are read by another name
+EXIF_TABLE, GPS_TABLE = 34665, 34853
+STORAGE = {  # those that say how a file stores its pixels, or that are read by another name
     *range(254, 260), *range(262, 267), 273, 274, *range(277, 285), *range(288, 294), 296, 317,
     *range(320, 326), 330, *range(338, 342), 347, *range(512, 522), *range(529, 533),
     XMP, IPTC, PHOTOSHOP, ICC, LAYERS, EXIF_TABLE, GPS_TABLE,
 }  # fmt: skip
 OF_EXIF = {33432, *range(40091, 40096)}  # copyright, and what Windows writes
+
+IPTC_BLOCK = 0x0404  # Photoshop's number for captions and keywords
 
 
 def refuse_what_would_be_misread(image, path):
@@ -20,11 +23,11 @@ def refuse_what_would_be_misread(image, path):
     bits = max(tags.get(BITS, (1,)))
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise ValueError(
-            "it is a camera's raw file, or a TIFF file by another name: save it as .tif"
+            "it is a TIFF file by another name, as a camera's raw file: save it as .tif"
         )
-    if tags.get(KIND_OF_IMAGE, 0) & 1 or RAW_VERSION in tags:
+    if tags.get(KIND_OF_IMAGE, 0) & 1:
         raise ValueError(
-            "its first picture is a preview, as in raw files of cameras: save it as .tif"
+            "its first picture is a preview, as in a camera's raw file: develop it first"
         )
     if set(tags.get(FORMAT, (1,))) != {1}:
         raise ValueError("its values are floats or have a sign: save it with 8 or 16 bits")
@@ -32,7 +35,7 @@ def refuse_what_would_be_misread(image, path):
         raise ValueError(f"its values have {bits} bits: save it with 8 or 16")
     if bits == 16 and tags.get(PHOTOMETRIC) == 0:
         raise ValueError("its 0 is white, with 16 bits: save it with 0 for black")
-    if bits == 16 and tags.get(PLANES) == 2:
+    if bits == 16 and tags.get(CHANNELS, 1) > 1 and tags.get(PLANES) == 2:
         raise ValueError("its channels are apart, with 16 bits: save it with interleaved channels")
 
 
@@ -41,24 +44,28 @@ def is_private(tag):
     return tag >= 32768 and tag not in OF_EXIF
 
 
-def metadata_of(image):
-    """Private tags, and what is not read."""
-    tags = image.tag_v2
-    private = {tag: tags[tag] for tag in tags if is_private(tag) and tag not in STORAGE}
-    return {
-        "TIFF tags": private,
-        "layers": LAYERS in tags,
-        "further channels": 0 in tags.get(EXTRA, ()),  # 0: not alpha
-    }
+def private_tags_of(image):
+    tags = getattr(image, "tag_v2", {})
+    return {tag: tags[tag] for tag in tags if is_private(tag) and tag not in STORAGE}
+
+
+def has_layers(image):
+    return LAYERS in getattr(image, "tag_v2", {})
+
+
+def has_further_channels(image):
+    return 0 in getattr(image, "tag_v2", {}).get(EXTRA, ())  # 0: it is not alpha
 
 
 def iptc_of(image):
-    """Captions and keywords as bytes; some programs declare them as 32-bit integers."""
+    """Captions and keywords; from Photoshop's blocks where Pillow cannot read their own tag."""
     found = image.tag_v2.get(IPTC)
-    if found is None or isinstance(found, bytes):
-        return found
-    byte_order = "<" if image.tag_v2.prefix == b"II" else ">"
-    return struct.pack(f"{byte_order}{len(found)}I", *found)
+    blocks = image.get_photoshop_blocks()
+    if not isinstance(found, bytes) and IPTC_BLOCK in blocks:
+        found = blocks[IPTC_BLOCK]["data"]
+    if found is not None and not isinstance(found, bytes):
+        raise ValueError("they are declared as integers")
+    return found
 
 
 def tags_of(metadata):

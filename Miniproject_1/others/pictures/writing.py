@@ -1,6 +1,7 @@
 """Picture files out."""
 
 import math
+from pathlib import Path
 
 import torch
 
@@ -18,7 +19,8 @@ LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # pixels
 
 def is_written(path):
     """Whether a file's ending stands for one of `FORMATS`."""
-    return pillow().registered_extensions().get(path.suffix.lower()) in FORMATS
+    ending = Path(path).suffix.lower()
+    return pillow().registered_extensions().get(ending) in FORMATS
 
 
 def format_of(path):
@@ -31,7 +33,7 @@ def format_of(path):
         raise ValueError(
             f"{path}: the ending must name a format that is written: .png, .jpg, .tif or .webp"
         )
-    return pillow().registered_extensions()[path.suffix.lower()]
+    return pillow().registered_extensions()[Path(path).suffix.lower()]
 
 
 def check_picture_output(path, overwrite=False):
@@ -103,12 +105,15 @@ def save_picture(picture, path, overwrite=True):
     check_fit(picture, path)
     name = format_of(path)
     image = fitted(picture, FORMATS[name])
-    kept = metadata.writable(fitting_profile(picture, image.mode), name, image.mode)
+    wanted = dict(picture.metadata)
+    if grey_becomes_rgb(picture, image):
+        wanted.pop("ICC profile", None)  # it is for grey
+    writable = metadata.writable(wanted, name, image.mode)
     with replaced(path, overwrite) as temporary:
-        metadata.save(image, temporary, name, kept, **OPTIONS.get(name, {}))
+        metadata.save(image, temporary, name, writable, **OPTIONS.get(name, {}))
         with opened(temporary, [name], any_size=True) as written:
             found = metadata.read(written)
-    return lost_pixels(picture, image.mode) + metadata.not_kept(picture.metadata, found)
+    return lost_of_pixels(picture, image) + metadata.not_kept(picture.metadata, found)
 
 
 def fitted(picture, modes):
@@ -128,21 +133,17 @@ def fitted(picture, modes):
     return image_of(pixels, mode)
 
 
-def fitting_profile(picture, mode):
-    """A picture's metadata, without an ICC profile that is for another number of channels."""
-    found = dict(picture.metadata)
-    if len(picture.pixels) == 1 and mode.startswith("RGB"):
-        found.pop("ICC profile", None)
-    return found
+def grey_becomes_rgb(picture, image):
+    return len(picture.pixels) == 1 and image.mode.startswith("RGB")
 
 
-def lost_pixels(picture, mode):
-    """What a picture's pixels lose with this mode, in words."""
+def lost_of_pixels(picture, image):
+    """What a picture's pixels lose as this Pillow image, in words."""
     lost = []
-    if len(picture.pixels) == 1 and mode.startswith("RGB"):
+    if grey_becomes_rgb(picture, image):
         lost.append("one channel of grey (it has three that are equal)")
-    if picture.alpha is not None and not mode.endswith("A"):
+    if picture.alpha is not None and not image.mode.endswith("A"):
         lost.append("transparency")
-    if picture.bits == 16 and mode != "I;16":
+    if picture.bits == 16 and image.mode != "I;16":
         lost.append("16 bits a value (it has 8)")
     return lost

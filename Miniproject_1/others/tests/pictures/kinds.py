@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-EXIF, GPS, ORIENTATION = 0x8769, 0x8825, 0x0112  # tags
+EXIF, GPS, INTEROPERABILITY, ORIENTATION = 0x8769, 0x8825, 0xA005, 0x0112  # tags
 WIDTH, HEIGHT = 40, 24
 MODES = {  # Pillow's names for the kinds of pixels; of the others: RGB
     "grey": "L",
@@ -66,8 +66,10 @@ def exif(tags):
 
 
 def camera_exif(orientation=1):
+    """EXIF as a camera writes it, with Adobe's colours."""
+    table = {0x829A: 0.01, 0xA002: WIDTH, 0xA003: HEIGHT, INTEROPERABILITY: {1: "R03"}}
     tags = {271: "Maker", 306: "2020:02:02 20:20:20", ORIENTATION: orientation}
-    return exif({**tags, EXIF: {0x829A: 0.01, 0xA002: WIDTH, 0xA003: HEIGHT}, GPS: {1: "N"}})
+    return exif({**tags, EXIF: table, GPS: {1: "N"}})
 
 
 def srgb():
@@ -138,18 +140,19 @@ def chunk(name, content):
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
 
 
-def write_tiff(path, content=bytes(96), **tags):
-    """Write a TIFF file of 4 x 4 pixels from its tags, by the names that TIFF gives them."""
+def write_tiff(path, **tags):
+    """Write a black TIFF file of 4 x 4 pixels from its tags, by the names that TIFF gives them."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
     from PIL.TiffTags import TAGS_V2
 
     numbers = {information.name: tag for tag, information in TAGS_V2.items()}
-    directory = ImageFileDirectory_v2()
+    content = bytes(96)
     usual = {"ImageWidth": 4, "ImageLength": 4, "Compression": 1, "PhotometricInterpretation": 1}
-    place = {"StripOffsets": 8, "StripByteCounts": len(content), "RowsPerStrip": 4}
+    place = {"StripOffsets": 0, "StripByteCounts": len(content), "RowsPerStrip": 4}
+    directory = ImageFileDirectory_v2()
     for name, value in {**usual, **place, **tags}.items():
         directory[numbers[name]] = value
-    start = 8 + len(content)
+    start = 8  # bytes; Pillow counts the offset of the strip from the end of the directory
     header = b"II*\0" + struct.pack("<I", start)
-    path.write_bytes(header + content + directory.tobytes(start))
+    path.write_bytes(header + directory.tobytes(start) + content)
     return path

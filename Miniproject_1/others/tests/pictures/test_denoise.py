@@ -4,6 +4,8 @@ import argparse
 import contextlib
 import io
 import os
+import unittest
+import warnings
 from unittest import mock
 
 import torch
@@ -119,6 +121,24 @@ class TestOnePicture(DenoiseCase):
                 self.denoise(source, target)
         self.assertEqual(self.files(), before)
 
+    def test_the_limit_of_pixels_can_be_lifted(self):
+        self.make("in.png")
+        self.patch(mock.patch.object(pillow(), "MAX_IMAGE_PIXELS", 10))
+        with self.assertRaisesRegex(ValueError, "--any-size"):
+            self.denoise("in.png", "out.png")
+        self.assertEqual(self.denoise("in.png", "out.png", "--any-size")[0], 0)
+
+    def test_there_is_no_warning_of_dark_pictures(self):
+        def warn(images):
+            warnings.warn("values 0 to 255, got 0 to 1", stacklevel=2)
+            return images
+
+        self.make("in.png")
+        self.network_is(warn)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            self.assertEqual(self.denoise("in.png", "out.png")[0], 0)
+
     def test_existing_outputs(self):
         self.make("in.png", "out.png")
         before = (self.folder / "out.png").read_bytes()
@@ -127,6 +147,18 @@ class TestOnePicture(DenoiseCase):
         self.assertEqual((self.folder / "out.png").read_bytes(), before)
         self.denoise("in.png", "out.png", "--overwrite")
         self.assertNotEqual((self.folder / "out.png").read_bytes(), before)
+
+    def test_what_appears_while_it_works_is_not_replaced(self):
+        self.make("in.png")
+
+        def somebody_else_writes(images):
+            (self.folder / "out.png").write_bytes(b"mine")
+            return images
+
+        self.network_is(somebody_else_writes)
+        with self.assertRaises(FileExistsError):
+            self.denoise("in.png", "out.png")
+        self.assertEqual((self.folder / "out.png").read_bytes(), b"mine")
 
 
 class TestFolders(DenoiseCase):
@@ -150,18 +182,28 @@ class TestFolders(DenoiseCase):
         self.assertIn("1 pictures denoised, 0 passed over", out)
         self.assertNotIn("hidden", err)
 
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "there are no pipes with names")
     def test_what_cannot_be_denoised_is_counted_and_named(self):
         self.make("a/1.png")
         for name in ("a/2.heic", "a/3.NEF", "a/cut off.png", "a/notes.txt"):
             (self.folder / name).write_bytes(b"something")
         (self.folder / "a/broken.png").symlink_to("nowhere.png")
         (self.folder / "a/elsewhere").symlink_to(self.folder)
+        os.mkfifo("a/pipe.png")
         status, out, err = self.denoise("a", "out")
         self.assertEqual(status, 1)
-        self.assertIn("1 pictures denoised, 5 passed over", out)
-        for name in ("2.heic", "3.NEF", "cut off.png", "broken.png", "elsewhere"):
+        self.assertIn("1 pictures denoised, 6 passed over", out)
+        for name in ("2.heic", "3.NEF", "cut off.png", "broken.png", "elsewhere", "pipe"):
             self.assertEqual(err.count(name), 1, err)
         self.assertNotIn("notes.txt", err)
+
+    def test_only_the_first_of_many_are_named(self):
+        self.make("a/1.png")
+        for number in range(7):
+            (self.folder / f"a/{number}.heic").write_bytes(b"something")
+        _, out, err = self.denoise("a", "out")
+        self.assertIn("4.heic and 2 more", err)
+        self.assertIn("7 passed over", out)
 
     def test_a_folder_that_may_not_be_read_is_named(self):
         self.make("a/1.png", "a/locked/2.png")

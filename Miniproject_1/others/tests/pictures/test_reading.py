@@ -78,6 +78,11 @@ class TestReading(TestCase):
                     upright = read_picture(path).permute(1, 2, 0).flatten().tolist()
                     self.assertEqual(bytes(upright), image().transpose(method).tobytes())
 
+    def test_exif_counts_before_xmp(self):
+        path = self.folder / "a.jpg"
+        image().save(path, exif=kinds.camera_exif(1), xmp=kinds.XMP % (6, WIDTH))
+        self.assertEqual(read_picture(path).shape, (3, HEIGHT, WIDTH))
+
 
 @needs_pillow
 class TestRefusals(TestCase):
@@ -115,11 +120,15 @@ class TestRefusals(TestCase):
             ("frames.webp", frames[0], several, "3 frames"),
             ("lab.tif", Image.new("LAB", (8, 8)), {}, "LAB"),
             ("animation.gif", image(), {}, "none of PNG, JPEG"),
-            ("key.png", Image.new("L", (8, 8)), {"bits": 4, "transparency": 15}, "with alpha"),
         ):
             picture.save(self.folder / name, **options)
             with self.subTest(name):
                 self.refuse(self.folder / name, words)
+
+    def test_16_bits_with_a_transparent_colour(self):
+        path = self.folder / "a.png"
+        kinds.write_png(path, 16, kinds.smooth(3), (b"tRNS", bytes(6)))
+        self.refuse(path, "save it with alpha")
 
     def test_damaged_ones(self):
         path = kinds.write("RGB", self.folder)
@@ -141,4 +150,4 @@ class TestRefusals(TestCase):
     def test_damaged_exif_does_not_hide_the_picture(self):
         path = self.folder / "a.jpg"
         image().save(path, exif=b"Exif\0\0nonsense")
-        self.assertIn("EXIF, which is damaged", load_picture(path).metadata)
+        self.assertIn("EXIF, damaged", load_picture(path).metadata)
