@@ -513,7 +513,7 @@ class Safeguard:
 
     def __init__(self, network):
         self.network = network
-        self.good = copy.deepcopy(network.state_dict())
+        self.good = flattened(network)
         self.mean = None  # running mean of the loss
         self.lowest = math.inf  # that it has been
         self.rollbacks = 0
@@ -527,11 +527,11 @@ class Safeguard:
         Raises:
             FloatingPointError: it has gone wrong more than `MOST_ROLLBACKS` times.
         """
-        weights = self.network.state_dict()
-        if math.isfinite(loss) and loss <= self.EXPLODED * self.lowest and all_finite(weights):
+        weights = flattened(self.network)
+        all_finite = math.isfinite(loss) and math.isfinite(weights.sum().item())
+        if all_finite and loss <= self.EXPLODED * self.lowest:
             if loss <= self.USUAL * self.lowest:
-                for name, value in weights.items():
-                    self.good[name].copy_(value)
+                self.good = weights
             self.mean = loss if self.mean is None else 0.9 * self.mean + 0.1 * loss
             self.lowest = max(min(self.lowest, self.mean), self.LOWEST)
             return False
@@ -544,24 +544,26 @@ class Safeguard:
         return True
 
     def restore(self):
-        self.network.load_state_dict(self.good)
+        """Give the network its last good weights."""
+        weights = list(self.network.state_dict().values())
+        sizes = [value.numel() for value in weights]
+        for value, good in zip(weights, self.good.split(sizes)):
+            value.copy_(good.view_as(value))
 
     def state_dict(self):
         names = ("good", "mean", "lowest", "rollbacks")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state):
-        for name, value in state["good"].items():
-            self.good[name].copy_(value)
+        self.good = state["good"].to(self.good.device)
         self.mean = state["mean"]
         self.lowest = state["lowest"]
         self.rollbacks = state["rollbacks"]
 
 
-def all_finite(weights: Dict[str, Tensor]) -> bool:
-    """Whether all values are finite; a single number tells, since a GPU has to be waited for."""
-    values = torch.cat([value.flatten().to(torch.float32) for value in weights.values()])
-    return math.isfinite(values.sum().item())
+def flattened(network: nn.Module) -> Tensor:
+    """All weights and statistics of a network in one tensor, copied."""
+    return torch.cat([value.flatten() for value in network.state_dict().values()])
 
 
 def empty_history() -> Dict[str, list]:
