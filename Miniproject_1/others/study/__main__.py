@@ -1,9 +1,11 @@
 """The study: experiments with the noise of Noise2Noise, and their results.
 
     python -m Miniproject_1.others.study run NAME ... --photographs FOLDER ...
+    python -m Miniproject_1.others.study tables
 
 Each training writes a file into `results/NAME/`. A training that has its file is not repeated, so
 the same command goes on with a study that was stopped. `experiments.py` says what is trained.
+`tables` writes a CSV file for each experiment, an arm on each line, the best first.
 """
 
 import argparse
@@ -15,7 +17,9 @@ from pathlib import Path
 import torch
 
 from ...model import check_number
+from ..console import tell
 from .experiments import EXPERIMENTS
+from .findings import write_tables
 from .material import pack
 from .runner import Runner
 
@@ -26,6 +30,10 @@ CHECKPOINTS = Path(".run") / "study"
 def main():
     """Run what the command line asks for; returns the exit status."""
     options = parse_arguments()
+    if options.command == "tables":
+        for path in write_tables():
+            tell(str(path))
+        return 0
     names = options.names
     if names == ["all"]:
         names = list(EXPERIMENTS)
@@ -44,7 +52,8 @@ def parse_arguments():
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("tables", help="write CSV files of all results")
     run = commands.add_parser("run", help="make the trainings of experiments")
     run.add_argument(
         "names",
@@ -79,6 +88,8 @@ def parse_arguments():
         help="stop after this time; unfinished trainings can go on later",
     )
     options = parser.parse_args()
+    if options.command == "tables":
+        return options
     unknown = set(options.names) - {"all", *EXPERIMENTS}
     if unknown:
         run.error(f"there is no experiment {', '.join(sorted(unknown))}")

@@ -1,7 +1,10 @@
-"""Build the report: draw its figures and pictures, gather its numbers from `results/`, typeset it with typst.
+"""Build the report: draw its figures and pictures, gather its numbers, typeset it with typst.
 
-No number is typed into the text: `report.typ` reads `numbers.json`, made here from the JSON files in `results/`. The
-pictures are made from the embedded sample with the shipped weights. Needs: pip install pillow matplotlib typst
+    python -m Miniproject_1.others.study.report [--output FILE] [--keep FOLDER]
+
+No number is typed into the text: `report.typ` reads `numbers.json`, which is made here from the
+files in `results/`. What has no result there is named in the report as not run. The pictures are
+made from the embedded sample with the shipped weights. Needs: pip install pillow matplotlib typst
 """
 
 import argparse
@@ -10,122 +13,183 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import torch
+from torch import nn
 
-from ...model import Model, Pairs, build_network
+from ...model import Model, build_network
+from ..console import tell
+from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..data.noises import NOISES
-from ..data.pairs import SAMPLE, load_pairs, places_in_sample, psnr
-from ..data.pictures import comparison, write_picture
-from .experiments import BASELINE, CONSTANT, FALLING, OPTIMIZERS, ROWS, settings_of
-from .figures import draw_all
-from .measurements import CLASSICAL_IMAGES
-from .runs import VALIDATION_IMAGES
-from .verdicts import comparisons, load, mean, runs_of, summary
+from ..metrics import psnr
+from ..pictures import comparison, write_picture
+from .claims import answered
+from .experiments import EXPERIMENTS
+from .figures import PASSES, THOUSANDS, draw_all
+from .findings import arms_of, as_numbers, best_arm, compared, table_of
+from .results import load
+from .verdicts import EQUAL
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
-MEASURED = "activations", "consistency", "classical", "blur"
-NAMED = "weights", "scores", "robustness", "tradeoff", "sensor", "benchmark", "precision", "public", "averaged"
+MEASURED = ("weights", "scores", "peers", "robustness", "benchmark", "precision")
 PAIR = 12  # of the sample, shown with its two noisy versions
 
 
-def layers():
-    """The rows of Appendix A: number, module, and what comes out of it."""
-    rows, grown = [], 0
-    for number, layer in enumerate(build_network()):
-        if isinstance(layer, torch.nn.Conv2d):
-            grown, channels = grown + 1, layer.out_channels
-        elif isinstance(layer, torch.nn.ConvTranspose2d):
-            grown, channels = grown - 1, layer.out_channels
-        size = f"{channels} x (H + {grown}) x (W + {grown})" if grown else f"{channels} x H x W"
-        module = f"BatchNorm2d({channels})" if isinstance(layer, torch.nn.BatchNorm2d) else repr(layer)
-        rows.append(dict(number=number, module=module, shape=size))
-    return rows
-
-
-def measured(name):
-    """What the study measured beside the rows of trainings, or nothing."""
-    return next((each["result"] for each in load(f"rows/{name}")), None)
-
-
-def search():
-    """The rows of the search for the recipe: a name and its scores, one for each seed."""
-    rows = {}
-    for run in load("search")["runs"]:
-        row = rows.setdefault(run["name"], dict(name=run["name"], one_pass=[], mean=[]))
-        row["one_pass"].append(run["psnr_one_pass"])
-        row["mean"].append(run["psnr"])
-    return list(rows.values())
-
-
-def epochs(row):
-    return settings_of(next(iter(row.variants.values())), FALLING)["epochs"]
-
-
-def swing():
-    """The highest minus the lowest score in the last epoch at a constant rate, mean over plain Xavier's runs."""
-    runs = runs_of("initialization", CONSTANT).get("xavier", {}).values()
-    found = [[point["psnr"] for point in run["scores"] if point["images"] == VALIDATION_IMAGES] for run in runs]
-    return mean(max(scores) - min(scores) for scores in found) if found else None
+# ----------------------------------------------------------------------------------------------
+# Numbers
 
 
 def gather_numbers():
     """All that the text quotes."""
-    runs = [run for row in ROWS for run in load(f"rows/{row}")]
-    own = [run for run in runs if "taken_from" not in run]
-    floors = [run["result"]["floor"] for run in load("rows/initialization")]
-    return dict(
-        rows={
-            row: {rate: {variant: summary(found) for variant, found in runs_of(row, rate).items()} for rate in of.rates}
-            for row, of in ROWS.items()
-        },
-        compare={row: {rate: comparisons(row, rate) for rate in of.rates} for row, of in ROWS.items()},
-        planned={row: dict(seeds=len(of.seeds), epochs=epochs(of)) for row, of in ROWS.items()},
-        original=[run["result"] for run in load("rows/original")],
-        floor=floors[0] if floors else None,
-        trainings=len(own),
-        processors=sorted({run["processor"] for run in own}),
-        in_bfloat16=mean(run["result"]["bfloat16"] for run in own) if own else 0,
-        noises=list(NOISES),
-        baseline=BASELINE,
-        optimizer_sizes=OPTIMIZERS,
-        validation_images=VALIDATION_IMAGES,
-        classical_images=CLASSICAL_IMAGES,
-        measured={name: measured(name) for name in MEASURED},
-        search=search(),
-        swing=swing(),
-        **{name: load(name) for name in NAMED},
-        layers=layers(),
-        weight_values=sum(parameter.numel() for parameter in build_network().parameters()),
-        parameters=f"{sum(parameter.numel() for parameter in build_network().parameters()):,}",
-    )
+    numbers = {name: load(name) for name in MEASURED}
+    numbers["tables"] = {name: table_of(name) for name in EXPERIMENTS}
+    numbers["claims"] = answered()
+    numbers["targets"] = worth_of_clean_targets("targets", THOUSANDS, "{} thousand pairs")
+    numbers["passes"] = worth_of_clean_targets("passes", PASSES, "{} passes")
+    numbers["draws"] = scenes_or_draws()
+    numbers["networks"] = beside_appendix_a()
+    numbers["noises"] = other_noises()
+    numbers["trainings"] = trainings()
+    numbers["layers"] = layers()
+    numbers["parameters"] = sum(p.numel() for p in build_network().parameters())
+    numbers["equal"] = EQUAL
+    return numbers
+
+
+def worth_of_clean_targets(name, places, arm):
+    """Clean minus noisy targets, for each length of training that has been run."""
+    rows = []
+    for place in places:
+        label = arm.format(place)
+        found = compared(name, f"{label}, clean targets", f"{label}, noisy targets")
+        if found is not None:
+            rows.append({"place": place, **as_numbers(found)})
+    return rows
+
+
+def scenes_or_draws():
+    """Each way to spend 8,000 draws at its best length, against the one with most images.
+
+    None where not all lengths have been run.
+    """
+    ways = ("1000 images, 8 draws", "2000 images, 4 draws", "4000 images, 2 draws")
+    best = {}
+    for way in ways:
+        arms = [arm.name for arm in EXPERIMENTS["draws"].arms if arm.name.startswith(way)]
+        best[way] = best_arm("draws", arms)
+    if None in best.values():
+        return None
+    rows = []
+    for way in ways:
+        found = compared("draws", best[ways[-1]], best[way])
+        rows.append({"way": way, "arm": best[way], "behind": as_numbers(found)})
+    return rows
+
+
+def beside_appendix_a():
+    """Every network minus Appendix A."""
+    return {
+        arm.name: as_numbers(compared("networks", arm.name, "Appendix A"))
+        for arm in EXPERIMENTS["networks"].arms
+    }
+
+
+def other_noises():
+    """Clean minus noisy targets for every noise, and what classical methods reach."""
+    classical = load("classical") or {}
+    rows = []
+    for noise in ("blocks", *NOISES):
+        found = None
+        if noise != "blocks":
+            found = compared("noises", f"{noise}, clean targets", f"{noise}, noisy targets")
+        methods = classical.get(noise, {})
+        means = {name: sum(values) / len(values) for name, values in methods.items()}
+        rows.append({"noise": noise, "clean minus noisy": as_numbers(found), "classical": means})
+    return rows
+
+
+def trainings():
+    """How many trainings there are, of how many pairs, and on what."""
+    results = [
+        result
+        for name in EXPERIMENTS
+        for seeds in arms_of(name).values()
+        for result in seeds.values()
+    ]
+    return {
+        "number": len(results),
+        "pairs": sum(result["pairs"] for result in results),
+        "devices": sorted({result["device"] for result in results}),
+    }
+
+
+def layers():
+    """The rows of Appendix A: number, module, and what comes out of it."""
+    rows = []
+    grown, channels = 0, 3
+    for number, layer in enumerate(build_network()):
+        name = repr(layer)
+        if isinstance(layer, nn.Conv2d):
+            grown, channels = grown + 1, layer.out_channels
+        elif isinstance(layer, nn.ConvTranspose2d):
+            grown, channels = grown - 1, layer.out_channels
+        elif isinstance(layer, nn.BatchNorm2d):
+            name = f"BatchNorm2d({channels})"
+        size = f"{channels} x (H + {grown}) x (W + {grown})"
+        if grown == 0:
+            size = f"{channels} x H x W"
+        rows.append({"number": number, "module": name, "shape": size})
+    return rows
+
+
+# ----------------------------------------------------------------------------------------------
+# Pictures
 
 
 def draw_pictures(folder):
-    """The pictures of the report; returns what their captions quote."""
+    """Write the pictures of the report; returns what their captions quote."""
     noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
     model = Model()
     model.load_pretrained_model()
-    denoised, photographs = model.predict(noisy).cpu(), places_in_sample()
+    denoised = model.predict(noisy).cpu()
     scores = psnr(denoised, clean)
-    order = scores[photographs].mean(1).argsort()  # of the photographs, worst first
-    cases = [photographs[number][scores[photographs[number]].argsort()[7]].item() for number in order.tolist()]
-    cases = [cases[-1], cases[len(cases) // 2], *cases[:3]]  # best, median, three worst
-    for name, places in (("cases", cases), ("strip", photographs[:12, 0])):
+
+    photographs = list(sample_photographs().values())  # the images of each
+    photographs.sort(key=lambda places: scores[places].mean().item())
+    chosen = [photographs[-1], photographs[len(photographs) // 2], *photographs[:3]]
+    cases = [median_place(places, scores) for places in chosen]
+    strip = [places[0] for places in photographs[:12]]
+    for name, places in (("cases", cases), ("strip", strip)):
         rows = [images[places] for images in (noisy, denoised, clean)]
-        write_picture(comparison(rows, labels=("noisy", "denoised", "clean")), folder / f"{name}.png")
-    pairs = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
-    flipped, _ = Pairs(*pairs, flips=["vertical"], flip_fraction=1, swap=False)(0)
-    write_picture(comparison([torch.cat([*pairs, flipped])]), folder / "pair.png")
-    return dict(
-        cases=[dict(noisy=before, denoised=after)
-               for before, after in zip(psnr(noisy, clean)[cases].tolist(), scores[cases].tolist())],
-        sample_photographs=len(order),
-    )  # fmt: skip
+        picture = comparison(rows, labels=("noisy", "denoised", "clean"))
+        write_picture(picture, folder / f"{name}.png")
+
+    pair = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
+    write_picture(comparison([*pair, pair[0].flip(2)]), folder / "pair.png")
+    before = psnr(noisy, clean)
+    return {
+        "cases": [
+            {"noisy": before[place].item(), "denoised": scores[place].item()} for place in cases
+        ],
+        "sample_photographs": len(photographs),
+    }
+
+
+def median_place(places, scores):
+    """Of the images at these places the one of median score."""
+    ordered = sorted(places, key=lambda place: scores[place].item())
+    return ordered[len(ordered) // 2]
+
+
+# ----------------------------------------------------------------------------------------------
+# The report
 
 
 def build(output, folder):
-    """Write everything that the text needs into `folder`, and the report to `output`.
+    """Write everything that the text needs into a folder, and the report.
+
+    Args:
+        output: the PDF.
+        folder: for figures, pictures and numbers; made if it is not there.
 
     Raises:
         ModuleNotFoundError: typst, matplotlib or Pillow is not installed.
@@ -133,9 +197,12 @@ def build(output, folder):
     try:
         import typst
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("typesetting the report needs typst: pip install typst") from None
-    draw_all(folder)
-    numbers = dict(gather_numbers(), **draw_pictures(folder))
+        text = "typesetting the report needs typst: pip install typst"
+        raise ModuleNotFoundError(text) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = gather_numbers()
+    numbers["figures"] = draw_all(folder)
+    numbers.update(draw_pictures(folder))
     (folder / "numbers.json").write_text(json.dumps(numbers))
     for name in ("report.typ", "references.yml"):
         shutil.copy(SOURCES / name, folder)
@@ -143,13 +210,18 @@ def build(output, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Build the report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, default=REPORT, metavar="FILE", help="the PDF")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep figures, pictures and numbers here")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep figures, pictures and numbers here"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         build(options.output, options.keep or Path(scratch))
-    print(options.output)
+    tell(str(options.output))
 
 
 if __name__ == "__main__":

@@ -78,8 +78,25 @@ def load_run(run):
     return found
 
 
+def score_to_choose_by(run):
+    """The PSNR by which learning rates are chosen.
+
+    Args:
+        run: an `experiments.Run`.
+
+    Returns:
+        dB, minus infinity if the training diverged, None if it has not been made.
+    """
+    result = load_run(run)
+    if result is None:
+        return None
+    if result["diverged"] or result["psnr_choosing"] is None:
+        return -math.inf
+    return result["psnr_choosing"]
+
+
 def save_run(run, result):
-    """File what a training has found, on one line for each entry."""
+    """File what a training has found, one line for each entry."""
     content = {"experiment": run.experiment, "arm": run.arm, "seed": run.seed}
     content["settings"] = asdict(run.settings)
     content.update(result)

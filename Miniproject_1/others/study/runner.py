@@ -12,7 +12,7 @@ from ..console import say
 from ..data.files import save
 from .experiments import wanted_runs
 from .material import Material
-from .results import load_run, name_of, save_run
+from .results import name_of, save_run, score_to_choose_by
 from .trainings import OutOfTime, StudyTraining
 
 material = None  # of this process, see `begin_process`
@@ -33,7 +33,7 @@ class Runner:
         self.names = names
         self.processes = processes
         self.checkpoints = checkpoints
-        self.scores = {}  # PSNR to choose by, of each run that has its result
+        self.scores = {}  # to choose by, of each run
         self.failed = set()
         self.running = {}
         threads = max(torch.get_num_threads() // processes, 1)
@@ -72,14 +72,9 @@ class Runner:
         return [run for run in runs if self.score_of(run) is None and run not in busy]
 
     def score_of(self, run):
-        """The PSNR by which rates are chosen, minus infinity if diverged, None if not made."""
-        if run not in self.scores:
-            result = load_run(run)
-            if result is None:
-                return None
-            self.scores[run] = result["psnr_choosing"]
-            if result["diverged"] or result["psnr_choosing"] is None:
-                self.scores[run] = -math.inf
+        """As `score_to_choose_by`, but no file is read twice."""
+        if self.scores.get(run) is None:
+            self.scores[run] = score_to_choose_by(run)
         return self.scores[run]
 
     def file(self, run, future):

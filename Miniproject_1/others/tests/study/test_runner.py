@@ -18,12 +18,15 @@ class TestRunner(TestCase):
     def setUp(self):
         super().setUp()
         self.patch(mock.patch.object(results, "RESULTS", self.folder / "results"))
+        photographs = self.folder / "photographs"
+        (photographs / "more").mkdir(parents=True)
         for number, picture in enumerate(random_images(20, 90, 96)):
-            folder = self.folder / "photographs" / str(number % 2)
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = photographs
+            if number % 2:
+                folder = photographs / "more"
             write_picture(picture, folder / f"{number}.png")
         self.packed = self.folder / "packed.pt"
-        material.pack([self.folder / "photographs"], self.packed)
+        material.pack([photographs], self.packed)
 
     def runner(self, *arms, seeds=(1,), processes=1):
         experiment = Experiment("", list(arms), seeds)
@@ -31,23 +34,28 @@ class TestRunner(TestCase):
         return Runner(["tiny"], self.packed, "cpu", processes, self.folder / "checkpoints")
 
     def files(self):
-        return sorted(path.name for path in (self.folder / "results" / "tiny").iterdir())
+        """The names of the files of results, and what they hold."""
+        folder = self.folder / "results" / "tiny"
+        paths = sorted(folder.iterdir())
+        return {path.name: path.read_text() for path in paths}
 
     def test_every_run_has_its_file_and_is_not_repeated(self):
-        arms = Arm("Noisy, 4", SMALL), Arm("searched", SMALL, rates=(1e-9, 0.004, 1e9))
-        self.assertTrue(self.runner(*arms, seeds=(1, 2), processes=2).run())
-        names = ["noisy-4.1.json", "noisy-4.2.json", "searched.1.json", "searched.2.json"]
-        self.assertEqual([name for name in self.files() if "rate" not in name], names)
-        self.assertIn("searched-rate-0.004.0.json", self.files())
-        before = {name: self.content(name) for name in self.files()}
-        self.assertTrue(self.runner(*arms, seeds=(1, 2)).run())
-        self.assertEqual({name: self.content(name) for name in self.files()}, before)
-        found = json.loads(self.content("noisy-4.1.json"))
-        self.assertEqual(len(found["psnr"]), 4)  # two images of each of two photographs
-        self.assertEqual((found["gradients"], found["pairs"], found["seed"]), (4, 16, 1))
+        arms = [Arm("Noisy, 4", SMALL), Arm("searched", SMALL, rates=(1e-9, 0.004, 1e9))]
+        finished = self.runner(*arms, seeds=(1, 2), processes=2).run()
+        self.assertTrue(finished)
+        before = self.files()
+        self.assertIn("searched-rate-0.004.0.json", before)
+        for name in ("noisy-4.1", "noisy-4.2", "searched.1", "searched.2"):
+            self.assertIn(f"{name}.json", before)
 
-    def content(self, name):
-        return (self.folder / "results" / "tiny" / name).read_text()
+        finished = self.runner(*arms, seeds=(1, 2)).run()
+        self.assertTrue(finished)
+        self.assertEqual(self.files(), before)
+
+        found = json.loads(before["noisy-4.1.json"])
+        self.assertEqual(len(found["psnr"]), 4)  # two images of each of two photographs
+        self.assertEqual(found["gradients"], 4)
+        self.assertEqual(found["pairs"], 16)
 
     def test_a_run_with_other_settings_is_not_taken_for_this_one(self):
         self.assertTrue(self.runner(Arm("arm", SMALL)).run())
@@ -57,9 +65,13 @@ class TestRunner(TestCase):
 
     def test_at_the_deadline_it_stops_and_later_it_goes_on(self):
         arm = Arm("arm", SMALL)
-        self.assertFalse(self.runner(arm).run(deadline=time.time() + 0.5))
+        checkpoint = self.folder / "checkpoints" / "tiny.arm.1.pt"
+        finished = self.runner(arm).run(deadline=time.time() + 0.5)
+        self.assertFalse(finished)
         self.assertFalse((self.folder / "results").exists())
-        (checkpoint,) = (self.folder / "checkpoints").iterdir()
-        self.assertTrue(self.runner(arm).run())
-        self.assertEqual(self.files(), ["arm.1.json"])
+        self.assertTrue(checkpoint.exists())
+
+        finished = self.runner(arm).run()
+        self.assertTrue(finished)
+        self.assertEqual(list(self.files()), ["arm.1.json"])
         self.assertFalse(checkpoint.exists())

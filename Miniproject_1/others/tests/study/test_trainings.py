@@ -52,12 +52,13 @@ class TestTrainings(WithPhotographs):
         self.assertEqual(result, self.result())
 
     def test_every_optimizer_ends_after_its_gradients(self):
-        for name, most in (("momAGD", 12), ("Muon", 12), ("L-BFGS", 40), ("hybrid", 140)):
+        settings = replace(SMALL, gradients=8, batch_size=1)
+        for name, most in (("momAGD", 8), ("Muon", 8), ("L-BFGS", 36), ("hybrid", 36)):
             with self.subTest(name):
-                settings = experiments.with_optimizer(replace(SMALL, gradients=12), name)
-                training = StudyTraining(settings, 1, self.material)
+                chosen = experiments.with_optimizer(settings, name)
+                training = StudyTraining(chosen, 1, self.material)
                 training.run()
-                self.assertGreaterEqual(training.spent, 12)
+                self.assertGreaterEqual(training.spent, 8)
                 self.assertLessEqual(training.spent, most)
 
     def test_the_rate_rises_and_falls_or_stays(self):
@@ -74,7 +75,7 @@ class TestTrainings(WithPhotographs):
         self.assertEqual(training.learning_rate(0), SMALL.learning_rate)
 
     def test_at_a_constant_rate_the_median_of_the_last_scores_counts(self):
-        settings = replace(SMALL, rate="constant", gradients=100, batch_size=1)
+        settings = replace(SMALL, rate="constant", gradients=50, batch_size=1)
         training = StudyTraining(settings, 1, self.material)
         training.run()
         last = torch.stack([reporting for reporting, _ in training.last])
@@ -107,8 +108,9 @@ class TestMaterial(WithPhotographs):
         places = {photograph.data_ptr() for part in parts for photograph in part}
         self.assertEqual(len(places), 40)
         first, second = (self.material.photographs_of(seed) for seed in (1, 2))
-        self.assertEqual((len(first), len(second)), (17, 17))
-        self.assertNotEqual([p.data_ptr() for p in first], [p.data_ptr() for p in second])
+        self.assertEqual(len(first), 17)
+        self.assertEqual(len(second), 17)
+        self.assertFalse(torch.equal(torch.stack(first), torch.stack(second)))
 
     def test_clean_targets_have_the_same_inputs(self):
         for images in (None, 8):
@@ -121,9 +123,10 @@ class TestMaterial(WithPhotographs):
     def test_all_ordered_pairs_of_draws(self):
         draws = torch.arange(6).view(2, 3, 1, 1, 1).expand(2, 3, 3, 2, 2)
         first, second = material.ordered_pairs(draws)
-        pairs = list(zip(first[:, 0, 0, 0].tolist(), second[:, 0, 0, 0].tolist()))
-        of_one = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
-        self.assertEqual(pairs, of_one + [(i + 3, j + 3) for i, j in of_one])
+        of_first_image = [0, 0, 1, 1, 2, 2]
+        of_second_image = [3, 3, 4, 4, 5, 5]
+        self.assertEqual(first[:, 0, 0, 0].tolist(), of_first_image + of_second_image)
+        self.assertEqual(second[:, 0, 0, 0].tolist(), [1, 2, 0, 2, 0, 1, 4, 5, 3, 5, 3, 4])
 
     def test_appended_pairs_are_flipped(self):
         settings = replace(SMALL, images=8, appended=0.25, batch_size=10)
@@ -146,12 +149,12 @@ class TestNetworks(TestCase):
 
     def test_the_same_seed_draws_the_same_weights(self):
         for name, initialization in (("small U-Net", "pytorch"), ("Appendix A", "xavier")):
-            first, second, third = (
-                networks.seeded_network(name, initialization, seed) for seed in (1, 1, 2)
-            )
-            self.assertSameWeights(first.state_dict(), second.state_dict())
-            (weight, *_), (other, *_) = first.parameters(), third.parameters()
-            self.assertGreater(relative_error(weight, other), 0.1)
+            first = networks.seeded_network(name, initialization, 1)
+            same = networks.seeded_network(name, initialization, 1)
+            other = networks.seeded_network(name, initialization, 2)
+            self.assertSameWeights(first.state_dict(), same.state_dict())
+            error = relative_error(next(first.parameters()), next(other.parameters()))
+            self.assertGreater(error, 0.1)
 
     def test_the_variants_of_appendix_a_can_be_initialized(self):
         for name in ("Appendix A, half as wide", "no BatchNorm", "pooling early", "no padding"):

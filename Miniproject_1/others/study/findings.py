@@ -1,0 +1,100 @@
+"""What the filed trainings say: arms with the results of all seeds, and how much two differ."""
+
+import csv
+import io
+from dataclasses import asdict
+
+from .experiments import EXPERIMENTS, SEARCH_SEED, wanted_runs
+from .results import RESULTS, load_run, score_to_choose_by
+from .verdicts import difference
+
+COLUMNS = ("arm", "seeds", "psnr", "lowest", "highest", "diverged", "learning_rate", "pairs")
+
+
+def arms_of(name):
+    """The results of an experiment.
+
+    Args:
+        name: in `EXPERIMENTS`.
+
+    Returns:
+        dict from the name of each arm to a dict from a seed to what `trainings` found; without the
+        runs of searches, and empty where nothing has been run.
+    """
+    found = {arm.name: {} for arm in EXPERIMENTS[name].arms}
+    for run in wanted_runs(name, score_to_choose_by):
+        result = load_run(run)
+        if result is not None and run.seed != SEARCH_SEED:
+            found[run.arm][run.seed] = result
+    return found
+
+
+def scores_of(results, kind="psnr_one_pass"):
+    """The PSNR of each image, for each seed; None where a training diverged."""
+    scores = {}
+    for seed, result in results.items():
+        scores[seed] = result[kind]
+        if result["diverged"] or None in result[kind]:
+            scores[seed] = None
+    return scores
+
+
+def compared(name, first, second):
+    """How much an arm is above another in one pass: a `verdicts.Difference`, or None."""
+    arms = arms_of(name)
+    return difference(scores_of(arms[first]), scores_of(arms[second]))
+
+
+def summary(arm, results):
+    """A row of the table of an experiment: see `COLUMNS`; None where there is nothing to say."""
+    scores = scores_of(results)
+    means = [sum(values) / len(values) for values in scores.values() if values is not None]
+    row = dict.fromkeys(COLUMNS)
+    row.update(arm=arm, seeds=len(results), diverged=len(results) - len(means))
+    if means:
+        row.update(psnr=sum(means) / len(means), lowest=min(means), highest=max(means))
+    for result in results.values():
+        row["learning_rate"] = result["settings"]["learning_rate"]
+        row["pairs"] = result["pairs"]
+    return row
+
+
+def table_of(name):
+    """The rows of an experiment, the best first; arms that have no results are left out."""
+    rows = [summary(arm, results) for arm, results in arms_of(name).items() if results]
+    return sorted(rows, key=lambda row: row["psnr"] or 0, reverse=True)
+
+
+def best_arm(name, arms):
+    """The best of some arms on the photographs to choose by; None if one has no results."""
+    found = arms_of(name)
+    means = {}
+    for arm in arms:
+        scores = [result["psnr_choosing"] for result in found[arm].values()]
+        if not scores:
+            return None
+        means[arm] = sum(scores) / len(scores)
+    return max(means, key=means.get)
+
+
+def write_tables():
+    """Write `results/NAME.csv` for every experiment that has results; returns their paths."""
+    paths = []
+    for name in EXPERIMENTS:
+        rows = table_of(name)
+        if rows:
+            text = io.StringIO()
+            writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+            path = RESULTS / f"{name}.csv"
+            path.write_text(text.getvalue())
+            paths.append(path)
+    return paths
+
+
+def as_numbers(found):
+    """A `verdicts.Difference` as a dict; None as it is."""
+    if found is None:
+        return None
+    return asdict(found)
