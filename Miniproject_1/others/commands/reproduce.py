@@ -119,10 +119,9 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
             measure()
         return {name: about[name] for name in ("settings", "data", "machines", "curve")}
 
-    arguments = [options.photographs]
-    if options.device is not None:
-        arguments += ["--device", options.device]
-    run = long_run.LongRun("reproduce", arguments, training, outputs, about, team, ends_at)
+    run = long_run.LongRun(
+        "reproduce", options.photographs, options, training, outputs, about, team, ends_at
+    )
     run.gradients_to_finish = GRADIENTS_OF_MEASUREMENT
     ended = run.carry_out(before_step, lambda: "", record)
     if ended == long_run.INTERRUPTED:

@@ -163,10 +163,7 @@ def train(options, saved, settings, outputs, team, ends_at):
     def record():
         return {"settings": settings, "history": training.history}
 
-    arguments = [options.data]
-    if options.device is not None:
-        arguments += ["--device", options.device]
-    run = long_run.LongRun("train", arguments, training, outputs, about, team, ends_at)
+    run = long_run.LongRun("train", options.data, options, training, outputs, about, team, ends_at)
     # One measurement on the way may still come, and one at the end
     run.gradients_to_finish = 2 * MEASURED_IMAGES / settings["batch_size"]
     ended = run.carry_out(before_step, measurements.describe, record)

@@ -1,7 +1,8 @@
 """Trainings of hours that lose nothing: checkpoints, resumption, a deadline, requests to end.
 
 A checkpoint is written every few minutes and at every end but the last. A training that was stopped
-or killed at any moment continues from it, and ends bit for bit where an unbroken one does.
+or killed at any moment continues from it, and ends bit for bit where an unbroken one does. Only
+after an error it continues from the last good weights.
 """
 
 import json
@@ -174,7 +175,8 @@ class LongRun:
 
     Args:
         command: "train" or "reproduce".
-        arguments: what the user typed behind it, without those of `add_options`.
+        source: the path that the user typed behind it.
+        options: of the command, those of `add_options` among them.
         training: a `Training`, new or continued.
         outputs: from `reserved_outputs`.
         about: what a checkpoint keeps besides the state of the training: a dict of tensors,
@@ -183,9 +185,10 @@ class LongRun:
         ends_at: moment by which all has to be done, by `time.monotonic()`.
     """
 
-    def __init__(self, command, arguments, training, outputs, about, team, ends_at):
+    def __init__(self, command, source, options, training, outputs, about, team, ends_at):
         self.command = command
-        self.arguments = arguments
+        self.source = source
+        self.options = options
         self.training = training
         self.outputs = outputs
         self.about = about
@@ -307,14 +310,17 @@ class LongRun:
             say(f"warning: {error}; trying again in {CHECKPOINT_MINUTES} minutes")
 
     def rescue(self):
-        """After an error: write a checkpoint and the last good weights, wherever it is possible."""
+        """After an error: write the last good weights and a checkpoint, wherever it is possible."""
         if not self.team.is_first or self.training.step == 0:
             return
         with signals_postponed():
+            checkpoint = self.checkpoint_to_write()
+            self.training.go_back()
             try:
-                self.checkpoint = save_somewhere(*self.checkpoint_to_write())
-                self.save_weights(self.training.safeguard.good)
-                say(f"{self.weights} has the last good weights; {self.how_to_go_on()}")
+                self.save_weights()
+                say(f"{self.weights} has the last good weights")
+                self.checkpoint = save_somewhere(*checkpoint)
+                say(self.how_to_go_on())
             except OSError as error:
                 say(f"warning: {error}")
 
@@ -327,7 +333,7 @@ class LongRun:
             return
         if ended == DEADLINE:
             self.training.go_back()  # nothing has judged the very last weights
-        self.save_weights(self.training.network.state_dict())
+        self.save_weights()
         tell(f"{self.weights}: weights after {self.training.step} steps")
         try:
             with replaced(self.outputs.record, self.outputs.overwrite) as temporary:
@@ -340,15 +346,19 @@ class LongRun:
         elif self.outputs.overwrite or self.checkpoint is not None:  # it is this training's
             self.outputs.checkpoint.unlink(missing_ok=True)
 
-    def save_weights(self, weights):
+    def save_weights(self):
+        weights = self.training.network.state_dict()
         self.weights = save_somewhere(weights, self.outputs.weights, self.outputs.overwrite)
 
     def how_to_go_on(self):
         """What the user may type to continue."""
-        if self.checkpoint is None:
+        checkpoint = self.checkpoint or self.options.resume
+        if checkpoint is None:
             return "there is no checkpoint yet"
-        words = ["python", "-m", "Miniproject_1", self.command, *self.arguments]
-        words += ["--output", self.outputs.weights, "--resume", self.checkpoint]
+        words = ["python", "-m", "Miniproject_1", self.command, self.source]
+        if self.options.device is not None:
+            words += ["--device", self.options.device]
+        words += ["--output", self.outputs.weights, "--resume", checkpoint]
         return f"continue with: {shlex.join(str(word) for word in words)}"
 
 

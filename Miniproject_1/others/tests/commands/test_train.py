@@ -89,7 +89,9 @@ class TestTrain(TrainCase):
         self.assertRegex(out, r"denoised .*from 8 pairs kept apart\nthe result is .* input.*\n$")
         self.write_pairs("val_data.pkl", 4)
         out = self.succeed("train", self.folder, "--overwrite", *FAST[:-2], *share)
-        self.assertRegex(out, r"denoised .* of 4 images with known clean images\nthe result is .*\n$")
+        self.assertRegex(
+            out, r"denoised .* of 4 images with known clean images\nthe result is .*\n$"
+        )
 
     def test_begins_where_it_is_told(self):
         weights = Model("default", seed=9).network.state_dict()

@@ -4,9 +4,13 @@ import argparse
 import contextlib
 import io
 import math
+import os
+import random
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from functools import partial
@@ -19,7 +23,7 @@ from ....model import Batches, Training
 from ...data import files
 from ...training import long_run
 from ...training.processes import OneProcess
-from .. import TestCase, random_images, weights_of
+from .. import PROJECT, TestCase, random_images, thorough, weights_of
 
 STEPS = 6
 
@@ -43,7 +47,9 @@ class LongRunCase(TestCase):
 
     def run_on(self, training, before_step=lambda: None, minutes=math.inf, resume=None):
         """How a run ended, its status, and what it printed; from a checkpoint, if there is one."""
-        options = argparse.Namespace(output=self.output, overwrite=False)
+        options = argparse.Namespace(
+            output=self.output, overwrite=False, resume=resume, device="cpu"
+        )
         saved = long_run.read_checkpoint(resume, "train")
         if saved is not None:
             training.load_state_dict(saved["training"])
@@ -52,15 +58,16 @@ class LongRunCase(TestCase):
             stack.enter_context(contextlib.redirect_stdout(printed))
             stack.enter_context(contextlib.redirect_stderr(printed))
             outputs = stack.enter_context(long_run.reserved_outputs(options, saved, True))
-            about = {"settings": {}}
-            ends_at = time.monotonic() + 60 * minutes
-            arguments = ["my data"]
-            run = long_run.LongRun(
-                "train", arguments, training, outputs, about, OneProcess("cpu"), ends_at
-            )
             self.printed = printed
+            run = self.long_run(options, training, outputs, time.monotonic() + 60 * minutes)
             ended = run.carry_out(before_step, lambda: "", lambda: {"steps": training.step})
             return ended, run.status(), printed.getvalue()
+
+    def long_run(self, options, training, outputs, ends_at):
+        about = {"settings": {}}
+        team = OneProcess("cpu")
+        source = "my data"
+        return long_run.LongRun("train", source, options, training, outputs, about, team, ends_at)
 
     def names(self):
         return sorted(path.name for path in self.folder.iterdir() if path.is_file())
@@ -96,12 +103,11 @@ class TestEnds(LongRunCase):
         words = shlex.split(line.partition("continue with: ")[2])
         self.assertEqual(words[:5], ["python", "-m", "Miniproject_1", "train", "my data"])
         options = ["--output", str(self.output), "--resume", str(self.checkpoint)]
-        self.assertEqual(words[5:], options)
+        self.assertEqual(words[5:], ["--device", "cpu", *options])
 
     def test_a_deadline_leaves_time_for_what_comes_after_the_last_step(self):
         training = new_training(lbfgs_iterations=2)
-        outputs = mock.Mock(weights=self.output)
-        run = long_run.LongRun("train", [], training, outputs, {}, OneProcess("cpu"), 1000)
+        run = self.long_run(None, training, mock.Mock(weights=self.output), ends_at=1000)
         run.gradients_to_finish = 10
         training.history.update(seconds=[40.0], evaluations=[20])  # 2 seconds for a gradient
         with mock.patch.object(long_run, "time") as clock:
@@ -161,7 +167,7 @@ class TestFailures(LongRunCase):
         training = new_training()
         with self.assertRaisesRegex(RuntimeError, "a fault"):
             self.run_on(training, before_step=self.fail_at(3, training))
-        self.assertIn("has the last good weights; continue with", self.printed.getvalue())
+        self.assertIn("has the last good weights\ncontinue with", self.printed.getvalue())
         self.assertFinite(torch.load(self.output))
         self.output.unlink()
         resumed, unbroken = new_training(), new_training()
@@ -257,3 +263,46 @@ class TestCheckpoints(LongRunCase):
         other = argparse.Namespace(seed=1, epochs=3, output="m.pth")
         with self.assertRaisesRegex(ValueError, "begun with epochs = 2, not 3"):
             long_run.settings_of(other, saved, defaults)
+
+
+@thorough
+class TestKilled(LongRunCase):
+    CODE = """
+import sys
+from Miniproject_1 import model
+from Miniproject_1.others.commands import main
+from Miniproject_1.others.training import long_run
+model.LBFGS_STEPS, long_run.CHECKPOINT_MINUTES = 2, 0
+print("ready", flush=True)
+sys.exit(main(["train", "pairs.pkl", "--device", "cpu", *sys.argv[1:]]))
+"""
+
+    def train(self, name, seconds=None):
+        """Begin or continue a training, and kill it after so many; returns its status."""
+        options = ["--resume", f"{name}.checkpoint"]
+        if not (self.folder / options[1]).exists():
+            options = ["--output", name, "--hybrid", "--epochs", "6", "--batch-size", "2"]
+            options += ["--learning-rate", "5"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", self.CODE, *options],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        )
+        with process:
+            process.stdout.readline()
+            if seconds is not None:
+                time.sleep(seconds)
+                process.kill()
+        return process.returncode
+
+    def test_killed_at_random_moments_and_resumed_it_ends_the_same(self):
+        pairs = [random_images(16, 16, 16, seed=seed) for seed in (1, 2)]
+        torch.save(pairs, self.folder / "pairs.pkl")
+        generator = random.Random(0)
+        status = self.train("unbroken")
+        kills = [self.train("killed", 2 * generator.random()) for _ in range(12)]
+        self.assertGreater(kills.count(-signal.SIGKILL), 5)
+        self.assertEqual(self.train("killed"), status)
+        first, second = (torch.load(self.folder / name) for name in ("unbroken", "killed"))
+        self.assertSameWeights(first, second)

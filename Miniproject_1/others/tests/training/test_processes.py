@@ -10,7 +10,8 @@ import unittest
 
 import torch
 
-from .. import PROJECT, TestCase, random_images, thorough
+from .. import PROJECT, random_images, thorough
+from ..commands import CommandCase
 
 # Trains in float64, where rounding is too small to be blown up by L-BFGS
 IN_FLOAT64 = """
@@ -23,7 +24,7 @@ from Miniproject_1.others.training.processes import team_of_processes
 def in_unit_range(images, device):
     return images.double() / 255
 
-model.to_unit_range, model.LBFGS_STEPS = in_unit_range, 4
+model.to_unit_range, model.LBFGS_STEPS = in_unit_range, 3
 name, batch_size, num_steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 with team_of_processes("cpu") as team:
     network = model.Model(seed=int(not team.is_first), device="cpu").network.double()
@@ -31,7 +32,7 @@ with team_of_processes("cpu") as team:
     team.join(network)
     batches = team.shared(model.Batches(*images, batch_size))
     training = model.Training(
-        network, batches, num_steps, lbfgs_iterations=2, learning_rate=0.02, precision="float32",
+        network, batches, num_steps, lbfgs_iterations=1, learning_rate=0.02, precision="float32",
         loss=team.loss(masked_mse),
     )
     for _ in range(num_steps):
@@ -52,7 +53,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @unittest.skipUnless(torch.distributed.is_available(), "this PyTorch has no torch.distributed")
-class TestProcesses(TestCase):
+class TestProcesses(CommandCase):
     def setUp(self):
         super().setUp()
         pairs = [random_images(7, 6, 6, seed=seed) for seed in (1, 2)]
@@ -100,26 +101,17 @@ class TestProcesses(TestCase):
 
     def test_two_processes_end_where_one_does(self):
         """By L-BFGS and momAGD, with the masked loss, and with shares of different sizes."""
-        self.assertSameTraining(self.train(1, 5, 6), self.train(2, 5, 6))
+        self.assertSameTraining(self.train(1, 5, 4), self.train(2, 5, 4))
 
     @thorough
     def test_a_batch_may_be_smaller_than_the_team(self):
         self.assertSameTraining(self.train(1, 6, 8), self.train(3, 6, 8))
 
-    def train_command(self, processes, *options):
-        arguments = ("train", ".", "--device", "cpu", "--batch-size", 5, *options)
-        return self.start(COMMAND, processes, *arguments)
-
-    def test_another_number_of_processes_resumes_and_only_the_first_prints(self):
-        self.finish(self.train_command(2, "--output", "m.pth", "--epochs", 3, "--deadline", 0))
-        resume = ("--resume", "m.pth.checkpoint")
-        out, err = self.finish(self.train_command(1, *resume))
-        self.assertIn("weights after 6 steps", out)
-        self.assertFalse((self.folder / "m.pth.checkpoint").exists())
-
-    def test_a_killed_process_ends_the_others_with_one_line(self):
-        process = self.train_command(2, "--output", "m.pth", "--epochs", 1000)
-        while process.poll() is None and not (self.folder / "m.pth.checkpoint").exists():
+    def test_a_killed_process_ends_the_others_with_one_line_and_one_process_goes_on(self):
+        options = ("--batch-size", 5, "--epochs", 1000, "--output", "m.pth")
+        process = self.start(COMMAND, 2, "train", ".", "--device", "cpu", *options)
+        checkpoint = self.folder / "m.pth.checkpoint"
+        while process.poll() is None and not checkpoint.exists():
             time.sleep(0.05)
         command = ["pgrep", "-P", str(process.pid)]
         children = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.split()
@@ -127,10 +119,13 @@ class TestProcesses(TestCase):
         os.kill(int(children[-1]), signal.SIGKILL)
         _, err = self.finish(process, status=1)
         self.assertLess(time.monotonic() - began, 60)
-        errors = re.findall("^error: .*", err, re.MULTILINE)
-        self.assertLessEqual(len(errors), 1, err)
-        self.assertTrue((self.folder / "m.pth.checkpoint").exists())
+        self.assertLessEqual(len(re.findall("^error: .*", err, re.MULTILINE)), 1, err)
 
+        step = torch.load(checkpoint)["training"]["step"]
+        self.succeed("train", ".", "--resume", checkpoint, "--deadline", 0)
+        self.assertEqual(torch.load(checkpoint)["training"]["step"], step + 1)
+
+    @thorough
     def test_wrong_arguments_end_it_at_once(self):
         _, err = self.finish(self.start(COMMAND, 2, "train", "nowhere.pkl"), status=1)
         self.assertIn("error: nowhere.pkl does not exist", err)
