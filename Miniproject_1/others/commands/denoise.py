@@ -24,7 +24,7 @@ def add_arguments(parser):
     )
     parser.epilog = (
         "Formats: PNG, JPEG (quality 95), TIFF and WebP (lossless). Pictures are turned upright. "
-        "What they hold beside their colours stays where the output's format holds it, and a line "
+        "What else they hold, such as EXIF, stays where the output's format holds it, and a line "
         "says what does not. A megapixel takes 45 seconds on two cores, or 7 with --one-pass. The "
         "command takes 1.1 GB of memory, and 20 MB more for each megapixel."
     )
@@ -92,41 +92,43 @@ def denoise_file(model, source, target, options, is_alone):
     if is_alone:
         say(f"denoising {source}, {width} x {height} pixels")
     shows_progress = is_alone or height * width > LARGE
-    picture = without_noise(model, picture, not options.one_pass, shows_progress, options.precision)
+    picture = without_noise(model, picture, options, shows_progress)
     not_kept = save_picture(picture, target, options.overwrite)
     if not_kept:
         say(f"{target} does not keep: {'; '.join(not_kept)}")
 
 
-def without_noise(model, picture, average=True, progress=False, precision="float32"):
-    """Denoise the pixels of a `Picture`; all else stays.
+def without_noise(model, picture, options, shows_progress):
+    """A `Picture` with its pixels denoised; all else stays.
 
-    Args:
-        model: a `Model`.
-        picture: a `Picture`. Of CMYK, black is denoised as a grey picture, and the other inks as an
-            RGB picture of the light that they leave.
-        average, progress, precision: as in `Model.predict`.
-
-    Returns:
-        a new `Picture`.
+    Of CMYK, black is denoised as a grey picture, and the other inks as an RGB picture of the light
+    that they leave.
     """
-
-    def denoised(pixels):
-        images = pixels.expand(3, -1, -1)[None]  # (1, 3, H, W)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of dark pictures: their range is known
-            output = model.predict(images, average, progress, precision)[0].cpu()
-        if all(torch.equal(pixels[0], channel) for channel in pixels):  # grey stays grey
-            output = output.mean(0, keepdim=True).expand(len(pixels), -1, -1)
-        return output
-
     pixels = picture.pixels
     if len(pixels) == 4:
         light = 255 - pixels
-        pixels = 255 - torch.cat([denoised(light[:3]), denoised(light[3:])])
+        colours = denoised(model, light[:3], options, shows_progress)
+        black = denoised(model, light[3:], options, shows_progress)
+        pixels = 255 - torch.cat([colours, black])
     else:
-        pixels = denoised(pixels)
+        pixels = denoised(model, pixels, options, shows_progress)
     return replace(picture, pixels=pixels)
+
+
+def denoised(model, pixels, options, shows_progress):
+    """Denoise values of 1 or 3 channels, (C, H, W). Where the channels are equal, they stay so."""
+    images = pixels.expand(3, -1, -1)[None]  # (1, 3, H, W)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of dark pictures: their range is known
+        output = model.predict(
+            images,
+            average=not options.one_pass,
+            progress=shows_progress,
+            precision=options.precision,
+        )[0].cpu()
+    if all(torch.equal(pixels[0], channel) for channel in pixels):
+        output = output.mean(0, keepdim=True).expand(len(pixels), -1, -1)
+    return output
 
 
 def load_model(options):
@@ -145,7 +147,9 @@ def denoise_several(options):
     make_folders(plan.sources, options.output, options.overwrite)
     for reason in plan.reasons():
         say(f"passed over: {reason}")
-    num_failed = denoise_files(plan.sources, options) if plan.sources else 0
+    num_failed = 0
+    if plan.sources:
+        num_failed = denoise_files(plan.sources, options)
     num_passed_over = plan.num_passed_over() + num_failed
     summary = f"{len(plan.sources) - num_failed} pictures denoised, {num_passed_over} passed over"
     if plan.num_existing:
@@ -174,4 +178,6 @@ def denoise_files(sources, options):
 def reason_of(error, source):
     """An error in a line that names the file."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if str(source) in text else f"{source}: {text}"
+    if str(source) in text:
+        return text
+    return f"{source}: {text}"

@@ -1,4 +1,4 @@
-"""What a picture file says beside its pixels: reading it, and writing it to another file.
+"""What a picture file says apart from its pixels: reading it, and writing it to another file.
 
 `read` gives each part a name, for example "EXIF" or "resolution". Parts of several entries are
 dictionaries, so that an entry which cannot be written is left out alone.

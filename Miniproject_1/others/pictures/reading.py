@@ -56,7 +56,7 @@ def load_picture(path, any_size=False):
         ModuleNotFoundError, FileNotFoundError, ValueError: as in `read_picture`.
     """
     with opened(path, FORMATS, any_size) as image:
-        bits = 16 if has_16_bits(image) else 8
+        bits = bits_of(image)  # first, since Pillow forgets it when it unpacks the values
         found = metadata.read(image)
         orientation = metadata.find_orientation(image)
         pixels, alpha = decoded(image)
@@ -113,7 +113,7 @@ def refuse_what_would_be_misread(image, path):
 
 
 def raw_mode(image):
-    """How the values of the file are unpacked, for example "RGB;16B"; known until they are."""
+    """How Pillow will unpack the values of the file, for example "RGB;16B"."""
     if not image.tile:
         return image.mode
     arguments = image.tile[0][3]
@@ -122,8 +122,10 @@ def raw_mode(image):
     return str(arguments[0])
 
 
-def has_16_bits(image):
-    return image.mode.startswith("I") or ";16" in raw_mode(image)
+def bits_of(image):
+    if image.mode.startswith("I") or ";16" in raw_mode(image):
+        return 16
+    return 8
 
 
 def decoded(image):

@@ -29,7 +29,7 @@ class DenoiseCase(TestCase):
         self.network_is(lambda images: images.float())
 
     def network_is(self, function):
-        def predict(model, images, *_):
+        def predict(model, images, **_):
             return function(images)
 
         self.patch(mock.patch.object(Model, "predict", predict))
@@ -68,10 +68,11 @@ class TestOnePicture(DenoiseCase):
 
     def test_options_reach_the_network(self):
         self.make("in.png")
-        with mock.patch.object(Model, "predict", side_effect=lambda images, *_: images) as predict:
+        with mock.patch.object(Model, "predict", side_effect=lambda images, **_: images) as predict:
             self.denoise("in.png", "out.png", "--one-pass", "--precision", "bfloat16")
-        average, progress, precision = predict.call_args[0][1:]
-        self.assertEqual((average, progress, precision), (False, True, "bfloat16"))
+        self.assertEqual(
+            predict.call_args[1], {"average": False, "progress": True, "precision": "bfloat16"}
+        )
 
     def test_grey_stays_grey_and_ink_stays_ink(self):
         tint = torch.tensor([0.0, 6.0, 12.0]).view(1, 3, 1, 1)
