@@ -22,6 +22,7 @@ except ImportError:
 SECONDS_BETWEEN_LINES = 30  # of progress that goes to a file or a pipe
 SECONDS_BETWEEN_DRAWINGS = 0.1  # of the line that is written over on a terminal
 SECONDS_OF_PACE = 60  # the time left is estimated from the pace of the last minute
+
 open_bars = []  # that stand on the terminal, the innermost last
 
 
@@ -59,7 +60,7 @@ def write(text, stream):
 
 @atexit.register
 def forget_what_cannot_be_written():
-    """Python ends with status 120 where it cannot empty a stream; the null device takes the rest."""
+    """Let the null device take it: Python ends with status 120 if a stream cannot be emptied."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -104,7 +105,10 @@ def progress(items, total, label, describe=None, shown=True):
         for item in items:
             yield item
             if bar is not None:
-                show_step(bar, describe(item) if describe else "")
+                text = ""
+                if describe is not None:
+                    text = describe(item)
+                show_step(bar, text)
     finally:
         if bar is not None:
             close_bar(bar)

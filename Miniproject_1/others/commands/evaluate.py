@@ -82,7 +82,7 @@ def score_noisy_pairs(model, noisy_1, noisy_2, options):
     tell(
         "These are estimates without clean images, for noise that is independent and zero in the "
         "mean. Only the error over all images can be estimated so: single images give estimates "
-        "below zero. It is about 1 dB below the mean PSNR of images."
+        "below zero. The PSNR of the mean error is about 1 dB lower than the mean PSNR."
     )
 
 

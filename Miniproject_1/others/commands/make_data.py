@@ -149,6 +149,6 @@ def warn_of_few(parts):
     for part, use in zip(parts, ("validate", "train")):
         if 0 < len(part) < FEW_PHOTOGRAPHS:
             say(
-                f"warning: {len(part)} photographs to {use} on are few, however many pairs are "
-                "drawn from them: they say little about other photographs"
+                f"warning: the number of photographs to {use} on is only {len(part)}; however many "
+                "pairs are drawn from them, they say little about other photographs"
             )

@@ -33,7 +33,7 @@ class TestMakeData(CommandCase):
         status, out, err = self.run_command(*command)
         self.assertEqual(status, 0)
         self.assertIn("train_data.pkl: 40 pairs from 4 photographs", out)
-        self.assertIn("warning: 2 photographs to validate on are few", err)
+        self.assertIn("warning: the number of photographs to validate on is only 2", err)
         for name, number in (("train_data.pkl", 40), ("val_data.pkl", 10)):
             for images in load_pairs(self.folder / "out", name):
                 self.assertEqual(images.shape, (number, 3, 32, 32))
