@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ...model import Model, build_network
@@ -22,9 +23,10 @@ from ..data.noises import NOISES
 from ..metrics import psnr
 from ..pictures import comparison, write_picture
 from .claims import answered
-from .experiments import EXPERIMENTS
+from .experiments import EXPERIMENTS, NETWORKS_COMPARED
 from .figures import PASSES, THOUSANDS, draw_all
 from .findings import arms_of, as_numbers, best_arm, compared, table_of
+from .networks import NETWORKS, cost
 from .results import load
 from .verdicts import EQUAL
 
@@ -86,11 +88,12 @@ def scenes_or_draws():
 
 
 def beside_appendix_a():
-    """Every network minus Appendix A."""
-    return {
-        arm.name: as_numbers(compared("networks", arm.name, "Appendix A"))
-        for arm in EXPERIMENTS["networks"].arms
-    }
+    """What every network costs, and how much it is above Appendix A."""
+    rows = []
+    for name in NETWORKS_COMPARED:
+        found = compared("networks", name, "Appendix A")
+        rows.append({"name": name, "difference": as_numbers(found), **cost(NETWORKS[name]())})
+    return rows
 
 
 def other_noises():
@@ -164,7 +167,8 @@ def draw_pictures(folder):
         write_picture(picture, folder / f"{name}.png")
 
     pair = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
-    write_picture(comparison([*pair, pair[0].flip(2)]), folder / "pair.png")
+    pair.append(pair[0].flip(2))
+    write_picture(comparison([torch.cat(pair)]), folder / "pair.png")
     before = psnr(noisy, clean)
     return {
         "cases": [

@@ -1,0 +1,68 @@
+"""What is concluded from files of results, and the figures and numbers of the report."""
+
+from unittest import mock
+
+from ...study import claims, experiments, findings, report, results
+from ...study.experiments import Arm, Experiment, Settings, wanted_runs
+from .. import TestCase
+
+
+class TestFindings(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.patch(mock.patch.object(results, "RESULTS", self.folder))
+        self.patch(mock.patch.object(findings, "RESULTS", self.folder))
+
+    def make_runs(self, scores, seeds=(1, 2, 3)):
+        """File the results of an experiment: arms with a score each; None: it diverges."""
+        arms = [Arm(name, Settings()) for name in scores]
+        experiment = Experiment("", arms, seeds)
+        self.patch(mock.patch.dict(experiments.EXPERIMENTS, {"made": experiment}))
+        for run in wanted_runs("made", results.score_to_choose_by):
+            score = scores[run.arm]
+            values = [(score or 0) + run.seed / 100 + image / 10 for image in range(20)]
+            result = {
+                "diverged": score is None,
+                "psnr_one_pass": values,
+                "psnr_choosing": score,
+                "pairs": 64,
+            }
+            results.save_run(run, result)
+
+    def test_arms_are_compared_seed_by_seed(self):
+        self.make_runs({"good": 22.0, "bad": 21.0, "gone": None})
+        found = findings.compared("made", "good", "bad")
+        self.assertAlmostEqual(found.mean, 1.0, places=5)
+        self.assertEqual(found.verdict, "larger")
+        self.assertEqual(findings.compared("made", "gone", "bad").verdict, "smaller")
+
+    def test_the_table_has_the_best_arm_first(self):
+        self.make_runs({"bad": 21.0, "gone": None, "good": 22.0})
+        rows = findings.table_of("made")
+        self.assertEqual([row["arm"] for row in rows], ["good", "bad", "gone"])
+        self.assertAlmostEqual(rows[0]["psnr"], 22.0 + 0.02 + 0.95)
+        self.assertEqual(rows[2]["diverged"], 3)
+        (path,) = findings.write_tables()
+        lines = path.read_text().splitlines()
+        self.assertEqual(len(lines), 4)
+        self.assertTrue(lines[1].startswith("good,3,"))
+
+    def test_the_best_arm_is_chosen_on_other_photographs(self):
+        self.make_runs({"bad": 21.0, "good": 22.0})
+        self.assertEqual(findings.best_arm("made", ["bad", "good"]), "good")
+
+    def test_every_claim_is_about_arms_that_exist(self):
+        for claim in claims.CLAIMS:
+            for comparison in (claim.theirs, claim.fair):
+                if comparison is not None:
+                    arms = experiments.EXPERIMENTS[comparison.experiment].arms
+                    names = [arm.name for arm in arms]
+                    self.assertIn(comparison.first, names)
+                    self.assertIn(comparison.second, names)
+
+    def test_without_results_nothing_is_claimed(self):
+        for row in claims.answered():
+            self.assertIsNone(row["theirs"])
+            self.assertIsNone(row["fair"])
+        self.assertEqual(report.worth_of_clean_targets("targets", (8,), "{} thousand pairs"), [])
+        self.assertIsNone(report.scenes_or_draws())
