@@ -9,10 +9,11 @@ all images of a batch at once.
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...model import FLIPS, LARGEST_SEED, check_number, near, random_bits, uniform_from
-from ..data.course_noise import CROP_SHARE, IMAGE_SIZE, SMALLEST_BLOCK, average_blocks
+from ..data.course_noise import CROP_SHARE, IMAGE_SIZE, SMALLEST_BLOCK
 
 LARGEST_SIGMA = 15.0  # of 255, of Gaussian noise
 QUANTILES = 2**16  # of the normal distribution that are in the table
@@ -26,8 +27,7 @@ VALUES = 3 * IMAGE_SIZE * IMAGE_SIZE  # of Gaussian noise, of one image
 class Crops(NamedTuple):
     """Squares of photographs, divided into 32 x 32 square blocks; each entry is int64 (B,)."""
 
-    start: Tensor  # of the photograph, in the list of all pixels
-    width: Tensor  # of the photograph
+    photograph: Tensor  # its number
     top: Tensor
     left: Tensor
     block: Tensor  # side of a block, in pixels
@@ -73,12 +73,15 @@ class PhotoBatches:
         self.widths = torch.tensor([p.shape[2] for p in photographs], device=self.device)
         areas = self.heights * self.widths
         self.starts = areas.cumsum(0) - areas  # of each photograph in `pixels`
+        self.sums = None  # of pixels, for clean images
         self.quantiles = normal_quantiles().to(self.device)
 
     def __call__(self, step, share=slice(None)):
         """Return the two images of all pairs of a step, or of those that a slice takes."""
-        bits = self.bits_of(step)[share]
-        sizes = [CHOICES, PLACES, PLACES, VALUES, VALUES]
+        sizes = [CHOICES, PLACES, PLACES]
+        sizes += [VALUES, VALUES] if self.gaussian > 0 else [0, 0]
+        bits = random_bits(self.seed, step, self.batch_size * sum(sizes), self.device)
+        bits = bits.view(self.batch_size, -1)[share]
         choices, places_1, places_2, values_1, values_2 = bits.split(sizes, dim=1)
         choices = uniform_from(choices)
         crops = self.crops(choices[:, :5], step)
@@ -92,12 +95,6 @@ class PhotoBatches:
             images_2 = self.noisy(crops, places_2)
             images_2 = self.with_gaussian_noise(images_2, noise, values_2)
         return flipped(images_1, flips), flipped(images_2, flips)
-
-    def bits_of(self, step):
-        """The random bits of a step: int64 (B, bits of a pair)."""
-        bits_of_a_pair = CHOICES + 2 * PLACES + 2 * VALUES
-        count = self.batch_size * bits_of_a_pair
-        return random_bits(self.seed, step, count, self.device).view(-1, bits_of_a_pair)
 
     def crops(self, choices, step):
         """The crops that these numbers choose: (B, 5), 0 to 1."""
@@ -116,11 +113,12 @@ class PhotoBatches:
         side = IMAGE_SIZE * block
         top = (top * (height - side + 1)).long()
         left = (left * (width - side + 1)).long()
-        return Crops(self.starts[photograph], width, top, left, block)
+        return Crops(photograph, top, left, block)
 
     def noisy(self, crops, bits):
         """Take a random pixel of each block; all three channels are of the same pixel."""
-        start, width, top, left, block = (values.view(-1, 1, 1) for values in crops)
+        photograph, top, left, block = (values.view(-1, 1, 1) for values in crops)
+        start, width = self.starts[photograph], self.widths[photograph]
         places = uniform_from(bits).view(-1, 2, IMAGE_SIZE, IMAGE_SIZE)
         row_in_block = (places[:, 0] * block).long()  # (B, 32, 32)
         column_in_block = (places[:, 1] * block).long()
@@ -131,15 +129,18 @@ class PhotoBatches:
         return images.permute(0, 3, 1, 2)
 
     def clean_images(self, crops):
-        """The mean of each block, rounded."""
-        images = []
-        for start, width, top, left, block in zip(*(values.tolist() for values in crops)):
-            side = IMAGE_SIZE * block
-            first = start + top * width
-            rows = self.pixels[first : first + side * width].view(-1, width, 3)
-            crop = rows[:, left : left + side].permute(2, 0, 1)
-            images.append(average_blocks(crop))
-        return torch.stack(images)
+        """The mean of each block, rounded; its sum is that of four entries of `SumsOfPixels`."""
+        if self.sums is None:
+            self.sums = SumsOfPixels(self.pixels, self.heights, self.widths)
+        photograph, top, left, block = (values.view(-1, 1, 1) for values in crops)
+        number = torch.arange(IMAGE_SIZE + 1, device=self.device)
+        rows = top + number[:, None] * block  # (B, 33, 1), where blocks meet
+        columns = left + number * block  # (B, 1, 33)
+        sums = self.sums.before(photograph, rows, columns)  # (B, 33, 33, 3)
+        sums = sums[:, 1:] - sums[:, :-1]
+        sums = sums[:, :, 1:] - sums[:, :, :-1]  # (B, 32, 32, 3)
+        means = sums / (block**2)[..., None]
+        return means.round().to(torch.uint8).permute(0, 3, 1, 2)
 
     def with_gaussian_noise(self, images, noise, bits):
         """Add Gaussian noise to some images, as `noise` (B, 2), 0 to 1, chooses them."""
@@ -149,6 +150,31 @@ class PhotoBatches:
         sigma = LARGEST_SIGMA * strength * chosen
         normal = self.quantiles[bits & (QUANTILES - 1)].view(images.shape)
         return images + sigma.view(-1, 1, 1, 1) * normal
+
+
+class SumsOfPixels:
+    """For each place of each photograph, the sum of all pixels above and to the left of it.
+
+    So the sum over any rectangle is known from its four corners (Crow, "Summed-area tables for
+    texture mapping", 1984).
+    """
+
+    def __init__(self, pixels, heights, widths):
+        tables = []
+        areas = (heights * widths).tolist()
+        for part, width in zip(pixels.split(areas), widths.tolist()):
+            image = part.view(-1, width, 3).to(torch.int32)  # sums stay below 2^31
+            table = image.cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
+            tables.append(F.pad(table, (0, 0, 1, 0, 1, 0)).flatten(0, 1))  # zeros come first
+        sizes = (heights + 1) * (widths + 1)
+        self.table = torch.cat(tables)  # (places in all photographs, 3)
+        self.starts = sizes.cumsum(0) - sizes
+        self.row_lengths = widths + 1
+
+    def before(self, photograph, row, column):
+        """The sums of the pixels above these rows and to the left of these columns: (..., 3)."""
+        row_length = self.row_lengths[photograph]
+        return self.table[self.starts[photograph] + row * row_length + column]
 
 
 def flipped(images, draws):

@@ -3,7 +3,8 @@
 import torch
 
 from ....model import random_bits, uniform_from
-from ...training.photo_batches import CHOICES, PLACES, VALUES, PhotoBatches, normal_quantiles
+from ...data.course_noise import average_blocks
+from ...training.photo_batches import CHOICES, PLACES, Crops, PhotoBatches, normal_quantiles
 from .. import TestCase, random_images
 
 
@@ -16,7 +17,7 @@ def map_of_places(height=90, width=100):
 
 def pair_by_hand(photographs, step, place, seed, small_crops):
     """A pair as `PhotoBatches` without Gaussian noise draws it, pixel by pixel."""
-    length = CHOICES + 2 * PLACES + 2 * VALUES
+    length = CHOICES + 2 * PLACES
     bits = random_bits(seed, step, (place + 1) * length)[place * length :]
     draws = uniform_from(bits).tolist()
     choices = draws[:CHOICES]
@@ -64,6 +65,15 @@ class TestPhotoBatches(TestCase):
         block = 3  # pixels: 75 to 100 of 100 in 32 blocks are 2 or 3 for each
         self.assertLessEqual(distance.max(), block // 2)
         self.assertGreater(distance.float().mean(), 0.3)
+
+    def test_clean_images_are_the_means_of_blocks_of_the_right_photograph(self):
+        photographs = [random_images(1, 90, 120)[0], random_images(1, 130, 100, seed=1)[0]]
+        batches = PhotoBatches(photographs)
+        crops = Crops(*torch.tensor([[0, 1], [0, 5], [3, 4], [2, 3]]))
+        found = batches.clean_images(crops)
+        expected = (photographs[0][:, :64, 3:67], photographs[1][:, 5:101, 4:100])
+        for image, crop in zip(found, expected):
+            self.assertTrue(torch.equal(image, average_blocks(crop)))
 
     def test_clean_targets_have_the_same_inputs(self):
         photographs = [random_images(1, 90, 100)[0]]
