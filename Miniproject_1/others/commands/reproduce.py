@@ -13,7 +13,16 @@ from ..data.course_noise import SMALLEST_SIDE, noisy_and_clean
 from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
 from ..metrics import psnr
 from ..pictures import read_picture
-from ..training import long_run
+from ..training.long_run import (
+    INTERRUPTED,
+    LongRun,
+    add_options,
+    deadline_of,
+    processor,
+    read_checkpoint,
+    reserved_outputs,
+    settings_of,
+)
 from ..training.photo_batches import PhotoBatches
 from ..training.processes import team_of_processes
 from ..training.recipe import Recipe, Schedule, optimizer_of
@@ -37,7 +46,7 @@ def add_arguments(parser):
     )
     text = "folder of photographs; folders within it count"
     parser.add_argument("photographs", type=Path, metavar="PHOTOS", help=text)
-    long_run.add_options(parser)
+    add_options(parser)
     text = f"pairs to draw; default: {RECIPE.pairs}"
     parser.add_argument("--pairs", type=int, metavar="N", help=text)
     text = "of all random choices; default: 0"
@@ -48,13 +57,13 @@ def add_arguments(parser):
 
 def run(options):
     """Train fresh weights by the recipe; returns the exit status."""
-    ends_at = long_run.deadline_of(options)
+    ends_at = deadline_of(options)
     with team_of_processes(options.device) as team:
-        saved = team.from_first(lambda: long_run.read_checkpoint(options.resume, "reproduce"))
-        settings = long_run.settings_of(options, saved, RECIPE.as_dict())
+        saved = team.from_first(lambda: read_checkpoint(options.resume, "reproduce"))
+        settings = settings_of(options, saved, RECIPE.as_dict())
         recipe = Recipe.from_dict(settings)
         check_number("pairs", recipe.pairs, 1, whole=True)
-        with long_run.reserved_outputs(options, saved, team.is_first) as outputs:
+        with reserved_outputs(options, saved, team.is_first) as outputs:
             return reproduce(options, saved, recipe, outputs, team, ends_at)
 
 
@@ -119,14 +128,14 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
             measure()
         return {name: about[name] for name in ("settings", "data", "machines", "curve")}
 
-    run = long_run.LongRun(
+    long_run = LongRun(
         "reproduce", options.photographs, options, training, outputs, about, team, ends_at
     )
-    run.gradients_to_finish = GRADIENTS_OF_MEASUREMENT
-    ended = run.carry_out(before_step, lambda: "", record)
-    if ended == long_run.INTERRUPTED:
+    long_run.gradients_to_finish = GRADIENTS_OF_MEASUREMENT
+    ended = long_run.carry_out(before_step, lambda: "", record)
+    if ended == INTERRUPTED:
         return 130
-    return run.status()
+    return long_run.status()
 
 
 def read_data(folder, recipe, schedule, device):
@@ -169,7 +178,7 @@ def read_data(folder, recipe, schedule, device):
 
 def description_of_machine(device):
     return {
-        "processor": long_run.processor(device),
+        "processor": processor(device),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
     }

@@ -12,7 +12,16 @@ from ..console import say
 from ..data.checks import doubts_about_pairs
 from ..data.files import load_pairs
 from ..metrics import LOSSES
-from ..training import long_run
+from ..training.long_run import (
+    GRADIENTS_OF_LBFGS,
+    INTERRUPTED,
+    LongRun,
+    add_options,
+    deadline_of,
+    read_checkpoint,
+    reserved_outputs,
+    settings_of,
+)
 from ..training.measuring import (
     MEASURED_IMAGES,
     MOST_KEPT_APART,
@@ -38,7 +47,7 @@ def add_arguments(parser):
     )
     text = "a train_data.pkl, or the folder that holds it; make-data makes it from photographs"
     parser.add_argument("data", type=Path, metavar="DATA", help=text)
-    long_run.add_options(parser)
+    add_options(parser)
     text = "weights to start from; default: fresh ones"
     parser.add_argument("--start", type=Path, metavar="FILE", help=text)
 
@@ -86,12 +95,12 @@ def one_of(names):
 
 def run(options):
     """Train on pairs of noisy images; returns the exit status."""
-    ends_at = long_run.deadline_of(options)
+    ends_at = deadline_of(options)
     with team_of_processes(options.device) as team:
-        saved = team.from_first(lambda: long_run.read_checkpoint(options.resume, "train"))
-        settings = long_run.settings_of(options, saved, defaults_for(options))
+        saved = team.from_first(lambda: read_checkpoint(options.resume, "train"))
+        settings = settings_of(options, saved, defaults_for(options))
         check_settings(settings)
-        with long_run.reserved_outputs(options, saved, team.is_first) as outputs:
+        with reserved_outputs(options, saved, team.is_first) as outputs:
             return train(options, saved, settings, outputs, team, ends_at)
 
 
@@ -163,19 +172,19 @@ def train(options, saved, settings, outputs, team, ends_at):
     def record():
         return {"settings": settings, "history": training.history}
 
-    run = long_run.LongRun("train", options.data, options, training, outputs, about, team, ends_at)
+    long_run = LongRun("train", options.data, options, training, outputs, about, team, ends_at)
     # One measurement on the way may still come, and one at the end
-    run.gradients_to_finish = 2 * MEASURED_IMAGES / settings["batch_size"]
-    ended = run.carry_out(before_step, measurements.describe, record)
+    long_run.gradients_to_finish = 2 * MEASURED_IMAGES / settings["batch_size"]
+    ended = long_run.carry_out(before_step, measurements.describe, record)
 
-    if ended == long_run.INTERRUPTED:
+    if ended == INTERRUPTED:
         return 130
     if team.is_first:
         most_images = MOST_KEPT_APART
         if options.deadline is not None:
             most_images = MEASURED_IMAGES
         report_result(model, kept_apart, validation, most_images)
-    return run.status()
+    return long_run.status()
 
 
 def load_data(path):
@@ -200,7 +209,7 @@ def fingerprint(pairs):
     """Numbers that tell training sets apart: the shape, and the sum of each tensor's pixels."""
     return {
         "shape": list(pairs[0].shape),
-        "sums": [int(images.sum(dtype=torch.float64)) for images in pairs],
+        "sums": [images.sum(dtype=torch.float64).item() for images in pairs],
     }
 
 
@@ -251,5 +260,5 @@ def num_steps_in_minutes(model, pairs, settings, team):
     if settings["hybrid"]:
         num_iterations = LBFGS_ITERATIONS
     num_gradients = seconds / seconds_of_step
-    num_steps = num_iterations + num_gradients - num_iterations * long_run.GRADIENTS_OF_LBFGS
+    num_steps = num_iterations + num_gradients - num_iterations * GRADIENTS_OF_LBFGS
     return team.from_first(lambda: max(round(num_steps), num_iterations + 1))

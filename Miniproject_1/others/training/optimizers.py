@@ -145,7 +145,7 @@ def orthogonalized(kernels):
 
     directions = [None] * len(kernels)
     for shape, places_of_shape in places.items():
-        matrices = torch.stack([narrow_kernels[place].flatten(1) for place in places_of_shape])
+        matrices = torch.stack([narrow_kernels[place] for place in places_of_shape]).flatten(2)
         columns = matrices.shape[2]
         size = STEP_SIZE * math.sqrt(columns)  # the rows of an orthogonal matrix have length one
         for place, matrix in zip(places_of_shape, size * orthogonal(matrices)):

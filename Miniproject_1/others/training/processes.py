@@ -130,7 +130,11 @@ class Team:
             parameter.register_hook(sum_over_processes)  # of its gradient
 
     def shared(self, batches):
-        """The share of each batch. A batch of fewer pairs than processes is taken whole by all."""
+        """The share of each batch.
+
+        A batch of fewer pairs than processes is taken whole by all of them. Gradients are the same
+        as ever; in the factor n / (n - 1) of running variances its n pixels count several times.
+        """
         share_of_last = slice(self.size - 1, None, self.size)
 
         def batches_of_this_process(step):

