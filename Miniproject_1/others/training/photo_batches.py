@@ -78,8 +78,10 @@ class PhotoBatches:
 
     def __call__(self, step, share=slice(None)):
         """Return the two images of all pairs of a step, or of those that a slice takes."""
-        sizes = [CHOICES, PLACES, PLACES]
-        sizes += [VALUES, VALUES] if self.gaussian > 0 else [0, 0]
+        num_values = VALUES
+        if self.gaussian == 0:
+            num_values = 0
+        sizes = [CHOICES, PLACES, PLACES, num_values, num_values]
         bits = random_bits(self.seed, step, self.batch_size * sum(sizes), self.device)
         bits = bits.view(self.batch_size, -1)[share]
         choices, places_1, places_2, values_1, values_2 = bits.split(sizes, dim=1)
