@@ -69,7 +69,7 @@ def deadline_of(options):
 
 
 def read_checkpoint(path, command):
-    """Read what `LongRun.save_checkpoint` has written.
+    """Read a checkpoint that a `LongRun` has written.
 
     Args:
         path: of the checkpoint, or None.
@@ -144,23 +144,21 @@ def reserved_outputs(options, saved, is_first):
     Raises:
         OSError: a file cannot be written there.
     """
-    weights, is_own = options.output, False
+    own_weights = None
     if saved is not None:
         own_weights = Path(saved["about"]["output"])
-        weights = weights or own_weights
-        is_own = weights.resolve() == own_weights
-    weights = weights or Path("trained.pth")
+    weights = options.output or own_weights or Path("trained.pth")
     record = weights.with_name(f"{weights.name}.json")
     checkpoint = weights.with_name(f"{weights.name}.checkpoint")
-    overwrite = options.overwrite or is_own
+    overwrite = options.overwrite or weights.resolve() == own_weights
     outputs = Outputs(weights, record, checkpoint, overwrite)
     if not is_first:
         yield outputs
         return
     if checkpoint.exists() and not overwrite:
         raise FileExistsError(
-            f"{checkpoint} exists: continue that training with --resume {checkpoint}, "
-            "or choose another --output"
+            f"{checkpoint} exists: continue that training with --resume "
+            f"{shlex.quote(str(checkpoint))}, or choose another --output"
         )
     with reserved(weights, record, checkpoint, overwrite=overwrite):
         yield outputs
@@ -378,7 +376,8 @@ def are_finite(weights):
 class Requests:
     """What `requests_held` has held back."""
 
-    received = False
+    def __init__(self):
+        self.received = False  # whether there was one
 
 
 @contextmanager
@@ -386,7 +385,7 @@ def requests_held():
     """Hold back requests to end, by Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C ends at once.
 
     Yields:
-        a `Requests`, whose attribute `received` tells whether there was one.
+        a `Requests`.
     """
     requests = Requests()
     if threading.current_thread() is not threading.main_thread():  # only there they arrive
