@@ -362,9 +362,11 @@ class LongRun:
 
 def seconds_of_gradient(history):
     """The longest time for one gradient in the last ten steps."""
-    moments = [0.0, *history["seconds"]][-11:]
-    evaluations = history["evaluations"][-10:]
+    moments = history["seconds"][-11:]
+    if len(moments) < 11:
+        moments = [0.0, *moments]
     durations = [end - begin for begin, end in zip(moments, moments[1:])]
+    evaluations = history["evaluations"][-len(durations) :]
     return max(seconds / number for seconds, number in zip(durations, evaluations))
 
 
