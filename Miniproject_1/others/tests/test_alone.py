@@ -1,4 +1,4 @@
-"""`model.py` with `bestmodel.pth` and nothing else, and processes where others changed something."""
+"""`model.py` with `bestmodel.pth` alone, and processes where others have changed something."""
 
 import ast
 import os
@@ -40,7 +40,8 @@ AFTER = """
 random_state, folder = torch.random.get_rng_state(), os.getcwd()
 settings = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
 {grading}
-assert all(value.dtype in (torch.float32, torch.int64) for value in model.network.state_dict().values())
+for value in model.network.state_dict().values():
+    assert value.dtype in (torch.float32, torch.int64)
 assert folder == os.getcwd()
 assert settings == (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads())
 """
@@ -143,7 +144,7 @@ class TestMemory(TestCase):
 
 @thorough
 class TestProcess(AloneCase):
-    """Another module of the same process, or the user, has changed something before our code runs."""
+    """Another module of the same process has changed something before our code runs."""
 
     PREPARATIONS = {
         "gradients off": "torch.set_grad_enabled(False)",
