@@ -563,7 +563,8 @@ class Safeguard:
 
 def flattened(network: nn.Module) -> Tensor:
     """All weights and statistics of a network in one tensor, copied."""
-    return torch.cat([value.flatten() for value in network.state_dict().values()])
+    dtype = next(network.parameters()).dtype
+    return torch.cat([value.flatten().to(dtype) for value in network.state_dict().values()])
 
 
 def empty_history() -> Dict[str, list]:

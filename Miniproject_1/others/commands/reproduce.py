@@ -23,7 +23,7 @@ from ..training.long_run import (
     reserved_outputs,
     settings_of,
 )
-from ..training.photo_batches import PhotoBatches
+from ..training.photo_batches import PhotoBatches, Photographs
 from ..training.processes import team_of_processes
 from ..training.recipe import Recipe, Schedule, optimizer_of
 from ..training.revive import dead_channels, revive
@@ -154,21 +154,18 @@ def read_data(folder, recipe, schedule, device):
     def read(path):
         return read_picture(path, recipe.shrink)
 
+    paths_shown = progress(others, len(others), "photograph to train on")
+    photographs = Photographs([read(path) for path in paths_shown], device)
     batches = PhotoBatches(
-        [read(path) for path in progress(others, len(others), "photograph to train on")],
-        recipe.batch_size,
-        schedule.small_crops,
-        recipe.gaussian,
-        seed=recipe.seed,
-        device=device,
+        photographs, recipe.batch_size, schedule.small_crops, recipe.gaussian, seed=recipe.seed
     )
     num_pairs = VALIDATION_PAIRS * len(kept)
     label = "photograph to measure on"
     noisy, clean = draw_pairs(kept, num_pairs, noisy_and_clean, generator, read, label)
     description = {
         "photographs": len(others),
-        "pixels": len(batches.pixels),
-        "sum": batches.pixels.sum().item(),
+        "pixels": len(photographs.pixels),
+        "sum": photographs.pixels.sum().item(),
         "kept_apart": len(kept),
         "validation_pairs": num_pairs,
         "noisy_psnr": psnr(noisy, clean).mean().item(),

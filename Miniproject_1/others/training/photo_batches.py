@@ -6,14 +6,16 @@ noise is looked up in a table. The noise of the course is that of `data/course_n
 all images of a batch at once.
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...model import FLIPS, LARGEST_SEED, check_number, near, random_bits, uniform_from
+from ...model import FLIPS, LARGEST_SEED, check_number, near, splitmix64, uniform_from
 from ..data.course_noise import CROP_SHARE, IMAGE_SIZE, SMALLEST_BLOCK
+from ..fast.graphs import RecordedFunction
 
 LARGEST_SIGMA = 15.0  # of 255, of Gaussian noise
 QUANTILES = 2**16  # of the normal distribution that are in the table
@@ -33,6 +35,35 @@ class Crops(NamedTuple):
     block: Tensor  # side of a block, in pixels
 
 
+class Photographs:
+    """The pixels of photographs in one tensor, on a GPU if they fit there.
+
+    Args:
+        photographs: uint8 tensors (3, H, W), both sides at least 86 pixels.
+        device: where they should lie, see `model.near`.
+    """
+
+    def __init__(self, photographs, device=None):
+        photographs = list(photographs)
+        pixels = torch.cat([photograph.flatten(1).T for photograph in photographs])
+        self.pixels = near(pixels, device)  # (pixels of all photographs, 3)
+        self.device = self.pixels.device
+        heights = [photograph.shape[1] for photograph in photographs]
+        widths = [photograph.shape[2] for photograph in photographs]
+        self.heights = torch.tensor(heights, device=self.device)
+        self.widths = torch.tensor(widths, device=self.device)
+        areas = self.heights * self.widths
+        self.starts = areas.cumsum(0) - areas  # of each photograph in `pixels`
+
+    def __len__(self):
+        return len(self.heights)
+
+    @cached_property
+    def sums(self):
+        """The `SumsOfPixels`, of which clean images are made."""
+        return SumsOfPixels(self.pixels, self.heights, self.widths)
+
+
 class PhotoBatches:
     """Pairs of images that are drawn anew for each step: crops of photographs, noisy twice.
 
@@ -41,7 +72,7 @@ class PhotoBatches:
     would move its mean. Every pair is flipped and turned at random.
 
     Args:
-        photographs: uint8 tensors (3, H, W), both sides at least 86 pixels. They stay in memory.
+        photographs: a `Photographs`. Batches are made where it lies.
         batch_size: pairs in a batch.
         small_crops: share of the pairs whose crop has less than 75 % of the photograph's short
             side. Their blocks are smaller, so their noise is weaker. Or a function of the step.
@@ -49,14 +80,13 @@ class PhotoBatches:
             random sigma from 0 to `LARGEST_SIGMA`.
         clean: make the second image the clean one; the first remains as it is without.
         seed: of all random choices, from 0 to 2^62.
-        device: where the photographs lie and the batches are made, if they fit there, see `near`.
 
     Raises:
         TypeError, ValueError: a number is out of range.
     """
 
     def __init__(self, photographs, batch_size=16, small_crops=0.0, gaussian=0.0, clean=False,
-                 seed=0, device=None):  # fmt: skip
+                 seed=0):  # fmt: skip
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
         if not callable(small_crops):
             check_number("small_crops", small_crops, 0, 1)
@@ -64,29 +94,34 @@ class PhotoBatches:
         self.gaussian = check_number("gaussian", gaussian, 0, 1)
         self.clean = clean
         self.seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
-
-        photographs = list(photographs)
-        pixels = [photograph.flatten(1).T for photograph in photographs]
-        self.pixels = near(torch.cat(pixels), device)  # (pixels of all photographs, 3)
-        self.device = self.pixels.device
-        self.heights = torch.tensor([p.shape[1] for p in photographs], device=self.device)
-        self.widths = torch.tensor([p.shape[2] for p in photographs], device=self.device)
-        areas = self.heights * self.widths
-        self.starts = areas.cumsum(0) - areas  # of each photograph in `pixels`
-        self.sums = None  # of pixels, for clean images
+        self.photographs = photographs
+        self.device = photographs.device
         self.quantiles = normal_quantiles().to(self.device)
+        self.sums = photographs.sums if clean else None
+        self.recorded_batch = RecordedFunction(self.batch)
 
     def __call__(self, step, share=slice(None)):
         """Return the two images of all pairs of a step, or of those that a slice takes."""
+        small_crops = self.small_crops
+        if callable(small_crops):
+            small_crops = small_crops(step)
+        stream = splitmix64(self.seed, torch.tensor(step, device="cpu")).to(self.device)
+        small_crops = torch.tensor(small_crops, dtype=torch.float32, device="cpu").to(self.device)
+        if share == slice(None):
+            return self.recorded_batch(stream, small_crops)
+        return self.batch(stream, small_crops, share)
+
+    def batch(self, stream, small_crops, share=slice(None)):
+        """The pairs that follow from a seed of SplitMix64 and a share of small crops."""
         num_values = VALUES
         if self.gaussian == 0:
             num_values = 0
         sizes = [CHOICES, PLACES, PLACES, num_values, num_values]
-        bits = random_bits(self.seed, step, self.batch_size * sum(sizes), self.device)
-        bits = bits.view(self.batch_size, -1)[share]
+        index = torch.arange(self.batch_size * sum(sizes), device=self.device)
+        bits = splitmix64(stream, index).view(self.batch_size, -1)[share]
         choices, places_1, places_2, values_1, values_2 = bits.split(sizes, dim=1)
         choices = uniform_from(choices)
-        crops = self.crops(choices[:, :5], step)
+        crops = self.crops(choices[:, :5], small_crops)
         flips, noise = choices[:, 5:8], choices[:, 8:]
 
         images_1 = self.noisy(crops, places_1)
@@ -98,18 +133,16 @@ class PhotoBatches:
             images_2 = self.with_gaussian_noise(images_2, noise, values_2)
         return flipped(images_1, flips), flipped(images_2, flips)
 
-    def crops(self, choices, step):
+    def crops(self, choices, small_crops):
         """The crops that these numbers choose: (B, 5), 0 to 1."""
         photograph, smallness, size, top, left = choices.unbind(1)
-        photograph = (photograph * len(self.heights)).long()
-        height, width = self.heights[photograph], self.widths[photograph]
+        photograph = (photograph * len(self.photographs)).long()
+        height = self.photographs.heights[photograph]
+        width = self.photographs.widths[photograph]
 
-        share_of_small = self.small_crops
-        if callable(share_of_small):
-            share_of_small = share_of_small(step)
         lowest, highest = CROP_SHARE
         usual = lowest + (highest - lowest) * size
-        size = torch.where(smallness < share_of_small, lowest * size, usual)
+        size = torch.where(smallness < small_crops, lowest * size, usual)
         block = (torch.minimum(height, width) * size / IMAGE_SIZE).long().clamp(min=SMALLEST_BLOCK)
 
         side = IMAGE_SIZE * block
@@ -120,20 +153,19 @@ class PhotoBatches:
     def noisy(self, crops, bits):
         """Take a random pixel of each block; all three channels are of the same pixel."""
         photograph, top, left, block = (values.view(-1, 1, 1) for values in crops)
-        start, width = self.starts[photograph], self.widths[photograph]
+        start = self.photographs.starts[photograph]
+        width = self.photographs.widths[photograph]
         places = uniform_from(bits).view(-1, 2, IMAGE_SIZE, IMAGE_SIZE)
         row_in_block = (places[:, 0] * block).long()  # (B, 32, 32)
         column_in_block = (places[:, 1] * block).long()
         number = torch.arange(IMAGE_SIZE, device=self.device)
         rows = top + number[:, None] * block + row_in_block
         columns = left + number * block + column_in_block
-        images = self.pixels[start + rows * width + columns]  # (B, 32, 32, 3)
+        images = self.photographs.pixels[start + rows * width + columns]  # (B, 32, 32, 3)
         return images.permute(0, 3, 1, 2)
 
     def clean_images(self, crops):
         """The mean of each block, rounded; its sum is that of four entries of `SumsOfPixels`."""
-        if self.sums is None:
-            self.sums = SumsOfPixels(self.pixels, self.heights, self.widths)
         photograph, top, left, block = (values.view(-1, 1, 1) for values in crops)
         number = torch.arange(IMAGE_SIZE + 1, device=self.device)
         rows = top + number[:, None] * block  # (B, 33, 1), where blocks meet

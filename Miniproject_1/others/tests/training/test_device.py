@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten
 
 from ....model import Batches, Model, Training
 from ...training.optimizers import ALL_OPTIMIZERS
-from ...training.photo_batches import PhotoBatches
+from ...training.photo_batches import PhotoBatches, Photographs
 from .. import TestCase, random_images
 
 COPIES = torch.ops.aten.copy_, torch.ops.aten._to_copy
@@ -69,7 +69,9 @@ class TestDevice(TestCase):
             torch.nn.functional.conv2d(torch.zeros(1, 3, 8, 8, device="meta"), kernel)
 
     def test_batches_from_photographs_reach_the_device(self):
-        batches = PhotoBatches([random_images(1, 90, 100)[0]], 2, small_crops=0.5, gaussian=0.5)
+        batches = PhotoBatches(
+            Photographs([random_images(1, 90, 100)[0]]), 2, small_crops=0.5, gaussian=0.5
+        )
         with one_device():
             muon = ALL_OPTIMIZERS["Muon"]
             network = Model(device="meta").network

@@ -4,7 +4,14 @@ import torch
 
 from ....model import random_bits, uniform_from
 from ...data.course_noise import average_blocks
-from ...training.photo_batches import CHOICES, PLACES, Crops, PhotoBatches, normal_quantiles
+from ...training.photo_batches import (
+    CHOICES,
+    PLACES,
+    Crops,
+    PhotoBatches,
+    Photographs,
+    normal_quantiles,
+)
 from .. import TestCase, random_images
 
 
@@ -69,7 +76,7 @@ def photograph(height=90, width=100, seed=0):
 class TestPhotoBatches(TestCase):
     def test_a_batch_is_what_a_loop_over_pixels_draws(self):
         photographs = [photograph(90, 120, seed=1), photograph(130, 100, seed=2)]
-        batches = PhotoBatches(photographs, batch_size=3, small_crops=0.5, seed=7)
+        batches = PhotoBatches(Photographs(photographs), batch_size=3, small_crops=0.5, seed=7)
         first, second = batches(5)
         for place in range(3):
             by_hand = pair_by_hand(photographs, 5, place, seed=7, small_crops=0.5)
@@ -77,7 +84,7 @@ class TestPhotoBatches(TestCase):
             self.assertTrue(torch.equal(second[place], by_hand[1]))
 
     def test_noisy_pixels_are_pixels_of_their_blocks_and_the_clean_image_is_their_mean(self):
-        batches = PhotoBatches([map_of_places(100, 100)], batch_size=8, clean=True)
+        batches = PhotoBatches(Photographs([map_of_places(100, 100)]), batch_size=8, clean=True)
         noisy, clean = (images.long() for images in batches(0))
         red, green, blue = noisy.unbind(1)
         self.assertTrue(torch.equal(blue, red + green))
@@ -93,18 +100,18 @@ class TestPhotoBatches(TestCase):
             left=torch.tensor([3, 4]),
             block=torch.tensor([2, 3]),
         )
-        images = PhotoBatches([first, second]).clean_images(crops)
+        images = PhotoBatches(Photographs([first, second]), clean=True).clean_images(crops)
         self.assertTrue(torch.equal(images[0], average_blocks(first[:, :64, 3:67])))
         self.assertTrue(torch.equal(images[1], average_blocks(second[:, 5:101, 4:100])))
 
     def test_clean_targets_have_the_same_inputs(self):
-        noisy, other = PhotoBatches([photograph()], 4, gaussian=0.5)(3)
-        same, clean = PhotoBatches([photograph()], 4, gaussian=0.5, clean=True)(3)
+        noisy, other = PhotoBatches(Photographs([photograph()]), 4, gaussian=0.5)(3)
+        same, clean = PhotoBatches(Photographs([photograph()]), 4, gaussian=0.5, clean=True)(3)
         self.assertTrue(torch.equal(noisy, same))
         self.assertFalse(torch.equal(other, clean.float()))
 
     def test_the_shares_of_several_processes_make_the_batch(self):
-        batches = PhotoBatches([photograph()], batch_size=5, gaussian=0.5)
+        batches = PhotoBatches(Photographs([photograph()]), batch_size=5, gaussian=0.5)
         whole = batches(1)
         for processes in (2, 3):
             for rank in range(processes):
@@ -114,9 +121,9 @@ class TestPhotoBatches(TestCase):
                 self.assertTrue(torch.equal(part[1], whole[1][share]))
 
     def test_step_and_seed_change_the_batch(self):
-        batches = PhotoBatches([photograph()])
-        same = PhotoBatches([photograph()])
-        other = PhotoBatches([photograph()], seed=1)
+        batches = PhotoBatches(Photographs([photograph()]))
+        same = PhotoBatches(Photographs([photograph()]))
+        other = PhotoBatches(Photographs([photograph()]), seed=1)
         first, _ = batches(0)
         self.assertTrue(torch.equal(first, same(0)[0]))
         self.assertFalse(torch.equal(first, batches(1)[0]))
@@ -125,7 +132,7 @@ class TestPhotoBatches(TestCase):
     def test_small_crops_may_depend_on_the_step(self):
         share_of_small = {0: 0.0, 1: 1.0}
         batches = PhotoBatches(
-            [map_of_places(250, 125)], batch_size=64, small_crops=share_of_small.get
+            Photographs([map_of_places(250, 125)]), batch_size=64, small_crops=share_of_small.get
         )
 
         def mean_distance_of_neighbours(step):
@@ -148,7 +155,7 @@ class TestGaussianNoise(TestCase):
 
     def test_it_is_independent_in_the_two_images_of_one_sigma(self):
         flat = torch.full((3, 90, 100), 100, dtype=torch.uint8)
-        images_1, images_2 = PhotoBatches([flat], batch_size=200, gaussian=0.5)(0)
+        images_1, images_2 = PhotoBatches(Photographs([flat]), batch_size=200, gaussian=0.5)(0)
         is_noisy = images_1.flatten(1).std(dim=1) > 0
         self.assertAlmostEqual(is_noisy.float().mean().item(), 0.5, delta=0.1)
 
