@@ -280,6 +280,22 @@ def ceiling():
     return [Arm("large U-Net, clean targets", settings)]
 
 
+def batch_sizes():
+    """Fewer or more pairs in a batch, as many in all: what the recipe of the weights needs."""
+    arms = []
+    for batch_size, learning_rate in (
+        (64, 0.004), (128, 0.004), (128, 0.008), (256, 0.004), (256, 0.008),
+    ):  # fmt: skip
+        settings = replace(
+            MUON,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            gradients=num_gradients(128_000, batch_size),
+        )
+        arms.append(Arm(f"batches of {batch_size}, rate {learning_rate}", settings))
+    return arms
+
+
 def flips():
     """30 passes over 1,000 images that are flipped, or whose input and target change places."""
     still = replace(MUON, images=1_000, gradients=num_gradients(30_000))
@@ -306,6 +322,7 @@ def noises():
 EXPERIMENTS = {  # most important first
     "targets": Experiment("What are clean targets worth?", fresh_targets((8, 32, 128, 512))),
     "networks": Experiment("Which network, of the same pairs?", networks()),
+    "batches": Experiment("How many pairs in a batch?", batch_sizes(), seeds=(1, 2)),
     "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),
     "hybrid": Experiment("Is the hybrid better?", hybrid(), seeds=(1, 2, 3, 4, 5)),
     "starts": Experiment("Which initialization and BatchNorms?", starts(), seeds=(1, 2, 3, 4, 5)),
