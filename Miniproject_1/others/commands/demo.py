@@ -8,6 +8,8 @@ from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..metrics import described, psnr
 from ..pictures import check_picture_output, comparison, write_picture
 
+MOST_SHOWN = 12  # photographs, as many as a page is wide
+
 
 def add_arguments(parser):
     """Describe the command to a parser of `argparse`."""
@@ -26,12 +28,14 @@ def run(options):
     model.load_pretrained_model()
     say(f"denoising the {len(noisy)} images of the sample, 8 flips each")
     denoised = model.predict(noisy, progress=True).cpu()
-    tell(f"noisy    {described(psnr(noisy, clean))} mean PSNR")
-    tell(f"denoised {described(psnr(denoised, clean))} mean PSNR")
+    before, after = psnr(noisy, clean), psnr(denoised, clean)
+    tell(f"noisy    {described(before)} mean PSNR")
+    tell(f"denoised {described(after)} mean PSNR")
 
-    shown = [images[0] for images in sample_photographs().values()]
+    shown = [images[0] for images in sample_photographs().values()][:MOST_SHOWN]
     rows = [images[shown] for images in (noisy, denoised, clean)]
-    picture = comparison(rows, labels=("noisy", "denoised", "clean"))
+    captions = [f"{before[image]:.1f} to {after[image]:.1f} dB" for image in shown]
+    picture = comparison(rows, labels=("noisy", "denoised", "clean"), captions=captions)
     write_picture(picture, options.output, options.overwrite)
-    tell(f"{options.output} shows one image of each photograph: noisy, denoised and clean")
+    tell(f"{options.output} shows {MOST_SHOWN} of them, and the PSNR of each before and after")
     return 0

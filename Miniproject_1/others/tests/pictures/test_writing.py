@@ -117,3 +117,12 @@ class TestComparison(PictureCase):
         margin = grid[0, :, :LABEL_WIDTH]
         for half in margin.chunk(2):
             self.assertLess(half.min(), 100)
+
+    def test_captions_stand_below_their_columns(self):
+        images = random_images(2, 20, 20)
+        without = pictures.comparison([images])
+        grid = pictures.comparison([images], captions=("18 dB", "20 dB"))
+        height = without.shape[1]
+        self.assertTrue(torch.equal(grid[:, :height], without))
+        for half in grid[0, height:].chunk(2, 1):
+            self.assertLess(half.min(), 100)
