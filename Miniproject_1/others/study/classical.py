@@ -1,6 +1,8 @@
 """Classical methods on the images that the study's trainings are scored by.
 
-    python -m Miniproject_1.others.study.classical --photographs FOLDER ...
+    python -m Miniproject_1.others.study.classical --photographs FOLDER ... [--data DATA]
+
+With DATA, a val_data.pkl, they are measured on its images, too.
 
 BM3D (Dabov et al., 2007, the package of its authors) and non-local means are told how strong the
 noise of each image is, which a network is not. A median filter takes 3 x 3 pixels. Inpainting (with
@@ -15,9 +17,10 @@ import torch
 import torch.nn.functional as F
 
 from ..console import progress, tell
+from ..data.files import load_pairs
 from ..data.noises import NOISES
 from ..metrics import psnr
-from .material import Material, pack
+from .material import Images, Material, pack
 from .results import load, save
 
 
@@ -80,22 +83,25 @@ def main():
     parser.add_argument(
         "--packed", type=Path, default=Path(".run") / "photographs.pt", metavar="FILE"
     )
+    parser.add_argument("--data", type=Path, help="a val_data.pkl, or the folder that holds it")
     options = parser.parse_args()
     pack(options.photographs, options.packed)
     material = Material(options.packed, "cpu")
+    sets = {noise: material.kept_apart(noise)[0] for noise in ("blocks", *NOISES)}
+    if options.data is not None:
+        sets["data"] = Images(*load_pairs(options.data, "val_data.pkl"))
     results = load("classical") or {}
-    for noise in ("blocks", *NOISES):
-        images, _ = material.kept_apart(noise)
+    for name_of_set, images in sets.items():
         methods = dict(FOR_ALL)
-        if noise == "Bernoulli":
+        if name_of_set == "Bernoulli":
             methods.update(FOR_MISSING_PIXELS)
-        found = results.setdefault(noise, {})
+        found = results.setdefault(name_of_set, {})
         found["noisy"] = psnr(images.noisy, images.clean).tolist()
         for name, method in methods.items():
             if name not in found:
                 found[name] = psnr(denoised(images, method), images.clean).tolist()
                 save("classical", results)
-            tell(f"{noise}, {name}: {sum(found[name]) / len(found[name]):.2f} dB")
+            tell(f"{name_of_set}, {name}: {sum(found[name]) / len(found[name]):.2f} dB")
 
 
 if __name__ == "__main__":
