@@ -170,12 +170,18 @@ class Team:
         return sum_over_processes(number).item() > 0
 
     def from_first(self, function):
-        content = io.BytesIO()
+        saved = io.BytesIO()
         if self.is_first:
-            torch.save(function(), content)
-        message = [content.getvalue()]
-        dist.broadcast_object_list(message, 0, device=self.device)
-        return torch.load(io.BytesIO(message[0]), map_location="cpu", weights_only=True)
+            torch.save(function(), saved)
+        size = sum_over_processes(torch.tensor(saved.tell(), device=self.device)).item()
+        content = bytearray(size)
+        if self.is_first:
+            content[:] = saved.getvalue()
+        memory = torch.frombuffer(content, dtype=torch.uint8)  # a tensor in the same place
+        message = memory.to(self.device)  # PyTorch's own function for objects needs NumPy
+        dist.broadcast(message, 0)
+        memory.copy_(message)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def sum_over_processes(values):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from ...data import checks
 from ...data.files import SAMPLE, load_pairs
+from ...pictures.picture import image_of, pillow, tensor_of
 from .. import TestCase, needs_pillow, random_images
 
 
@@ -37,14 +38,9 @@ def with_white_pixels(picture, seed):
 
 def compressed(picture, quality):
     """What JPEG makes of a picture."""
-    from PIL import Image
-
-    rows = picture.permute(1, 2, 0).to(torch.uint8).numpy()
     file = io.BytesIO()
-    Image.fromarray(rows).save(file, "JPEG", quality=quality)
-    decoded = Image.open(file)
-    values = torch.frombuffer(bytearray(decoded.tobytes()), dtype=torch.uint8)
-    return values.view(decoded.height, decoded.width, 3).permute(2, 0, 1).float()
+    image_of(picture, "RGB").save(file, "JPEG", quality=quality)
+    return tensor_of(pillow().open(file)).float()
 
 
 class TestIndependentNoise(TestCase):
