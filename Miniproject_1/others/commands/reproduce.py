@@ -1,5 +1,6 @@
 """`reproduce`: from photographs to the weights that come with the project, by their recipe."""
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from ..training.long_run import (
 )
 from ..training.photo_batches import PhotoBatches, Photographs
 from ..training.processes import team_of_processes
-from ..training.recipe import Recipe, Schedule, optimizer_of
+from ..training.recipe import Recipe, optimizer_of
 from ..training.revive import dead_channels, revive
 
 RECIPE = Recipe()
@@ -60,8 +61,8 @@ def run(options):
     ends_at = deadline_of(options)
     with team_of_processes(options.device) as team:
         saved = team.from_first(lambda: read_checkpoint(options.resume, "reproduce"))
-        settings = settings_of(options, saved, RECIPE.as_dict())
-        recipe = Recipe.from_dict(settings)
+        settings = settings_of(options, saved, dataclasses.asdict(RECIPE))
+        recipe = Recipe(**settings)
         check_number("pairs", recipe.pairs, 1, whole=True)
         with reserved_outputs(options, saved, team.is_first) as outputs:
             return reproduce(options, saved, recipe, outputs, team, ends_at)
@@ -78,11 +79,15 @@ class Data(NamedTuple):
 
 def reproduce(options, saved, recipe, outputs, team, ends_at):
     """Begin or continue the run, and carry it out; returns the exit status."""
-    num_steps = -(-recipe.pairs // recipe.batch_size)
-    schedule = Schedule(recipe, num_steps)
+    num_steps = recipe.num_steps()
     model = Model(recipe.initialization, recipe.seed, team.device)
-    data = read_data(options.photographs, recipe, schedule, model.device)
-    about = {"settings": recipe.as_dict(), "data": data.description, "machines": [], "curve": []}
+    data = read_data(options.photographs, recipe, model.device)
+    about = {
+        "settings": dataclasses.asdict(recipe),
+        "data": data.description,
+        "machines": [],
+        "curve": [],
+    }
     if saved is not None:
         about = saved["about"]
         if about["data"] != data.description:
@@ -98,7 +103,7 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
         num_steps,
         lbfgs_iterations=0,
         optimizer=optimizer_of(recipe, model.network),
-        learning_rate=schedule.learning_rate,
+        learning_rate=recipe.learning_rate_at,
         momentum=recipe.momentum,
         precision=recipe.precision,
         loss=team.loss(F.mse_loss),
@@ -117,7 +122,7 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
             return
         if team.is_first:
             measure()
-        if not schedule.has_fallen(step):
+        if not recipe.has_fallen(step):
             num_revived = revive_channels(model, data.batches, step, recipe.seed)
             if team.is_first and num_revived > 0:
                 about["curve"][-1]["revived"] = num_revived
@@ -138,7 +143,7 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
     return long_run.status()
 
 
-def read_data(folder, recipe, schedule, device):
+def read_data(folder, recipe, device):
     """Read the photographs, and keep some of them apart to measure on.
 
     Raises:
@@ -157,7 +162,7 @@ def read_data(folder, recipe, schedule, device):
     paths_shown = progress(others, len(others), "photograph to train on")
     photographs = Photographs([read(path) for path in paths_shown], device)
     batches = PhotoBatches(
-        photographs, recipe.batch_size, schedule.small_crops, recipe.gaussian, seed=recipe.seed
+        photographs, recipe.batch_size, recipe.small_crops, recipe.gaussian, seed=recipe.seed
     )
     num_pairs = VALIDATION_PAIRS * len(kept)
     label = "photograph to measure on"

@@ -75,7 +75,7 @@ class PhotoBatches:
         photographs: a `Photographs`. Batches are made where it lies.
         batch_size: pairs in a batch.
         small_crops: share of the pairs whose crop has less than 75 % of the photograph's short
-            side. Their blocks are smaller, so their noise is weaker. Or a function of the step.
+            side. Their blocks are smaller, so their noise is weaker.
         gaussian: share of the pairs with Gaussian noise added to both images, independently, of a
             random sigma from 0 to `LARGEST_SIGMA`.
         clean: make the second image the clean one; the first remains as it is without.
@@ -88,9 +88,7 @@ class PhotoBatches:
     def __init__(self, photographs, batch_size=16, small_crops=0.0, gaussian=0.0, clean=False,
                  seed=0):  # fmt: skip
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
-        if not callable(small_crops):
-            check_number("small_crops", small_crops, 0, 1)
-        self.small_crops = small_crops
+        self.small_crops = check_number("small_crops", small_crops, 0, 1)
         self.gaussian = check_number("gaussian", gaussian, 0, 1)
         self.clean = clean
         self.seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
@@ -102,17 +100,13 @@ class PhotoBatches:
 
     def __call__(self, step, share=slice(None)):
         """Return the two images of all pairs of a step, or of those that a slice takes."""
-        small_crops = self.small_crops
-        if callable(small_crops):
-            small_crops = small_crops(step)
         stream = splitmix64(self.seed, torch.tensor(step, device="cpu")).to(self.device)
-        small_crops = torch.tensor(small_crops, dtype=torch.float32, device="cpu").to(self.device)
         if share == slice(None):
-            return self.recorded_batch(stream, small_crops)
-        return self.batch(stream, small_crops, share)
+            return self.recorded_batch(stream)
+        return self.batch(stream, share)
 
-    def batch(self, stream, small_crops, share=slice(None)):
-        """The pairs that follow from a seed of SplitMix64 and a share of small crops."""
+    def batch(self, stream, share=slice(None)):
+        """The pairs that follow from a seed of SplitMix64."""
         num_values = VALUES
         if self.gaussian == 0:
             num_values = 0
@@ -121,7 +115,7 @@ class PhotoBatches:
         bits = splitmix64(stream, index).view(self.batch_size, -1)[share]
         choices, places_1, places_2, values_1, values_2 = bits.split(sizes, dim=1)
         choices = uniform_from(choices)
-        crops = self.crops(choices[:, :5], small_crops)
+        crops = self.crops(choices[:, :5])
         flips, noise = choices[:, 5:8], choices[:, 8:]
 
         images_1 = self.noisy(crops, places_1)
@@ -133,7 +127,7 @@ class PhotoBatches:
             images_2 = self.with_gaussian_noise(images_2, noise, values_2)
         return flipped(images_1, flips), flipped(images_2, flips)
 
-    def crops(self, choices, small_crops):
+    def crops(self, choices):
         """The crops that these numbers choose: (B, 5), 0 to 1."""
         photograph, smallness, size, top, left = choices.unbind(1)
         photograph = (photograph * len(self.photographs)).long()
@@ -142,7 +136,7 @@ class PhotoBatches:
 
         lowest, highest = CROP_SHARE
         usual = lowest + (highest - lowest) * size
-        size = torch.where(smallness < small_crops, lowest * size, usual)
+        size = torch.where(smallness < self.small_crops, lowest * size, usual)
         block = (torch.minimum(height, width) * size / IMAGE_SIZE).long().clamp(min=SMALLEST_BLOCK)
 
         side = IMAGE_SIZE * block

@@ -56,7 +56,7 @@ class TestReproduce(CommandCase):
         record = self.record("trained.pth")
         self.assertEqual([point["step"] for point in record["curve"]], [2, 4])
         self.assertEqual([point["pairs"] for point in record["curve"]], [4, 8])
-        self.assertAlmostEqual(record["curve"][-1]["learning_rate"], 0.5 * 0.0012)
+        self.assertAlmostEqual(record["curve"][-1]["learning_rate"], 0.004 * 1.5 * 0.25)
         settings, data = record["settings"], record["data"]
         self.assertEqual((settings["pairs"], settings["seed"]), (8, 1))
         self.assertEqual((data["photographs"], data["kept_apart"]), (4, 1))

@@ -1,17 +1,11 @@
 """The recipe of the weights that come with the project."""
 
-import dataclasses
-
 from ....model import build_network
-from ...training.recipe import Part, Recipe, Schedule, normalized_kernels, optimizer_of
+from ...training.recipe import Recipe, normalized_kernels, optimizer_of
 from .. import TestCase
 
 
 class TestRecipe(TestCase):
-    def test_its_numbers_survive_a_checkpoint(self):
-        recipe = dataclasses.replace(Recipe(), pairs=8, seed=3)
-        self.assertEqual(Recipe.from_dict(recipe.as_dict()), recipe)
-
     def test_only_kernels_that_a_batch_norm_follows_decay(self):
         network = build_network()
         kernels = normalized_kernels(network)
@@ -26,27 +20,10 @@ class TestRecipe(TestCase):
         self.assertEqual(len(first["params"]), 5)
         self.assertEqual(len(second["params"]), len(parameters) - 5)
 
-
-class TestSchedule(TestCase):
-    def setUp(self):
-        super().setUp()
-        first = Part(begins=0, learning_rate=4, share_of_fall=0.5, small_crops=0.4)
-        second = Part(begins=0.6, learning_rate=2, share_of_fall=1, small_crops=0.2)
-        recipe = Recipe(parts=(first, second), warm_up=2)
-        self.schedule = Schedule(recipe, num_steps=10)
-
-    def test_the_rate_rises_stays_and_falls_in_every_part(self):
-        rates_of_first_part = [2, 4, 4, 4, 4 * 2 / 3, 4 / 3]
-        rates_of_second_part = [1, 1.5, 1, 0.5]
-        after_the_end = [0]
-        wanted = rates_of_first_part + rates_of_second_part + after_the_end
+    def test_the_rate_rises_stays_and_falls_to_zero(self):
+        recipe = Recipe(pairs=20, batch_size=2, learning_rate=4, share_of_fall=0.5, warm_up=2)
+        self.assertEqual(recipe.num_steps(), 10)
+        wanted = [2, 4, 4, 4, 4, 4, 3.2, 2.4, 1.6, 0.8, 0]
         for step, rate in enumerate(wanted):
-            self.assertAlmostEqual(self.schedule.learning_rate(step), rate)
-
-    def test_it_knows_the_share_of_small_crops_and_whether_the_rate_has_fallen(self):
-        for step in range(10):
-            wanted = 0.4
-            if step >= 6:
-                wanted = 0.2
-            self.assertEqual(self.schedule.small_crops(step), wanted)
-            self.assertEqual(self.schedule.has_fallen(step), step >= 3)
+            self.assertAlmostEqual(recipe.learning_rate_at(step), rate)
+            self.assertEqual(recipe.has_fallen(step), step >= 5)
