@@ -9,8 +9,8 @@ import torch
 from ...model import LARGEST_SEED, check_number
 from ..console import say, tell
 from ..data import course_noise, noises
-from ..data.files import reserved, save_somewhere
 from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
+from ..outputs import reserved, save_somewhere
 from ..pictures import pillow, read_picture
 
 FEW_PHOTOGRAPHS = 20

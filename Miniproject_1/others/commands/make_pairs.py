@@ -6,7 +6,6 @@ import torch
 
 from ..console import say, tell
 from ..data.checks import doubts_about_validation
-from ..data.files import reserved, save_somewhere
 from ..data.photographs import draw_pairs
 from ..data.shots import (
     name_those_without_partner,
@@ -15,6 +14,7 @@ from ..data.shots import (
     squares_of_scene,
     usable_scenes,
 )
+from ..outputs import reserved, save_somewhere
 from ..pictures import pillow
 from .make_data import add_output_arguments, check_output_numbers, make_folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..data.files import check_output, replaced
+from ..outputs import check_output, replaced
 from . import metadata
 from .picture import FORMATS, Picture, image_of, on_white, pillow
 from .reading import opened

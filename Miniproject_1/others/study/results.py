@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-from ..data.files import replaced
+from ..outputs import replaced
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -9,7 +9,7 @@ import torch
 
 from ...model import load_tensors
 from ..console import say
-from ..data.files import save
+from ..outputs import save
 from .experiments import wanted_runs
 from .material import Material
 from .results import name_of, save_run, score_to_choose_by

@@ -20,7 +20,7 @@ import torch
 
 from ...model import check_number, load_tensors
 from ..console import duration, progress, say, tell
-from ..data.files import replaced, reserved, save, save_somewhere, signals_postponed
+from ..outputs import replaced, reserved, save, save_somewhere, signals_postponed
 
 CHECKPOINT_MINUTES = 5
 GRADIENTS_OF_LBFGS = 25  # that one iteration of L-BFGS computes, nearly

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ....model import Batches, Training
-from ...data import files
+from ... import outputs
 from ...training import long_run
 from ...training.processes import OneProcess
 from .. import PROJECT, TestCase, random_images, thorough, weights_of
@@ -144,13 +144,13 @@ class TestEnds(LongRunCase):
         self.assertIn("stopped at once; there is no checkpoint yet", printed)
 
     def test_ctrl_c_waits_while_the_final_file_is_written(self):
-        write = files.replaced
+        write = outputs.replaced
 
         def interrupted(*arguments):
             signal.raise_signal(signal.SIGINT)
             return write(*arguments)
 
-        with mock.patch.object(files, "replaced", interrupted):
+        with mock.patch.object(outputs, "replaced", interrupted):
             self.assertEqual(self.run_on(new_training())[0], long_run.FINISHED)
         self.assertEqual(self.names(), ["my weights.pth", "my weights.pth.json"])
 

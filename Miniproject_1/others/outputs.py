@@ -1,0 +1,247 @@
+"""Output files: their names are reserved, and they are written whole or not at all."""
+
+import io
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from .console import say
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    import msvcrt
+
+    fcntl = None
+
+POSTPONED = ("SIGINT", "SIGTERM", "SIGHUP")  # while a file is written; Windows lacks the last
+
+
+# ----------------------------------------------------------------------------------------------
+# Before the work
+
+
+def check_output(path, overwrite=False):
+    """Refuse an output that cannot be written, before any work is done for it.
+
+    Args:
+        path: the file to write.
+        overwrite: whether a file that is there already may be replaced.
+
+    Returns:
+        the path as a `Path`.
+
+    Raises:
+        OSError: its folder does not exist, it may not be written there, it is a folder, a device or
+            a pipe, or a file is there that may not be replaced.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder; the output must be a file")
+        if not path.parent.is_dir():
+            text = f"{path} cannot be written: the folder {path.parent} does not exist"
+            raise FileNotFoundError(text)
+        if path.exists() and not path.is_file():
+            raise OSError(f"{path} is a device or a pipe; the output must be a file")
+        if os.path.lexists(path) and not overwrite:
+            raise FileExistsError(
+                f"{path} exists already: name another file, or replace it with --overwrite"
+            )
+        with temporary_file(Path(os.path.realpath(path))):
+            return path
+    except OSError as error:
+        raise with_name(error, path) from None
+
+
+@contextmanager
+def reserved(*paths, overwrite=False):
+    """Keep the names of output files for this process until the end of the `with` block.
+
+    Another process that wants to reserve one of them meanwhile is refused. Write the files with
+    `overwrite` as it is here: what was not there at the start is not replaced.
+
+    Args:
+        paths: the files to write.
+        overwrite: as in `check_output`.
+
+    Raises:
+        OSError: as in `check_output`, or another process has reserved one of the names.
+    """
+    with ExitStack() as stack:
+        for path in paths:
+            check_output(path, overwrite)
+            stack.enter_context(locked(Path(os.path.realpath(path))))
+            check_output(path, overwrite)  # the other process may have ended just before
+        yield
+
+
+@contextmanager
+def locked(path):
+    """Lock a name. The operating system unlocks it when the process ends, however it ends."""
+    marker = path.with_name(f".{path.name}.reserved")
+    with open(marker, "a") as file:
+        try:
+            lock(file)
+            lost = not os.path.samestat(os.fstat(file.fileno()), os.stat(marker))
+        except OSError:
+            lost = True
+        if lost:
+            raise FileExistsError(f"{path} is being written by another process: name another file")
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                if marker.stat().st_size == 0:  # it is ours, not a user's file of this name
+                    marker.unlink()
+
+
+def lock(file):
+    """Lock an open file; an OSError where another process has done so."""
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+
+# ----------------------------------------------------------------------------------------------
+# Writing
+
+
+@contextmanager
+def replaced(path, overwrite=True):
+    """Write a file whole or not at all.
+
+    Yields the path of a new, empty file in the same folder and with the same ending. At the end of
+    the `with` block it takes the place of `path`; after an error `path` is as it was. Where `path`
+    is a symbolic link, the file it points to is replaced. A replaced file's permissions stay.
+
+    Args:
+        path: the file to write.
+        overwrite: False: what is at `path` by then is not replaced.
+
+    Raises:
+        OSError: the file could not be written.
+        FileExistsError: `overwrite` is False, and a file is there.
+    """
+    path = Path(os.path.realpath(path))
+    try:
+        with temporary_file(path) as temporary:
+            yield temporary
+            if path.exists():
+                shutil.copymode(path, temporary)
+            if overwrite:
+                os.replace(temporary, path)
+            else:
+                move_to_free_name(temporary, path)
+    except OSError as error:
+        raise with_name(error, path) from error
+
+
+@contextmanager
+def temporary_file(path):
+    """Yield the path of a new file in the folder of `path`; it is removed if it is still there."""
+    temporary = path.with_name(f".part-{secrets.token_hex(6)}{path.suffix}")
+    temporary.touch(exist_ok=False)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def move_to_free_name(source, path):
+    """Rename a file, unless the new name is taken."""
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise FileExistsError(f"{path} was made meanwhile, and is not replaced") from None
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} was made meanwhile, and is not replaced") from None
+        os.replace(source, path)
+
+
+def with_name(error, path):
+    """An error of the same kind that names the user's file, not a temporary one."""
+    if error.errno is None:  # one of those above
+        return error
+    return type(error)(f"{path} cannot be written: {error.strerror}")
+
+
+def save(value, path, overwrite=True):
+    """`torch.save` to a file, whole or not at all; a first Ctrl-C waits until it is written.
+
+    Args:
+        value: tensors, numbers and containers of them.
+        path, overwrite: as in `replaced`.
+
+    Raises:
+        OSError: as in `replaced`.
+    """
+    content = io.BytesIO()
+    torch.save(value, content)  # into memory first, so that a full disk is an OSError
+    with signals_postponed(), replaced(path, overwrite) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+def save_somewhere(value, path, overwrite=True):
+    """`save`, and if that fails, save in the temporary folder and say so: for what took long.
+
+    Args:
+        value, path, overwrite: as in `save`.
+
+    Returns:
+        the path of the file that was written.
+
+    Raises:
+        OSError: it could not be written in the temporary folder either.
+    """
+    try:
+        save(value, path, overwrite)
+        return Path(path)
+    except OSError as error:
+        name = f"{Path(path).stem}-{secrets.token_hex(4)}{Path(path).suffix}"
+        elsewhere = Path(tempfile.gettempdir()) / name
+        try:
+            save(value, elsewhere, overwrite=False)
+        except OSError:
+            raise error from None
+        say(f"warning: {error}; saved as {elsewhere} instead")
+        return elsewhere
+
+
+@contextmanager
+def signals_postponed():
+    """Within this, a first Ctrl-C or request to end waits until the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python handles signals in the main thread
+        return
+    numbers = [getattr(signal, name) for name in POSTPONED if hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    received = []
+
+    def restore():
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+    def remember(number, frame):
+        restore()
+        received.append(number)
+        say("stopping when the file is written")
+
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, remember)
+    try:
+        yield
+    finally:
+        restore()
+        for number in received:
+            signal.raise_signal(number)
