@@ -5,7 +5,7 @@ each seed. A seed draws its own photographs, crops, noise, weights and order of 
 share them, so that they are compared seed by seed.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ...model import FLIPS, INITIALIZATIONS
 
@@ -80,16 +80,16 @@ class Experiment:
     """Arms that answer a question, each trained with every seed."""
 
     question: str
-    arms: list = field(default_factory=list)
+    arms: list
     seeds: tuple = (1, 2, 3)
 
 
-def num_gradients(pairs, batch_size=64):
-    """How many gradients see so many pairs once."""
-    return round(pairs / batch_size)
+def muon(pairs, batch_size=64, **changes):
+    """Settings for Muon and so many pairs in all; unless changed, each of them is seen once."""
+    gradients = round(pairs / batch_size)
+    return Settings(warm_up=0.02, batch_size=batch_size, gradients=gradients, **changes)
 
 
-MUON = Settings(warm_up=0.02)  # fresh pairs, batches of 64, 0.004 falling to zero
 NETWORKS_COMPARED = {  # and how their weights are drawn
     "Appendix A": "masked xavier",
     "7 layers of 3 x 3": "pytorch",
@@ -105,12 +105,11 @@ NETWORKS_COMPARED = {  # and how their weights are drawn
 
 def fresh_targets(thousands):
     """Noisy and clean targets for the same inputs, every pair seen once."""
-    arms = []
-    for number in thousands:
-        for target in ("noisy", "clean"):
-            settings = replace(MUON, target=target, gradients=num_gradients(1_000 * number))
-            arms.append(Arm(f"{number} thousand pairs, {target} targets", settings))
-    return arms
+    return [
+        Arm(f"{number} thousand pairs, {target} targets", muon(1_000 * number, target=target))
+        for number in thousands
+        for target in ("noisy", "clean")
+    ]
 
 
 def repeated_targets():
@@ -118,9 +117,7 @@ def repeated_targets():
     arms = []
     for passes in (1, 2, 5, 10, 20, 30):
         for target in ("noisy", "clean"):
-            settings = replace(
-                MUON, images=1_000, target=target, gradients=num_gradients(1_000 * passes)
-            )
+            settings = muon(1_000 * passes, images=1_000, target=target)
             arms.append(Arm(f"{passes} passes, {target} targets", settings))
     return arms
 
@@ -130,11 +127,8 @@ def same_number_of_draws():
     arms = []
     for thousands in (16, 32, 64, 128):
         for images, draws in ((1_000, 8), (2_000, 4), (4_000, 2)):
-            settings = replace(
-                MUON, images=images, draws=draws, gradients=num_gradients(1_000 * thousands)
-            )
             name = f"{images} images, {draws} draws, {thousands} thousand pairs"
-            arms.append(Arm(name, settings))
+            arms.append(Arm(name, muon(1_000 * thousands, images=images, draws=draws)))
     return arms
 
 
@@ -176,8 +170,7 @@ def optimizers():
     arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in OPTIMIZERS_COMPARED]
     for settings in (theirs, longer):
         for rate in ("falling", "constant"):
-            for name in OPTIMIZERS_COMPARED:
-                arms.append(searched_arm(settings, name, rate))
+            arms += [searched_arm(settings, name, rate) for name in OPTIMIZERS_COMPARED]
     return arms
 
 
@@ -186,61 +179,42 @@ def hybrid():
     theirs = replace(THEIRS, batch_size=100, gradients=400)
     longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=2_000)
     arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in ("hybrid", "momAGD")]
-    for settings, rate in (
-        (longer, "falling"),
-        (theirs, "constant"),
-        (theirs, "falling"),
-        (longer, "constant"),
-    ):
-        for name in ("hybrid", "momAGD", "ADAM", "Muon"):
-            arms.append(searched_arm(settings, name, rate))
+    names = ("hybrid", "momAGD", "ADAM", "Muon")
+    arms += [searched_arm(longer, name, "falling") for name in names]
+    arms += [searched_arm(theirs, name, "constant") for name in names]
+    arms += [searched_arm(theirs, name, "falling") for name in names]
+    arms += [searched_arm(longer, name, "constant") for name in names]
     return arms
 
 
 def starts():
     """Brown et al.'s Figure 1 as they drew it, then each start at the best of its rates."""
     theirs = replace(THEIRS, batch_size=100, gradients=200)
-    kinds = {
-        "no BatchNorm": "no BatchNorm",
-        "BatchNorm everywhere": "BatchNorm everywhere",
-        "Appendix A": "two each",
-    }
-    starts = [(name, "Appendix A") for name in INITIALIZATIONS]
+    starts = {f"{name}, two each": replace(theirs, initialization=name) for name in INITIALIZATIONS}
     for network in ("no BatchNorm", "BatchNorm everywhere"):
-        starts += [(name, network) for name in ("default", "xavier", "masked xavier")]
-    arms = []
-    for name, network in starts:
-        settings = replace(theirs, initialization=name, network=network)
-        arms.append(Arm(f"{name}, {kinds[network]}, at 0.05", settings))
+        for name in ("default", "xavier", "masked xavier"):
+            starts[f"{name}, {network}"] = replace(theirs, initialization=name, network=network)
+    arms = [Arm(f"{name}, at 0.05", settings) for name, settings in starts.items()]
     for rate in ("falling", "constant"):
-        for name, network in starts:
-            if name == "zeros":  # no rate helps where no gradient is
+        for name, settings in starts.items():
+            if settings.initialization == "zeros":  # no rate helps where no gradient is
                 continue
             rates = (0.025, 0.05, 0.1)
-            if name.endswith("positive"):
+            if settings.initialization.endswith("positive"):
                 rates = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-            settings = replace(theirs, initialization=name, network=network, rate=rate)
-            arms.append(Arm(f"{name}, {kinds[network]}, {rate}", settings, rates))
+            arms.append(Arm(f"{name}, {rate}", replace(settings, rate=rate), rates))
     return arms
 
 
 def their_training():
     """The training that gave Brown et al. 25.08 dB: one pass over 50,000 pairs."""
-    hybrid = replace(THEIRS, images=50_000, hybrid=True)
-    arms = []
-    for batch_size, appended in ((100, 0.0), (100, 0.25), (4, 0.0)):
-        pairs = 50_000 * (1 + appended)
-        settings = replace(
-            hybrid,
-            batch_size=batch_size,
-            appended=appended,
-            gradients=num_gradients(pairs, batch_size),
-        )
-        name = f"batches of {batch_size}"
-        if appended:
-            name += ", a quarter of the pairs once more, flipped"
-        arms.append(Arm(name, settings))
-    return arms
+    theirs = replace(THEIRS, images=50_000, hybrid=True)
+    flipped = replace(theirs, appended=0.25, batch_size=100, gradients=625)
+    return [
+        Arm("batches of 100", replace(theirs, batch_size=100, gradients=500)),
+        Arm("batches of 100, a quarter of the pairs once more, flipped", flipped),
+        Arm("batches of 4", replace(theirs, batch_size=4, gradients=12_500)),
+    ]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -250,73 +224,52 @@ def their_training():
 def networks():
     """Several networks on the same pairs, every pair seen once."""
     return [
-        Arm(
-            name,
-            replace(
-                MUON, network=name, initialization=initialization, gradients=num_gradients(256_000)
-            ),
-        )
+        Arm(name, muon(256_000, network=name, initialization=initialization))
         for name, initialization in NETWORKS_COMPARED.items()
     ]
 
 
 def variants():
     """What Brown et al. say they tried and left out."""
-    return [
-        Arm(name, replace(MUON, network=name, gradients=num_gradients(64_000)))
-        for name in ("Appendix A", "pooling early", "pooling in the middle", "no padding")
-    ]
+    names = ("Appendix A", "pooling early", "pooling in the middle", "no padding")
+    return [Arm(name, muon(64_000, network=name)) for name in names]
 
 
 def ceiling():
     """A large network with clean targets: an estimate of the best that is possible."""
-    settings = replace(
-        MUON,
-        network="large U-Net",
-        initialization="pytorch",
-        target="clean",
-        gradients=num_gradients(1_000_000),
-    )
+    settings = muon(1_000_000, network="large U-Net", initialization="pytorch", target="clean")
     return [Arm("large U-Net, clean targets", settings)]
 
 
 def batch_sizes():
     """Fewer or more pairs in a batch, as many in all: what the recipe of the weights needs."""
     arms = []
-    for batch_size, learning_rate in (
-        (64, 0.004), (128, 0.004), (128, 0.008), (256, 0.004), (256, 0.008),
-    ):  # fmt: skip
-        settings = replace(
-            MUON,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            gradients=num_gradients(128_000, batch_size),
-        )
-        arms.append(Arm(f"batches of {batch_size}, rate {learning_rate}", settings))
+    for batch_size, rates in ((64, (0.004,)), (128, (0.004, 0.008)), (256, (0.004, 0.008))):
+        for rate in rates:
+            settings = muon(128_000, batch_size, learning_rate=rate)
+            arms.append(Arm(f"batches of {batch_size}, rate {rate}", settings))
     return arms
 
 
 def flips():
     """30 passes over 1,000 images that are flipped, or whose input and target change places."""
-    still = replace(MUON, images=1_000, gradients=num_gradients(30_000))
-    all_flips = replace(still, flips=tuple(FLIPS))
-    return [
-        Arm("none", still),
-        Arm("a quarter, vertical", replace(still, flips=("vertical",), flip_fraction=0.25)),
-        Arm("all 8", all_flips),
-        Arm("none, exchange", replace(still, swap=True)),
-        Arm("all 8, exchange", replace(all_flips, swap=True)),
-    ]
+    changes = {
+        "none": {},
+        "a quarter, vertical": {"flips": ("vertical",), "flip_fraction": 0.25},
+        "all 8": {"flips": tuple(FLIPS)},
+        "none, exchange": {"swap": True},
+        "all 8, exchange": {"flips": tuple(FLIPS), "swap": True},
+    }
+    return [Arm(name, muon(30_000, images=1_000, **change)) for name, change in changes.items()]
 
 
 def noises():
     """Other noises, every image seen once, with pairs and with clean targets."""
-    arms = []
-    for noise in ("Gaussian", "Poisson", "Bernoulli", "text"):
-        for target in ("noisy", "clean"):
-            settings = replace(MUON, noise=noise, target=target, gradients=num_gradients(64_000))
-            arms.append(Arm(f"{noise}, {target} targets", settings))
-    return arms
+    return [
+        Arm(f"{noise}, {target} targets", muon(64_000, noise=noise, target=target))
+        for noise in ("Gaussian", "Poisson", "Bernoulli", "text")
+        for target in ("noisy", "clean")
+    ]
 
 
 EXPERIMENTS = {  # most important first
