@@ -1,13 +1,17 @@
 """The commands: `python -m Miniproject_1 --help`."""
 
 import sys
+import warnings
 from pathlib import Path
+
+# PyTorch warns where it finds no NumPy; nothing here needs it
+warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
 
 if not __package__:  # run as `python Miniproject_1`
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "Miniproject_1"
 
-from .others.commands import main
+from .others.commands import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())
