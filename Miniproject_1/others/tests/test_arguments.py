@@ -5,8 +5,8 @@ import math
 
 import torch
 
-from ...model import Model, Training, check_number
-from . import TestCase, random_images, thorough, weights_of
+from ...model import Model, check_number
+from . import TestCase, random_images, weights_of
 
 ANY_WRONG = [
     (-1, ValueError),
@@ -102,10 +102,6 @@ class TestOptions(ArgumentCase):
         self.refuses_to_train(ValueError, "momentum", optimizer=nesterov, momentum=0.0)
         self.refuses_to_train(ValueError, "beta", optimizer="ADAM", momentum=1.0)
 
-    def test_a_training_has_steps(self):
-        network, batches = self.model.network, None
-        self.refused(ValueError, "num_steps must be an integer", Training, network, batches, 0)
-
     def test_numbers_of_any_library_are_numbers(self):
         rate = fractions.Fraction(1, 50)
         options = {"hybrid": False, "learning_rate": rate, "progress": False}
@@ -122,28 +118,3 @@ class TestOptions(ArgumentCase):
             results.append(weights_of(model))
         self.assertSameWeights(results[0], results[1])
         self.assertSameWeights(results[0], results[2])
-
-
-@thorough
-class TestLayouts(TestCase):
-    def test_every_dtype_and_layout_gives_the_same_and_is_left_alone(self):
-        model, plain = Model("default"), random_images(2, 6, 9)
-        plain[1] = plain[0]
-        expected = model.predict(plain, average=False)
-        with_gradient = plain.float().requires_grad_()
-        for images in (
-            plain.to(torch.int32),
-            plain.double(),
-            plain.transpose(2, 3).contiguous().transpose(2, 3),
-            plain[:1].expand(2, -1, -1, -1),
-            plain.contiguous(memory_format=torch.channels_last),
-            torch.stack([plain, plain], -1)[..., 0],
-            with_gradient,
-            with_gradient * 1,
-        ):
-            kept = images.detach().clone()
-            difference = model.predict(images, average=False) - expected
-            self.assertLess(difference.abs().max(), 1e-2)
-            Model().train(images, images.detach(), 1, hybrid=False, progress=False)
-            self.assertTrue(torch.equal(images.detach(), kept))
-        self.assertIsNone(with_gradient.grad)

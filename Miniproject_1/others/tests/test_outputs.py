@@ -14,7 +14,7 @@ from unittest import mock
 import torch
 
 from .. import outputs
-from . import PROJECT, TestCase, thorough
+from . import PROJECT, TestCase
 
 RESERVE = """
 import sys
@@ -158,22 +158,3 @@ class TestLastStep(TestCase):
                 outputs.save([1], path)
         self.assertEqual(torch.load(path), [1])
         self.assertEqual(signal.getsignal(signal.SIGINT), before)
-
-    @thorough
-    def test_a_full_disk_leaves_the_file_that_was_there(self):
-        """The limit on the size of a file stands for a full disk."""
-        code = """
-import resource, signal, sys, torch
-from Miniproject_1.others.outputs import save
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    save(torch.zeros(100_000), sys.argv[1])
-except OSError as error:
-    print(error)
-"""
-        path = self.folder / "file"
-        path.write_bytes(b"good")
-        out, _ = self.python(code, path)
-        self.assertIn(f"{path} cannot be written: File too large", out)
-        self.assertEqual([each.read_bytes() for each in self.folder.iterdir()], [b"good"])

@@ -2,15 +2,17 @@
 
 import contextlib
 import copy
+import importlib.util
 import io
 import math
 import threading
+import unittest
 from unittest import mock
 
 import torch
 
 from ... import model as module
-from ...model import FLIPS, OPTIMIZERS, Batches, Model, Training, build_network, initialize
+from ...model import FLIPS, Batches, Model, Training
 from . import TestCase, random_images, relative_error, weights_of
 
 
@@ -19,13 +21,6 @@ class TestRandomNumbers(TestCase):
         known = (6457827717110365317, 3203168211198807973, 9817491932198370423)  # for 1234567
         found = module.splitmix64(1234567, torch.arange(3)).tolist()
         self.assertEqual([value % 2**64 for value in found], list(known))
-
-    def test_they_follow_from_seed_and_step_alone(self):
-        first = module.random_bits(1, 2, 100)
-        self.assertTrue(torch.equal(first, module.random_bits(1, 2, 100)))
-        self.assertTrue(torch.equal(first[:10], module.random_bits(1, 2, 10)))
-        for seed, step in ((1, 3), (2, 2), (2, 1), (1, -1)):
-            self.assertFalse(torch.equal(first, module.random_bits(seed, step, 100)))
 
     def test_they_are_uniform_from_0_to_1(self):
         values = module.uniform_from(module.random_bits(0, 0, 100_000))
@@ -136,17 +131,6 @@ class TrainingCase(TestCase):
 
 
 class TestOptimizers(TrainingCase):
-    def test_every_optimizer_lowers_the_loss(self):
-        flat = random_images(8, 1, 1).expand(8, 3, 8, 8).contiguous()
-        for optimizer in OPTIMIZERS:
-            with self.subTest(optimizer):
-                model = Model()
-                rate = 0.003 if optimizer == "ADAM" else 0.02
-                options = {"optimizer": optimizer, "learning_rate": rate, "batch_size": 4}
-                model.train(flat, flat, 4, hybrid=False, progress=False, **options)
-                loss = model.history["loss"]
-                self.assertLess(sum(loss[-2:]), 0.8 * sum(loss[:2]))
-
     def test_momagd_is_the_textbooks(self):
         """Two steps on plain layers in float64: v = mu v + g, w = w - lr v."""
         self.pairs = [images[:4] for images in self.pairs]
@@ -215,15 +199,13 @@ class TestHybrid(TrainingCase):
 
 
 class TestLearningRate(TrainingCase):
-    def test_a_number_falls_linearly_to_zero(self):
-        rates = self.train(Model()).history["learning_rate"]
-        for found, expected in zip(rates, (0.02, 0.015, 0.01, 0.005)):
-            self.assertAlmostEqual(found, expected)
-
-    def test_a_function_of_the_step_is_taken_as_it_is(self):
-        rates = self.train(Model(), learning_rate=lambda step: 0.01 * step).history["learning_rate"]
-        for found, expected in zip(rates, (0.0, 0.01, 0.02, 0.03)):
-            self.assertAlmostEqual(found, expected)
+    def test_a_number_falls_linearly_to_zero_and_a_function_is_taken_as_it_is(self):
+        for rate, expected in (
+            (0.02, (0.02, 0.015, 0.01, 0.005)),
+            (lambda step: 0.01 * step, (0.0, 0.01, 0.02, 0.03)),
+        ):
+            found = self.train(Model(), learning_rate=rate).history["learning_rate"]
+            self.assertTrue(torch.allclose(torch.tensor(found), torch.tensor(expected)))
 
 
 class TestSafeguard(TrainingCase):
@@ -239,15 +221,6 @@ class TestSafeguard(TrainingCase):
         for _ in losses:
             training.take_step()
         return training, weights
-
-    def test_a_training_that_explodes_goes_back_and_slows_down(self):
-        model = self.train(Model(), 4, learning_rate=20.0)
-        self.assertEqual(len(model.history["loss"]), 16)
-        halvings = math.log2(20 / 16 / model.history["learning_rate"][-1])
-        self.assertGreaterEqual(round(halvings), 1)
-        self.assertAlmostEqual(halvings, round(halvings))
-        self.assertFinite(weights_of(model))
-        self.assertLess(model.history["loss"][-1], 1)
 
     def test_it_goes_back_to_the_weights_of_the_last_usual_loss(self):
         """Usual, usual, unusual but not exploded, exploded, and usual again."""
@@ -292,27 +265,20 @@ class TestSafeguard(TrainingCase):
 
     def test_an_error_in_a_step_leaves_the_last_good_weights(self):
         for place in ("loss", "optimizer"):
-            training, kept = self.training(), []
-            step = training.optimizer.step
+            training = self.training()
+            training.take_step()
 
             def broken(*_, training=training):
                 training.network[0].weight.data.fill_(math.nan)
                 raise KeyboardInterrupt
 
-            def kept_step(step=step, training=training, kept=kept):
-                kept.append(weights_of(training.network))
-                step()
-
-            training.optimizer.step = kept_step
-            training.take_step()
-            training.take_step()
-            if place == "optimizer":
-                training.optimizer.step = broken
-            else:
+            if place == "loss":
                 training.loss = broken
+            else:
+                training.optimizer.step = broken
             with self.assertRaises(KeyboardInterrupt):
                 training.take_step()
-            self.assertEqual(training.step, 2)
+            self.assertEqual(training.step, 1)
             self.assertFinite(weights_of(training.network))
 
     def test_an_interruption_between_steps_leaves_good_weights_too(self):
@@ -344,18 +310,6 @@ class TestModelTrain(TrainingCase):
         self.assertTrue(torch.equal(state, torch.random.get_rng_state()))
         for images, kept in zip(self.pairs, before):
             self.assertTrue(torch.equal(images, kept))
-
-    def test_it_trains_though_gradients_are_off_and_outside_of_the_main_thread(self):
-        model, before = Model(), weights_of(Model())
-
-        def work():
-            torch.set_grad_enabled(False)  # for this thread alone
-            self.train(model)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-        self.assertFalse(torch.equal(before["0.weight"], model.network[0].weight))
 
     def test_previews_in_another_thread_change_nothing(self):
         model, images, stop = Model(), random_images(2, 8, 8), threading.Event()
@@ -390,12 +344,9 @@ class TestModelTrain(TrainingCase):
             self.assertEqual(list(module.track("abcd", 4, label="letter")), list("abcd"))
         self.assertEqual(lines.getvalue().splitlines()[1], "letter 2 of 4, 1.3 minutes left")
 
+    @unittest.skipUnless(importlib.util.find_spec("resource"), "memory is not told here")
     def test_memory_is_that_of_the_batch_not_of_the_training_set(self):
         """50,000 pairs are 0.3 GB as uint8 and 1.2 GB as float32: training may add 0.5 GB."""
-        try:
-            import resource  # noqa: F401
-        except ModuleNotFoundError:
-            self.skipTest("this system does not tell how much memory a process took")
         code = """
 import resource, torch
 from Miniproject_1.model import Batches, Training, build_network
@@ -410,54 +361,39 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
 
 
 class TestResume(TrainingCase):
-    """Stopped after every step and continued, it is the unbroken training, bit for bit."""
-
-    def check(self, **options):
-        unbroken = self.training(**options)
-        for _ in range(12):
-            unbroken.take_step()
-        broken = self.training(**options)
-        for step in range(12):
-            broken.take_step()
-            torch.save(broken.state_dict(), str(self.folder / "state"))
+    def test_stopped_after_every_step_and_continued_it_is_the_unbroken_training(self):
+        for options in (
+            {"hybrid": True},
+            {"optimizer": "ADAM", "learning_rate": 0.001},
+            {"learning_rate": 20.0},  # with rollbacks
+        ):
+            unbroken = self.training(**options)
+            for _ in range(12):
+                unbroken.take_step()
             broken = self.training(**options)
-            broken.load_state_dict(torch.load(str(self.folder / "state")))
-            self.assertEqual(broken.step, step + 1)
+            for _ in range(12):
+                broken.take_step()
+                torch.save(broken.state_dict(), str(self.folder / "state"))
+                broken = self.training(**options)
+                broken.load_state_dict(torch.load(str(self.folder / "state")))
+            with self.subTest(**options):
+                self.assertSameTraining(broken, unbroken)
+        self.assertGreater(unbroken.safeguard.rollbacks, 0)
+
+    def assertSameTraining(self, found, expected):
         for name in ("loss", "learning_rate", "evaluations"):
-            self.assertEqual(broken.history[name], unbroken.history[name])
-        self.assertEqual(broken.history["seconds"], sorted(broken.history["seconds"]))
-        self.assertSameWeights(weights_of(broken.network), weights_of(unbroken.network))
-        self.assertTrue(torch.equal(broken.safeguard.good, unbroken.safeguard.good))
-        return unbroken
-
-    def test_through_lbfgs_and_momagd(self):
-        self.check(hybrid=True)
-
-    def test_with_adam(self):
-        self.check(optimizer="ADAM", learning_rate=0.001)
-
-    def test_through_rollbacks(self):
-        self.assertGreater(self.check(learning_rate=20.0).safeguard.rollbacks, 0)
+            self.assertEqual(found.history[name], expected.history[name])
+        self.assertEqual(found.history["seconds"], sorted(found.history["seconds"]))
+        self.assertSameWeights(weights_of(found.network), weights_of(expected.network))
+        self.assertTrue(torch.equal(found.safeguard.good, expected.safeguard.good))
 
     def test_a_state_shares_nothing_with_its_training(self):
         training = self.training()
         training.take_step()
         state = training.state_dict()
         kept = copy.deepcopy(state)
-        other = self.training()
-        other.load_state_dict(state)
+        self.training().load_state_dict(state)
         training.take_step()
-        other.take_step()
         self.assertEqual(state["history"], kept["history"])
         self.assertSameWeights(state["network"], kept["network"])
         self.assertTrue(torch.equal(state["safeguard"]["good"], kept["safeguard"]["good"]))
-
-
-class TestConsistency(TrainingCase):
-    def test_a_network_that_starts_at_zeros_learns_its_last_bias_alone(self):
-        network = build_network()
-        initialize(network, "zeros")
-        training = Training(network, Batches(*self.pairs, 4), 4, 0, momentum=0)
-        training.take_step()
-        moved = [name for name, value in network.named_parameters() if value.any()]
-        self.assertEqual(moved, ["5.weight", "8.weight", "12.weight", "15.weight", "21.bias"])

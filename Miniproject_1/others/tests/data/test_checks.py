@@ -44,24 +44,18 @@ def compressed(picture, quality):
 
 
 class TestIndependentNoise(TestCase):
-    def test_raises_no_alarm_whatever_its_strength(self):
+    def test_raises_no_alarm_whatever_its_strength_and_kind(self):
         for seed in range(5):
             picture = scene(seed)
             for sigmas in ((2, 2), (10, 10), (40, 40), (5, 20), (20, 5)):
-                first = shot(picture, 2 * seed, sigmas[0])
-                second = shot(picture, 2 * seed + 1, sigmas[1])
+                first, second = (shot(picture, 2 * seed + i, sigmas[i]) for i in (0, 1))
                 self.assertEqual(checks.doubts_about_pictures(first, second), [], sigmas)
-
-    def test_raises_no_alarm_where_only_some_pixels_have_it(self):
-        for seed in range(5):
-            first = with_white_pixels(scene(seed), 2 * seed)
-            second = with_white_pixels(scene(seed), 2 * seed + 1)
+            first, second = (with_white_pixels(picture, 2 * seed + i) for i in (0, 1))
             self.assertEqual(checks.doubts_about_pictures(first, second), [])
 
     def test_raises_no_alarm_on_the_sample(self):
-        noisy_1, noisy_2 = load_pairs(SAMPLE, "train_data.pkl")
-        self.assertEqual(checks.doubts_about_pairs(noisy_1, noisy_2), [])
         noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
+        self.assertEqual(checks.doubts_about_pairs(*load_pairs(SAMPLE, "train_data.pkl")), [])
         self.assertEqual(checks.doubts_about_validation(noisy, clean), [])
 
 
@@ -87,12 +81,6 @@ class TestCommonNoise(TestCase):
         shots = [compressed(shot(smooth, seed, 4), quality=20) for seed in (1, 2)]
         self.assertIn(checks.EQUAL_BLOCKS, checks.doubts_about_pictures(*shots))
 
-    def test_blocks_that_a_video_repeats_are_found(self):
-        first = shot(scene(0), 1)
-        second = shot(scene(0), 2)
-        second[:, 64:96, 64:96] = first[:, 64:96, 64:96]
-        self.assertEqual(checks.doubts_about_pictures(first, second), [checks.EQUAL_BLOCKS])
-
     def test_hot_pixels_are_found(self):
         first = shot(scene(0), 1)
         second = shot(scene(0), 2)
@@ -104,15 +92,6 @@ class TestCommonNoise(TestCase):
 
 
 class TestDataSets(TestCase):
-    def test_identical_images_are_found(self):
-        images = random_images(4, 8, 8)
-        self.assertEqual(checks.doubts_about_pairs(images, images), [checks.IDENTICAL])
-        self.assertEqual(checks.doubts_about_validation(images, images), [checks.IDENTICAL])
-
-    def test_noisy_and_clean_that_are_exchanged_are_found(self):
-        noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
-        self.assertEqual(checks.doubts_about_validation(clean, noisy), [checks.EXCHANGED])
-
     def test_added_noise_is_found_over_many_small_images(self):
         clean = load_pairs(SAMPLE, "val_data.pkl")[1].float()
         noisy_1 = clean + 15 * normal(clean.shape, 1)

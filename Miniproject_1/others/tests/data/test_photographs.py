@@ -8,7 +8,7 @@ import torch
 
 from ...data import photographs
 from ...pictures import write_picture
-from .. import TestCase, needs_pillow, random_images
+from .. import TestCase, needs_pillow
 
 
 def flat(value):
@@ -55,15 +55,6 @@ class TestFiles(TestCase):
         self.assertRegex(err.getvalue(), "small.png: 50 x 10 is too small, both sides need 32")
 
 
-class TestSplit(TestCase):
-    def test_no_photograph_is_in_both_parts_and_none_is_empty(self):
-        for share, num_kept in ((0.0, 1), (0.3, 3), (1.0, 9)):
-            generator = torch.Generator().manual_seed(0)
-            kept, others = photographs.split(list(range(10)), share, generator)
-            self.assertEqual(len(kept), num_kept)
-            self.assertEqual(sorted(kept + others), list(range(10)))
-
-
 class TestDrawPairs(TestCase):
     def test_each_source_gives_the_same_number_in_random_order(self):
         def draw(content, generator):
@@ -79,16 +70,3 @@ class TestDrawPairs(TestCase):
         self.assertEqual([drawn[0].count(source) for source in (1, 2, 3)], [11, 10, 10])
         self.assertNotEqual(drawn[0], sorted(drawn[0]))
         self.assertEqual(drawn[0], drawn[1])
-
-    def test_a_source_without_a_share_is_not_read(self):
-        def read(source):
-            self.assertEqual(source, "needed")
-            return random_images(1, 4, 4)[0]
-
-        def draw(content, generator):
-            return content, content
-
-        generator = torch.Generator().manual_seed(0)
-        with contextlib.redirect_stderr(io.StringIO()):
-            pairs = photographs.draw_pairs(["needed", "not"], 1, draw, generator, read=read)
-        self.assertEqual(pairs[0].shape, (1, 3, 4, 4))

@@ -25,11 +25,6 @@ class TestExperiments(TestCase):
                     self.assertIn(settings.rate, ("constant", "falling"))
                     self.assertIn(settings.target, ("noisy", "clean"))
 
-    def test_arms_have_names_of_their_own(self):
-        for experiment in experiments.EXPERIMENTS.values():
-            names = [arm.name for arm in experiment.arms]
-            self.assertEqual(len(set(names)), len(names))
-
     def search(self, best_rate, rates=(0.1, 0.2, 0.4)):
         """Make all runs of an arm that is best at some rate, and return them."""
         experiment = Experiment("", [Arm("arm", Settings(), rates)], seeds=(1, 2))
@@ -58,13 +53,3 @@ class TestExperiments(TestCase):
                 self.assertEqual([run.seed for run in reported], [1, 2])
                 for run in reported:
                     self.assertEqual(run.settings, replace(Settings(), learning_rate=best_rate))
-
-    def test_a_search_that_never_ends_is_ended(self):
-        runs = self.search(best_rate=1e9)
-        searched = [run for run in runs if run.seed == experiments.SEARCH_SEED]
-        self.assertEqual(len(searched), experiments.LARGEST_SEARCH)
-
-    def test_the_first_seed_of_all_arms_comes_first(self):
-        runs = wanted_runs("networks", lambda run: None)
-        number = len(experiments.EXPERIMENTS["networks"].arms)
-        self.assertEqual([run.seed for run in runs], [1] * number + [2] * number + [3] * number)

@@ -2,7 +2,7 @@
 
 from unittest import mock
 
-from ...study import claims, experiments, findings, report, results
+from ...study import claims, experiments, findings, results
 from ...study.experiments import Arm, Experiment, Settings, wanted_runs
 from .. import TestCase
 
@@ -54,10 +54,3 @@ class TestFindings(TestCase):
                 if form is not None:
                     self.assertIn(form.format(claim.first), names)
                     self.assertIn(form.format(claim.second), names)
-
-    def test_without_results_nothing_is_claimed(self):
-        for row in claims.answered():
-            self.assertIsNone(row["theirs"])
-            self.assertIsNone(row["fair"])
-        self.assertEqual(report.worth_of_clean_targets("targets", (8,), "{} thousand pairs"), [])
-        self.assertIsNone(report.scenes_or_draws())

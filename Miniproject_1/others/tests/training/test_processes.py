@@ -10,7 +10,7 @@ import unittest
 
 import torch
 
-from .. import PROJECT, random_images, thorough
+from .. import PROJECT, random_images
 from ..commands import CommandCase
 
 # Trains in float64, where rounding is too small to be blown up by L-BFGS
@@ -103,11 +103,6 @@ class TestProcesses(CommandCase):
         """By L-BFGS and momAGD, with the masked loss, and with shares of different sizes."""
         self.assertSameTraining(self.train(1, 5, 4), self.train(2, 5, 4))
 
-    @thorough
-    def test_a_batch_may_be_smaller_than_the_team(self):
-        """Running variances are then a little less than in one process."""
-        self.assertSameTraining(self.train(1, 6, 4), self.train(3, 6, 4), tolerance=1e-2)
-
     def test_a_killed_process_ends_the_others_with_one_line_and_one_process_goes_on(self):
         options = ("--batch-size", 5, "--epochs", 1000, "--output", "m.pth")
         process = self.start(COMMAND, 2, "train", ".", "--device", "cpu", *options)
@@ -125,8 +120,3 @@ class TestProcesses(CommandCase):
         step = torch.load(checkpoint)["training"]["step"]
         self.succeed("train", ".", "--resume", checkpoint, "--deadline", 0)
         self.assertEqual(torch.load(checkpoint)["training"]["step"], step + 1)
-
-    @thorough
-    def test_wrong_arguments_end_it_at_once(self):
-        _, err = self.finish(self.start(COMMAND, 2, "train", "nowhere.pkl"), status=1)
-        self.assertIn("error: nowhere.pkl does not exist", err)
