@@ -19,7 +19,7 @@ from ..training.long_run import (
     LongRun,
     add_options,
     deadline_of,
-    processor,
+    machine,
     read_checkpoint,
     reserved_outputs,
     settings_of,
@@ -92,9 +92,8 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
         about = saved["about"]
         if about["data"] != data.description:
             raise ValueError(f"--resume: {options.resume} was begun with other photographs")
-    machine = description_of_machine(model.device)
-    if machine not in about["machines"]:
-        about["machines"].append(machine)
+    if machine(model.device) not in about["machines"]:
+        about["machines"].append(machine(model.device))
 
     team.join(model.network)
     training = Training(
@@ -176,14 +175,6 @@ def read_data(folder, recipe, device):
         "noisy_psnr": psnr(noisy, clean).mean().item(),
     }
     return Data(batches, noisy, clean, description)
-
-
-def description_of_machine(device):
-    return {
-        "processor": processor(device),
-        "threads": torch.get_num_threads(),
-        "torch": str(torch.__version__),
-    }
 
 
 def measurement(training, model, data, batch_size):

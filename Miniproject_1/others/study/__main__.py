@@ -8,23 +8,19 @@ the same command goes on with a study that was stopped. `experiments.py` says wh
 `tables` writes a CSV file for each experiment, an arm on each line, the best first.
 """
 
-import argparse
 import math
 import sys
 import time
 from pathlib import Path
 
-import torch
-
-from ...model import check_number
 from ..console import tell
+from . import parser_of
 from .experiments import EXPERIMENTS
 from .findings import write_tables
-from .material import pack
+from .material import PACKED, pack
 from .runner import Runner
 
-PACKED = Path(".run") / "photographs.pt"  # in the working folder
-CHECKPOINTS = Path(".run") / "study"
+CHECKPOINTS = Path(".run") / "study"  # in the working folder
 
 
 def main():
@@ -38,8 +34,8 @@ def main():
     if names == ["all"]:
         names = list(EXPERIMENTS)
     deadline = time.time() + 60 * options.deadline
-    pack(options.photographs, options.packed)
-    runner = Runner(names, options.packed, options.device, options.processes, CHECKPOINTS)
+    pack(options.photographs, PACKED)
+    runner = Runner(names, PACKED, options.device, options.processes, CHECKPOINTS)
     if runner.run(deadline):
         return 0
     return 1
@@ -47,58 +43,23 @@ def main():
 
 def parse_arguments():
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m Miniproject_1.others.study",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("tables", help="write CSV files of all results")
     run = commands.add_parser("run", help="make the trainings of experiments")
+    names = ["all", *EXPERIMENTS]
+    text = f"{', '.join(names)}, most important first"
+    run.add_argument("names", nargs="+", choices=names, metavar="NAME", help=text)
+    text = "where the photographs are; their order and folders do not matter"
     run.add_argument(
-        "names",
-        nargs="+",
-        metavar="NAME",
-        help=f"all, or some of {', '.join(EXPERIMENTS)}, most important first",
-    )
-    run.add_argument(
-        "--photographs",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="where the photographs are; their order and folders do not matter",
-    )
-    run.add_argument(
-        "--packed",
-        type=Path,
-        default=PACKED,
-        metavar="FILE",
-        help="where all photographs are kept once they are decoded; default: %(default)s",
+        "--photographs", nargs="+", type=Path, required=True, metavar="FOLDER", help=text
     )
     run.add_argument("--device", default="cpu", help="cpu (default), cuda")
-    run.add_argument(
-        "--processes", type=int, default=1, metavar="N", help="trainings at a time; default: 1"
-    )
-    run.add_argument(
-        "--deadline",
-        type=float,
-        default=math.inf,
-        metavar="MINUTES",
-        help="stop after this time; unfinished trainings can go on later",
-    )
-    options = parser.parse_args()
-    if options.command == "tables":
-        return options
-    unknown = set(options.names) - {"all", *EXPERIMENTS}
-    if unknown:
-        run.error(f"there is no experiment {', '.join(sorted(unknown))}")
-    check_number("--processes", options.processes, 1, whole=True)
-    try:
-        torch.device(options.device)
-    except RuntimeError:
-        run.error(f"--device: {options.device} is no device")
-    return options
+    text = "trainings at a time; default: 1"
+    run.add_argument("--processes", type=int, default=1, metavar="N", help=text)
+    text = "stop after this time; unfinished trainings can go on later"
+    run.add_argument("--deadline", type=float, default=math.inf, metavar="MINUTES", help=text)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

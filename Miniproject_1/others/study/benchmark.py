@@ -1,6 +1,6 @@
 """How fast is it, beside plain PyTorch and beside PyTorch as an informed user writes it.
 
-    python -m Miniproject_1.others.study.benchmark [PART ...] [--device cuda]
+    python -m Miniproject_1.others.study.benchmark [--device cuda]
 
 The contenders, each in a process of its own, take turns, so that a machine that slows down is fair
 to all. Times are medians. All train the same weights on the same batches with momAGD:
@@ -10,25 +10,24 @@ to all. Times are medians. All train the same weights on the same batches with m
 - "compiled": the same with `torch.compile`, on a GPU;
 - "ours, float32" and "ours, bfloat16": `model.Training` and `Model.predict`.
 
-PARTS: "steps" of training with several batch sizes; "prediction" in one pass; "networks": steps of
-other networks, as the study trains them; "epoch" over 50,000 pairs (minutes on a GPU, half an hour
-on a CPU, and only there if named). Results go to `results/benchmark.json` as they come.
+They are timed in steps of training with several batch sizes, and in prediction in one pass. Then
+steps of other networks are timed, as the study trains them. `results/benchmark.json` has it all.
 """
 
-import argparse
+import math
 import multiprocessing
 import os
-import platform
 import time
-from datetime import datetime, timezone
+from functools import partial
 from statistics import median
 
 import torch
 import torch.nn.functional as F
 
-from ...model import Model, Training, accelerated
-from ..console import tell
-from ..training.long_run import processor
+from ...model import Training, accelerated
+from ..console import say, tell
+from ..training.long_run import machine
+from . import parser_of, shipped_model
 from .experiments import NETWORKS_COMPARED
 from .networks import cost, seeded_network
 from .results import load, save
@@ -39,8 +38,6 @@ LEARNING_RATE = 1e-5  # so small that no weight goes astray however often a step
 STEP_SIZES = {"cpu": (16, 50, 100), "cuda": (16, 50, 100, 400)}  # images
 PREDICTED = {"cpu": 1_000, "cuda": 10_000}  # images
 NETWORK_STEP = 64  # images
-EPOCH_PAIRS = 50_000
-EPOCH_BATCH = 50
 KEEP_MEMORY = {  # what an informed user sets for glibc
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
@@ -55,11 +52,10 @@ class Plain:
     """Training and prediction as PyTorch's tutorials write them."""
 
     def __init__(self, device):
-        model = Model(device=device)
-        model.load_pretrained_model()
+        network = shipped_model(device).network
         self.device = torch.device(device)
-        self.network = self.prepared(model.network)
-        self.optimizer = torch.optim.SGD(model.network.parameters(), LEARNING_RATE, momentum=0.9)
+        self.network = self.prepared(network)
+        self.optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE, momentum=0.9)
 
     def prepared(self, network):
         """What is done to the network before the first step."""
@@ -83,12 +79,6 @@ class Plain:
         with torch.no_grad():
             parts = [self.forward(part.to(self.device) / 255) for part in images.split(100)]
         return torch.cat(parts)
-
-    def epoch(self, noisy, target):
-        """Train on all pairs once."""
-        noisy, target = noisy.to(self.device), target.to(self.device)
-        for rows in torch.randperm(len(noisy), device=self.device).split(EPOCH_BATCH):
-            self.step(noisy[rows], target[rows])
 
 
 class Informed(Plain):
@@ -114,8 +104,7 @@ class Ours:
     """This project."""
 
     def __init__(self, device, precision):
-        self.model = Model(device=device)
-        self.model.load_pretrained_model()
+        self.model = shipped_model(device)
         self.precision = precision
         self.batch = None
         self.training = Training(
@@ -134,33 +123,15 @@ class Ours:
     def predict(self, images):
         return self.model.predict(images, average=False, precision=self.precision)
 
-    def epoch(self, noisy, target):
-        self.model.train(
-            noisy,
-            target,
-            num_epochs=1,
-            hybrid=False,
-            batch_size=EPOCH_BATCH,
-            learning_rate=LEARNING_RATE,
-            precision=self.precision,
-            progress=False,
-        )
 
-
-def contender(name, device):
-    """The contender of this name."""
-    if name.startswith("ours"):
-        return Ours(device, precision=name.split(", ")[1])
-    kinds = {"plain": Plain, "informed": Informed, "compiled": Compiled}
-    return kinds[name](device)
-
-
-def contenders(device):
-    """Their names."""
-    names = ["plain", "informed", "ours, float32", "ours, bfloat16"]
-    if device == "cuda":
-        names.insert(2, "compiled")
-    return names
+CONTENDERS = {
+    "plain": Plain,
+    "informed": Informed,
+    "compiled": Compiled,
+    "ours, float32": partial(Ours, precision="float32"),
+    "ours, bfloat16": partial(Ours, precision="bfloat16"),
+}
+ON_CPU = ("plain", "informed", "ours, float32", "ours, bfloat16")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -184,10 +155,7 @@ class Worker:
     def seconds(self, task, number):
         """Let it do a task with so many images; returns the seconds that it took."""
         self.connection.send((task, number))
-        taken = self.connection.recv()
-        if isinstance(taken, str):
-            raise RuntimeError(taken)
-        return taken
+        return self.connection.recv()
 
     def end(self):
         """Let the process end."""
@@ -196,30 +164,30 @@ class Worker:
 
 
 def serve(connection, name, device):
-    """Do the tasks that come, and send back the seconds that each took, or the error."""
-    competitor = contender(name, device)
+    """Do the tasks that come, and send back the seconds that each took; infinity if it failed."""
+    contender = CONTENDERS[name](device)
     for task, number in iter(connection.recv, None):
         generator = torch.Generator().manual_seed(0)
         pairs = torch.randint(256, (2, number, 3, 32, 32), generator=generator, dtype=torch.uint8)
         try:
-            connection.send(timed(competitor, task, pairs, device))
+            seconds = timed(contender, task, pairs, device)
         except Exception as error:  # whatever it is, the others go on
-            connection.send(f"{name}: {type(error).__name__}: {error}")
+            say(f"{name}: {type(error).__name__}: {error}")
+            seconds = math.inf
+        connection.send(seconds)
 
 
-def timed(competitor, task, pairs, device):
-    """The seconds that a contender takes for a task."""
+def timed(contender, task, pairs, device):
+    """The seconds that a contender takes for a task, "step" or "predict"."""
     noisy, target = pairs
     if task == "step":  # the batches of a training are where it computes
         noisy, target = noisy.to(device), target.to(device)
     finish(device)
     start = time.perf_counter()
     if task == "step":
-        competitor.step(noisy, target)
-    elif task == "predict":
-        competitor.predict(noisy)
+        contender.step(noisy, target)
     else:
-        competitor.epoch(noisy, target)
+        contender.predict(noisy)
     finish(device)
     return time.perf_counter() - start
 
@@ -230,23 +198,22 @@ def finish(device):
         torch.cuda.synchronize()
 
 
-def compared(task, number, device, runs=RUNS, warm_ups=WARM_UPS):
-    """Let all contenders do a task in turns.
-
-    Returns:
-        dict from a name to its median seconds, or to None where it failed.
-    """
-    workers = {name: Worker(name, device) for name in contenders(device)}
+def milliseconds(task, number, device):
+    """Let all contenders do a task in turns: the median milliseconds an image of each, by name."""
+    names = CONTENDERS
+    if device == "cpu":
+        names = ON_CPU
+    workers = {name: Worker(name, device) for name in names}
     times = {name: [] for name in workers}
-    for _ in range(runs):
+    for _ in range(RUNS):
         for name, worker in workers.items():
-            try:
-                times[name].append(worker.seconds(task, number))
-            except RuntimeError as error:
-                tell(str(error))
+            times[name].append(worker.seconds(task, number))
     for worker in workers.values():
         worker.end()
-    return {name: median(taken[warm_ups:]) if taken else None for name, taken in times.items()}
+    found = {name: 1000 * median(taken[WARM_UPS:]) / number for name, taken in times.items()}
+    described = ", ".join(f"{name} {taken:.3f} ms" for name, taken in found.items())
+    tell(f"{task} of {number} images: {described}")
+    return found
 
 
 # ----------------------------------------------------------------------------------------------
@@ -255,28 +222,13 @@ def compared(task, number, device, runs=RUNS, warm_ups=WARM_UPS):
 
 def measure_steps(device):
     """Milliseconds an image in a training step, for each batch size and contender."""
-    found = {}
-    for size in STEP_SIZES[device]:
-        seconds = compared("step", size, device)
-        found[size] = {name: per_image(taken, size) for name, taken in seconds.items()}
-        tell(f"step of {size} images: {described(found[size])}")
-    return found
+    return {size: milliseconds("step", size, device) for size in STEP_SIZES[device]}
 
 
 def measure_prediction(device):
     """Milliseconds an image in prediction in one pass, for each contender."""
     number = PREDICTED[device]
-    seconds = compared("predict", number, device, runs=3, warm_ups=1)
-    found = {name: per_image(taken, number) for name, taken in seconds.items()}
-    tell(f"prediction of {number} images: {described(found)}")
-    return {"images": number, "milliseconds": found}
-
-
-def measure_epoch(device):
-    """Seconds of an epoch over 50,000 pairs, for each contender."""
-    found = compared("epoch", EPOCH_PAIRS, device, runs=1, warm_ups=0)
-    tell(f"epoch: {found}")
-    return found
+    return {"images": number, "milliseconds": milliseconds("predict", number, device)}
 
 
 def measure_networks(device):
@@ -294,59 +246,23 @@ def measure_networks(device):
             F.mse_loss(forward(batch[0]), batch[1]).backward()
             finish(device)
             times.append(time.perf_counter() - start)
-        found[name]["milliseconds"] = per_image(median(times[WARM_UPS:]), NETWORK_STEP)
+        found[name]["milliseconds"] = 1000 * median(times[WARM_UPS:]) / NETWORK_STEP
         tell(f"{name}: {found[name]['milliseconds']:.3f} ms an image")
     return found
 
 
-def per_image(seconds, number):
-    """Milliseconds an image; None if there is no time."""
-    if seconds is None:
-        return None
-    return 1000 * seconds / number
-
-
-def described(milliseconds):
-    """Times of contenders in words."""
-    texts = [f"{name} {taken}" for name, taken in milliseconds.items() if taken is None]
-    texts += [f"{name} {taken:.3f} ms" for name, taken in milliseconds.items() if taken]
-    return ", ".join(texts)
-
-
-PARTS = {
-    "steps": measure_steps,
-    "prediction": measure_prediction,
-    "networks": measure_networks,
-    "epoch": measure_epoch,
-}
+PARTS = {"steps": measure_steps, "prediction": measure_prediction, "networks": measure_networks}
 
 
 def main():
-    """Measure the parts that are asked for, and file each."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    """Measure all parts, and file each as it comes."""
+    parser = parser_of(__doc__)
     parser.add_argument("--device", choices=list(STEP_SIZES), default="cpu")
-    options = parser.parse_args()
-    device = options.device
-    unknown = set(options.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    if device == "cuda" and not torch.cuda.is_available():
-        parser.error("there is no GPU here that PyTorch can use")
-    parts = options.parts or ["steps", "prediction", "networks"]
-    for part in parts:
-        result = PARTS[part](device)
+    device = parser.parse_args().device
+    for name, measure in PARTS.items():
+        part = {"result": measure(device), **machine(device)}
         results = load("benchmark") or {}
-        results.setdefault(device, {})[part] = {
-            "result": result,
-            "processor": processor(device),
-            "threads": torch.get_num_threads(),
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        }
+        results.setdefault(device, {})[name] = part
         save("benchmark", results)
 
 

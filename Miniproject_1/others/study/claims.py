@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from .findings import as_numbers, compared
+from .findings import compared
 
 ONE_RUN = "the training loss of one run"
 ARMS = {  # of an experiment: what arms are called at their setting, and at a fair one
@@ -96,5 +96,4 @@ def answer(claim, arm):
     """How much the first is above the second; None where that has not been run."""
     if arm is None:
         return None
-    found = compared(claim.experiment, arm.format(claim.first), arm.format(claim.second))
-    return as_numbers(found)
+    return compared(claim.experiment, arm.format(claim.first), arm.format(claim.second))

@@ -10,7 +10,6 @@ biharmonic functions) is told which pixels are missing. What `results/classical.
 not repeated. Needs: pip install bm3d scikit-image
 """
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -20,7 +19,8 @@ from ..console import progress, tell
 from ..data.files import load_pairs
 from ..data.noises import NOISES
 from ..metrics import psnr
-from .material import Images, Material, pack
+from . import parser_of
+from .material import PACKED, Images, Material, pack
 from .results import load, save
 
 
@@ -76,17 +76,12 @@ def denoised(images, method):
 
 def main():
     """Measure what has no result yet, and file it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--photographs", nargs="+", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument(
-        "--packed", type=Path, default=Path(".run") / "photographs.pt", metavar="FILE"
-    )
     parser.add_argument("--data", type=Path, help="a val_data.pkl, or the folder that holds it")
     options = parser.parse_args()
-    pack(options.photographs, options.packed)
-    material = Material(options.packed, "cpu")
+    pack(options.photographs, PACKED)
+    material = Material(PACKED, "cpu")
     sets = {noise: material.kept_apart(noise)[0] for noise in ("blocks", *NOISES)}
     if options.data is not None:
         sets["data"] = Images(*load_pairs(options.data, "val_data.pkl"))

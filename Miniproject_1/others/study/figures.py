@@ -3,6 +3,8 @@
 A figure whose trainings have not been run is not drawn.
 """
 
+from functools import partial
+
 from .experiments import EXPERIMENTS
 from .findings import arms_of, compared, scores_of
 from .results import load
@@ -15,16 +17,9 @@ PASSES = (1, 2, 5, 10, 20, 30)
 
 
 def pyplot():
-    """Matplotlib's pyplot in the style of the report.
+    """Matplotlib's pyplot in the style of the report."""
+    import matplotlib
 
-    Raises:
-        ModuleNotFoundError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        text = "drawing figures needs matplotlib: pip install matplotlib"
-        raise ModuleNotFoundError(text) from None
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -54,30 +49,32 @@ def draw_targets(plt):
     """Noisy and clean targets over the number of fresh pairs, and their difference."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.2))
     names = {number: f"{number} thousand pairs" for number in THOUSANDS}
-    lines = draw_both_targets(left, "targets", names)
-    left.set(xscale="log", xlabel="thousand pairs", ylabel="PSNR in dB", title="(a)")
-    found = {
-        number: compared("targets", f"{name}, clean targets", f"{name}, noisy targets")
-        for number, name in names.items()
-    }
-    for number, difference in found.items():
-        if difference is not None:
-            draw_interval(right, number, difference)
+    has_results = draw_both_targets(left, "targets", names)
+    left.set(ylabel="PSNR in dB", title="(a)")
+    for number, name in names.items():
+        difference = compared("targets", f"{name}, clean targets", f"{name}, noisy targets")
+        if difference is not None and difference.mean is not None:
+            right.plot([number], [difference.mean], "o", color="black")
+            if difference.low is not None:
+                ends = [difference.low, difference.high]
+                right.plot([number, number], ends, color="black", lw=0.8)
     right.axhline(0, color=GREY, lw=0.6)
-    right.set(xscale="log", xlabel="thousand pairs", ylabel="clean minus noisy, dB", title="(b)")
+    right.set(ylabel="clean minus noisy, dB", title="(b)")
     for axes in (left, right):
+        axes.set(xscale="log", xlabel="thousand pairs")
         axes.set_xticks(THOUSANDS, [str(number) for number in THOUSANDS], minor=False)
         axes.minorticks_off()
-    return figure, lines > 0
+    return figure, has_results
 
 
 def draw_passes(plt):
     """Noisy and clean targets over passes through the same 1,000 images."""
     figure, axes = plt.subplots(figsize=(0.6 * WIDTH, 2.2))
-    names = {number: f"{number} passes" for number in PASSES}
-    lines = draw_both_targets(axes, "passes", names)
+    has_results = draw_both_targets(
+        axes, "passes", {number: f"{number} passes" for number in PASSES}
+    )
     axes.set(xlabel="passes over 1,000 images", ylabel="PSNR in dB")
-    return figure, lines > 0
+    return figure, has_results
 
 
 def draw_both_targets(axes, name, arms):
@@ -89,38 +86,28 @@ def draw_both_targets(axes, name, arms):
         arms: dict from what is drawn to the right, to the names of arms without their targets.
 
     Returns:
-        the number of lines.
+        whether there was anything to draw.
     """
     results = arms_of(name)
-    lines = 0
+    has_results = False
     for target, colour in (("noisy", NOISY), ("clean", CLEAN)):
-        xs, means = [], []
+        means = {}
         for x, arm in arms.items():
             scores = mean_scores(results[f"{arm}, {target} targets"])
             axes.plot([x] * len(scores), scores, MARKERS[target], color=colour, mfc="none")
             if scores:
-                xs.append(x)
-                means.append(sum(scores) / len(scores))
-        if xs:
-            lines += 1
-            axes.plot(xs, means, color=colour, label=f"{target} targets")
-    if lines:
-        axes.legend(frameon=False)
-    return lines
+                means[x] = sum(scores) / len(scores)
+        if means:
+            has_results = True
+            axes.plot(list(means), list(means.values()), color=colour, label=f"{target} targets")
+            axes.legend(frameon=False)
+    return has_results
 
 
 def mean_scores(results):
     """The mean PSNR of each seed that did not diverge."""
     scores = scores_of(results).values()
     return [sum(values) / len(values) for values in scores if values is not None]
-
-
-def draw_interval(axes, x, difference):
-    """A difference and its interval, upright."""
-    if difference.low is not None:
-        axes.plot([x, x], [difference.low, difference.high], color="black", lw=0.8)
-    if difference.mean is not None:
-        axes.plot([x], [difference.mean], "o", color="black")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -141,38 +128,38 @@ def draw_differences(plt, name, panels):
     longest = max(len(arms) for _, _, arms in panels)
     size = (WIDTH, 0.6 + 0.2 * longest)
     figure, all_axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
-    found_any = False
+    has_results = False
     for axes, (title, reference, arms) in zip(all_axes[0], panels):
         axes.axvline(0, color=GREY, lw=0.6)
         for place, arm in enumerate(arms.values()):
             difference = compared(name, arm, reference)
             if difference is None or difference.mean is None:
                 continue
-            found_any = True
+            has_results = True
             axes.plot([difference.mean], [place], "o", color="black")
             if difference.low is not None:
                 axes.plot([difference.low, difference.high], [place] * 2, color="black", lw=0.8)
         axes.set_yticks(range(len(arms)), list(arms))
         axes.invert_yaxis()
         axes.set(title=title, xlabel="dB above the reference")
-    return figure, found_any
+    return figure, has_results
 
 
-def draw_networks(plt):
-    """Networks beside Appendix A."""
-    arms = {arm.name: arm.name for arm in EXPERIMENTS["networks"].arms if arm.name != "Appendix A"}
-    return draw_differences(plt, "networks", [("", "Appendix A", arms)])
+def draw_all_arms(plt, name, reference):
+    """All other arms of an experiment beside this one."""
+    names = [arm.name for arm in EXPERIMENTS[name].arms if arm.name != reference]
+    return draw_differences(plt, name, [("", reference, dict(zip(names, names)))])
 
 
 def draw_optimizers(plt):
     """Optimizers beside momAGD, at 0.05 and at the best of their rates."""
     names = ("SGD", "Nesterov", "ADAM", "L-BFGS", "hybrid", "Muon")
-    theirs = {name: f"{name} at 0.05" for name in names}
-    fair = {name: f"{name}, falling, 600 gradients" for name in names}
-    panels = [
-        ("(a) at their setting", "momAGD at 0.05", theirs),
-        ("(b) at their best rates, fresh pairs", "momAGD, falling, 600 gradients", fair),
-    ]
+    panels = []
+    for title, ending in (
+        ("(a) at their setting", " at 0.05"),
+        ("(b) at their best rates, fresh pairs", ", falling, 600 gradients"),
+    ):
+        panels.append((title, f"momAGD{ending}", {name: name + ending for name in names}))
     return draw_differences(plt, "optimizers", panels)
 
 
@@ -189,22 +176,15 @@ def draw_hybrid(plt):
 
 def draw_starts(plt):
     """Initializations and BatchNorms beside plain Xavier in Appendix A."""
-    names = [arm.name for arm in EXPERIMENTS["starts"].arms if arm.name.endswith("at 0.05")]
-    labels = [name.removesuffix(", at 0.05") for name in names]
+    names = [arm.name for arm in EXPERIMENTS["starts"].arms]
+    reference = "xavier, two each"
     panels = []
-    for title, ending in (("(a) at their setting", "at 0.05"), ("(b) at best rates", "falling")):
-        reference = "xavier, two each"
-        arms = {label: f"{label}, {ending}" for label in labels if label != reference}
-        if ending == "falling":
-            arms = {label: arm for label, arm in arms.items() if not label.startswith("zeros")}
-        panels.append((title, f"{reference}, {ending}", arms))
+    titles = {", at 0.05": "(a) at their setting", ", falling": "(b) at best rates"}
+    for ending, title in titles.items():
+        arms = {name.removesuffix(ending): name for name in names if name.endswith(ending)}
+        del arms[reference]
+        panels.append((title, reference + ending, arms))
     return draw_differences(plt, "starts", panels)
-
-
-def draw_flips(plt):
-    """Flips and exchange beside none."""
-    arms = {arm.name: arm.name for arm in EXPERIMENTS["flips"].arms if arm.name != "none"}
-    return draw_differences(plt, "flips", [("", "none", arms)])
 
 
 # ----------------------------------------------------------------------------------------------
@@ -217,11 +197,12 @@ def draw_learning_curve(plt):
     weights = load("weights")
     if weights is None:
         return figure, False
-    millions = [point["pairs"] / 1e6 for point in weights["curve"]]
-    axes.plot(millions, [point["psnr_one_pass"] for point in weights["curve"]], "o-", color=NOISY)
+    curve = weights["curve"]
+    millions = [point["pairs"] / 1e6 for point in curve]
+    axes.plot(millions, [point["psnr_one_pass"] for point in curve], "o-", color=NOISY)
     axes.set(xlabel="million pairs", ylabel="PSNR in dB")
     rates = axes.twinx()
-    rates.plot(millions, [point["learning_rate"] for point in weights["curve"]], "--", color=GREY)
+    rates.plot(millions, [point["learning_rate"] for point in curve], "--", color=GREY)
     rates.set(ylabel="learning rate", ylim=(0, None))
     return figure, True
 
@@ -229,11 +210,11 @@ def draw_learning_curve(plt):
 FIGURES = {
     "targets": draw_targets,
     "passes": draw_passes,
-    "networks": draw_networks,
+    "networks": partial(draw_all_arms, name="networks", reference="Appendix A"),
     "optimizers": draw_optimizers,
     "hybrid": draw_hybrid,
     "starts": draw_starts,
-    "flips": draw_flips,
+    "flips": partial(draw_all_arms, name="flips", reference="none"),
     "learning_curve": draw_learning_curve,
 }
 

@@ -1,8 +1,6 @@
 """What the filed trainings say: arms with the results of all seeds, and how much two differ."""
 
 import csv
-import io
-from dataclasses import asdict
 
 from .experiments import EXPERIMENTS, SEARCH_SEED, wanted_runs
 from .results import RESULTS, load_run, score_to_choose_by
@@ -29,12 +27,12 @@ def arms_of(name):
     return found
 
 
-def scores_of(results, kind="psnr_one_pass"):
-    """The PSNR of each image, for each seed; None where a training diverged."""
+def scores_of(results):
+    """The PSNR of each image in one pass, for each seed; None where a training diverged."""
     scores = {}
     for seed, result in results.items():
-        scores[seed] = result[kind]
-        if result["diverged"] or None in result[kind]:
+        scores[seed] = result["psnr_one_pass"]
+        if result["diverged"] or None in result["psnr_one_pass"]:
             scores[seed] = None
     return scores
 
@@ -46,16 +44,15 @@ def compared(name, first, second):
 
 
 def summary(arm, results):
-    """A row of the table of an experiment: see `COLUMNS`; None where there is nothing to say."""
+    """A row of the table of an experiment, see `COLUMNS`, from the results of each seed."""
     scores = scores_of(results)
     means = [sum(values) / len(values) for values in scores.values() if values is not None]
     row = dict.fromkeys(COLUMNS)
     row.update(arm=arm, seeds=len(results), diverged=len(results) - len(means))
     if means:
         row.update(psnr=sum(means) / len(means), lowest=min(means), highest=max(means))
-    for result in results.values():
-        row["learning_rate"] = result["settings"]["learning_rate"]
-        row["pairs"] = result["pairs"]
+    *_, last = results.values()
+    row.update(learning_rate=last["settings"]["learning_rate"], pairs=last["pairs"])
     return row
 
 
@@ -83,18 +80,10 @@ def write_tables():
     for name in EXPERIMENTS:
         rows = table_of(name)
         if rows:
-            text = io.StringIO()
-            writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
             path = RESULTS / f"{name}.csv"
-            path.write_text(text.getvalue())
+            with open(path, "w") as file:
+                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
             paths.append(path)
     return paths
-
-
-def as_numbers(found):
-    """A `verdicts.Difference` as a dict; None as it is."""
-    if found is None:
-        return None
-    return asdict(found)

@@ -9,9 +9,10 @@ many photographs double the variance, and that the set is finite halves it again
 over seeds contains the choice of photographs.
 """
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -24,6 +25,7 @@ from ..pictures import read_picture
 from ..training.photo_batches import PhotoBatches, Photographs
 from .experiments import IMAGES_OF_EACH
 
+PACKED = Path(".run") / "photographs.pt"  # all photographs, decoded; in the working folder
 REPORTING = 100  # photographs by which scores are reported; a tenth if there are few
 CHOOSING = 50  # photographs by which rates and stopping points are chosen; a twentieth if few
 
@@ -77,8 +79,7 @@ def unpacked(path):
 # Images
 
 
-@dataclass
-class Images:
+class Images(NamedTuple):
     """Noisy and clean images (N, 3, 32, 32) of photographs that are kept apart, on a device."""
 
     noisy: torch.Tensor
@@ -114,12 +115,9 @@ class Material:
     def kept_apart(self, noise):
         """The `Images` with this noise to report by, and those to choose by."""
         if noise not in self.kept:
-            reporting = kept_images(self.reporting, noise, seeded(1))
-            choosing = kept_images(self.choosing, noise, seeded(2))
-            self.kept[noise] = [
-                Images(noisy.to(self.device), clean.to(self.device))
-                for noisy, clean in (reporting, choosing)
-            ]
+            reporting = kept_images(self.reporting, noise, seeded(1), self.device)
+            choosing = kept_images(self.choosing, noise, seeded(2), self.device)
+            self.kept[noise] = reporting, choosing
         return self.kept[noise]
 
     def batches(self, settings, seed):
@@ -128,18 +126,10 @@ class Material:
             return fixed_batches(self.photographs_of(seed), settings, seed, self.device)
         if settings.noise != "blocks":
             return SquareBatches(self.photographs_of(seed), settings, seed, self.device)
-        return self.fresh_batches(settings, seed)
-
-    def fresh_batches(self, settings, seed):
-        """Batches of pairs that are seen once.
-
-        The photographs of a seed are brought to the device once, for all arms.
-        """
-        if seed not in self.on_device:
+        if seed not in self.on_device:  # once for all arms
             self.on_device[seed] = Photographs(self.photographs_of(seed), self.device)
-        return PhotoBatches(
-            self.on_device[seed], settings.batch_size, clean=settings.target == "clean", seed=seed
-        )
+        is_clean = settings.target == "clean"
+        return PhotoBatches(self.on_device[seed], settings.batch_size, clean=is_clean, seed=seed)
 
 
 def seeded(seed):
@@ -147,17 +137,18 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def kept_images(photographs, noise, generator):
-    """Noisy and clean images of photographs, `IMAGES_OF_EACH` of each."""
+def kept_images(photographs, noise, generator, device):
+    """The `Images` of some photographs, `IMAGES_OF_EACH` of each, with this noise."""
     repeated = [each for each in photographs for _ in range(IMAGES_OF_EACH)]
-    if noise != "blocks":
+    if noise == "blocks":
+        crops = [random_crop(each, generator) for each in repeated]
+        noisy = torch.stack([sample_blocks(crop, generator) for crop in crops])
+        clean = torch.stack([average_blocks(crop) for crop in crops])
+    else:
         clean = torch.stack([random_square(each, generator) for each in repeated])
         corrupt, _ = NOISES[noise]
-        return corrupt(clean, generator), clean
-    crops = [random_crop(each, generator) for each in repeated]
-    noisy = torch.stack([sample_blocks(crop, generator) for crop in crops])
-    clean = torch.stack([average_blocks(crop) for crop in crops])
-    return noisy, clean
+        noisy = corrupt(clean, generator)
+    return Images(noisy.to(device), clean.to(device))
 
 
 def fixed_batches(photographs, settings, seed, device):
@@ -168,11 +159,11 @@ def fixed_batches(photographs, settings, seed, device):
         crop = random_crop(photographs[number % len(photographs)], generator)
         clean.append(average_blocks(crop))
         draws.append(torch.stack([sample_blocks(crop, generator) for _ in range(settings.draws)]))
-    clean, draws = torch.stack(clean), torch.stack(draws)
+    draws = torch.stack(draws)
     if settings.target == "clean":
-        noisy, target = draws[:, 0], clean
+        noisy, target = draws[:, 0], torch.stack(clean)
     elif settings.draws == 2:
-        noisy, target = draws[:, 0], draws[:, 1]
+        noisy, target = draws.unbind(1)
     else:
         noisy, target = ordered_pairs(draws)
     if settings.appended:
@@ -192,17 +183,8 @@ def fixed_batches(photographs, settings, seed, device):
 
 
 def ordered_pairs(draws):
-    """All ordered pairs of different draws of each image.
-
-    Args:
-        draws: (N, D, 3, H, W).
-
-    Returns:
-        two tensors (N * D * (D - 1), 3, H, W).
-    """
-    number = draws.shape[1]
-    places = [(i, j) for i in range(number) for j in range(number) if i != j]
-    first, second = zip(*places)
+    """All ordered pairs of different draws (N, D, 3, H, W): two tensors (N * D * (D - 1), ...)."""
+    first, second = zip(*itertools.permutations(range(draws.shape[1]), 2))
     return draws[:, list(first)].flatten(0, 1), draws[:, list(second)].flatten(0, 1)
 
 

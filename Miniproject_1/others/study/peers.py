@@ -1,6 +1,6 @@
 """The shipped weights beside public solutions of the same course, image by image.
 
-    python -m Miniproject_1.others.study.peers PEER_SCORES DATA [--weights FILE]
+    python -m Miniproject_1.others.study.peers PEER_SCORES DATA
 
 PEER_SCORES is a JSON file: by the name of each solution's repository, its number of "parameters",
 and the PSNR in dB of each image of DATA, "one_pass" by its own prediction and "mean_over_8" by the
@@ -8,16 +8,15 @@ mean over the 8 flips and rotations around it. Both denoise the same images, so 
 known better than either score: the interval is that of the difference, over photographs.
 """
 
-import argparse
 import json
 from pathlib import Path
 
 import torch
 
-from ...model import WEIGHTS, Model
 from ..console import tell
 from ..data.files import load_pairs
 from ..metrics import psnr
+from . import parser_of, shipped_model
 from .results import save
 from .verdicts import interval_over_photographs, verdict_of
 
@@ -58,18 +57,13 @@ def mean(values):
 
 def main():
     """Compare, print and file the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("peer_scores", type=Path, help="JSON file of the others' scores")
     parser.add_argument("data", type=Path, help="the val_data.pkl that they are on, or its folder")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
     options = parser.parse_args()
     peers = json.loads(options.peer_scores.read_text())
     noisy, clean = load_pairs(options.data, "val_data.pkl")
-    model = Model()
-    model.load_pretrained_model(options.weights)
-    ours = psnr(model.predict(noisy, progress=True).cpu(), clean)
+    ours = psnr(shipped_model().predict(noisy, progress=True).cpu(), clean)
     found = compare(ours, peers)
     photographs = len(ours) // IMAGES_OF_EACH
     save("peers", {"photographs": photographs, "ours": mean(ours), "peers": found})

@@ -8,7 +8,6 @@ seeds; from the shipped weights, `train` with its defaults on 10,000 pairs. DATA
 is in `results/precision.json` already is not repeated.
 """
 
-import argparse
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ..data.files import load_pairs
 from ..metrics import psnr
 from ..training.long_run import processor
 from ..training.optimizers import Muon
+from . import parser_of, shipped_model
 from .results import load, save
 
 SEEDS = range(5)
@@ -45,37 +45,27 @@ def fresh(pairs, precision, seed):
     return model
 
 
-def shipped(pairs, precision):
+def trained_further(pairs, precision):
     """A model after an epoch with the defaults, from the shipped weights."""
     noisy_1, noisy_2 = (images[:SHIPPED_PAIRS] for images in pairs)
-    model = Model()
-    model.load_pretrained_model()
+    model = shipped_model()
     model.train(noisy_1, noisy_2, num_epochs=1, precision=precision)
-    return model
-
-
-def untrained():
-    """The model as it is shipped."""
-    model = Model()
-    model.load_pretrained_model()
     return model
 
 
 def jobs(pairs):
     """All that is measured: name, function that makes the model, precision of the prediction."""
     for precision in PRECISIONS:
-        yield f"prediction, {precision}", untrained, precision
+        yield f"prediction, {precision}", shipped_model, precision
         for seed in SEEDS:
             train = partial(fresh, pairs, precision, seed)
             yield f"fresh weights, seed {seed}, {precision}", train, "float32"
-        yield f"shipped weights, {precision}", partial(shipped, pairs, precision), "float32"
+        yield f"shipped weights, {precision}", partial(trained_further, pairs, precision), "float32"
 
 
 def main():
     """Measure what has no result yet, and file it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("data", type=Path, help="folder of train_data.pkl and val_data.pkl")
     options = parser.parse_args()
     pairs = load_pairs(options.data, "train_data.pkl")

@@ -1,31 +1,32 @@
 """Build the report: draw its figures and pictures, gather its numbers, typeset it with typst.
 
-    python -m Miniproject_1.others.study.report [--output FILE] [--keep FOLDER]
+    python -m Miniproject_1.others.study.report [--output FILE]
 
 No number is typed into the text: `report.typ` reads `numbers.json`, which is made here from the
 files in `results/`. What has no result there is named in the report as not run. The pictures are
 made from the embedded sample with the shipped weights. Needs: pip install pillow matplotlib typst
 """
 
-import argparse
 import json
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ...model import Model, build_network
+from ...model import build_network
 from ..console import tell
 from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..data.noises import NOISES
 from ..metrics import psnr
 from ..pictures import comparison, write_picture
+from . import parser_of, shipped_model
 from .claims import answered
 from .experiments import EXPERIMENTS, NETWORKS_COMPARED
 from .figures import PASSES, THOUSANDS, draw_all
-from .findings import arms_of, as_numbers, best_arm, compared, table_of
+from .findings import arms_of, best_arm, compared, table_of
 from .networks import NETWORKS, cost
 from .results import load
 from .verdicts import EQUAL
@@ -64,7 +65,7 @@ def worth_of_clean_targets(name, places, arm):
         label = arm.format(place)
         found = compared(name, f"{label}, clean targets", f"{label}, noisy targets")
         if found is not None:
-            rows.append({"place": place, **as_numbers(found)})
+            rows.append({"place": place, **asdict(found)})
     return rows
 
 
@@ -83,7 +84,7 @@ def scenes_or_draws():
     rows = []
     for way in ways:
         found = compared("draws", best[ways[-1]], best[way])
-        rows.append({"way": way, "arm": best[way], "behind": as_numbers(found)})
+        rows.append({"way": way, "arm": best[way], "behind": found})
     return rows
 
 
@@ -92,7 +93,7 @@ def beside_appendix_a():
     rows = []
     for name in NETWORKS_COMPARED:
         found = compared("networks", name, "Appendix A")
-        rows.append({"name": name, "difference": as_numbers(found), **cost(NETWORKS[name]())})
+        rows.append({"name": name, "difference": found, **cost(NETWORKS[name]())})
     return rows
 
 
@@ -106,18 +107,16 @@ def other_noises():
             found = compared("noises", f"{noise}, clean targets", f"{noise}, noisy targets")
         methods = classical.get(noise, {})
         means = {name: sum(values) / len(values) for name, values in methods.items()}
-        rows.append({"noise": noise, "clean minus noisy": as_numbers(found), "classical": means})
+        rows.append({"noise": noise, "clean minus noisy": found, "classical": means})
     return rows
 
 
 def trainings():
     """How many trainings there are, of how many pairs, and on what."""
-    results = [
-        result
-        for name in EXPERIMENTS
-        for seeds in arms_of(name).values()
-        for result in seeds.values()
-    ]
+    results = []
+    for name in EXPERIMENTS:
+        for seeds in arms_of(name).values():
+            results += seeds.values()
     return {
         "number": len(results),
         "pairs": sum(result["pairs"] for result in results),
@@ -151,31 +150,23 @@ def layers():
 def draw_pictures(folder):
     """Write the pictures of the report; returns what their captions quote."""
     noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
-    model = Model()
-    model.load_pretrained_model()
-    denoised = model.predict(noisy).cpu()
+    denoised = shipped_model().predict(noisy).cpu()
     scores = psnr(denoised, clean)
 
     photographs = list(sample_photographs().values())  # the images of each
     photographs.sort(key=lambda places: scores[places].mean().item())
     chosen = [photographs[-1], photographs[len(photographs) // 2], *photographs[:3]]
     cases = [median_place(places, scores) for places in chosen]
-    strip = [places[0] for places in photographs[:12]]
-    for name, places in (("cases", cases), ("strip", strip)):
-        rows = [images[places] for images in (noisy, denoised, clean)]
-        picture = comparison(rows, labels=("noisy", "denoised", "clean"))
-        write_picture(picture, folder / f"{name}.png")
+    rows = [images[cases] for images in (noisy, denoised, clean)]
+    picture = comparison(rows, labels=("noisy", "denoised", "clean"))
+    write_picture(picture, folder / "cases.png")
 
     pair = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
     pair.append(pair[0].flip(2))
     write_picture(comparison([torch.cat(pair)]), folder / "pair.png")
     before = psnr(noisy, clean)
-    return {
-        "cases": [
-            {"noisy": before[place].item(), "denoised": scores[place].item()} for place in cases
-        ],
-        "sample_photographs": len(photographs),
-    }
+    quoted = [{"noisy": before[case].item(), "denoised": scores[case].item()} for case in cases]
+    return {"cases": quoted, "sample_photographs": len(photographs)}
 
 
 def median_place(places, scores):
@@ -189,25 +180,17 @@ def median_place(places, scores):
 
 
 def build(output, folder):
-    """Write everything that the text needs into a folder, and the report.
-
-    Args:
-        output: the PDF.
-        folder: for figures, pictures and numbers; made if it is not there.
+    """Write the report, and everything that its text needs into a folder.
 
     Raises:
         ModuleNotFoundError: typst, matplotlib or Pillow is not installed.
     """
-    try:
-        import typst
-    except ModuleNotFoundError:
-        text = "typesetting the report needs typst: pip install typst"
-        raise ModuleNotFoundError(text) from None
-    folder.mkdir(parents=True, exist_ok=True)
+    import typst
+
     numbers = gather_numbers()
     numbers["figures"] = draw_all(folder)
     numbers.update(draw_pictures(folder))
-    (folder / "numbers.json").write_text(json.dumps(numbers))
+    (folder / "numbers.json").write_text(json.dumps(numbers, default=asdict))
     for name in ("report.typ", "references.yml"):
         shutil.copy(SOURCES / name, folder)
     typst.compile(folder / "report.typ", output=output, root=folder)
@@ -215,17 +198,12 @@ def build(output, folder):
 
 def main():
     """Build the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--output", type=Path, default=REPORT, metavar="FILE", help="the PDF")
-    parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="keep figures, pictures and numbers here"
-    )
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        build(options.output, options.keep or Path(scratch))
-    tell(str(options.output))
+    output = parser.parse_args().output
+    with tempfile.TemporaryDirectory() as folder:
+        build(output, Path(folder))
+    tell(str(output))
 
 
 if __name__ == "__main__":

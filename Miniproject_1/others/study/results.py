@@ -14,16 +14,15 @@ from ..outputs import replaced
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def load(name):
-    """Read `results/NAME.json`.
+def path_of(name):
+    return RESULTS / f"{name}.json"
 
-    Returns:
-        what the file holds, or None if there is no such file.
-    """
-    path = RESULTS / f"{name}.json"
-    if not path.exists():
+
+def load(name):
+    """Read `results/NAME.json`: what the file holds, or None if there is no such file."""
+    if not path_of(name).exists():
         return None
-    return json.loads(path.read_text())
+    return json.loads(path_of(name).read_text())
 
 
 def save(name, content):
@@ -33,10 +32,13 @@ def save(name, content):
         name: of the file, without its ending.
         content: numbers, text, lists and dicts. Floats that are not finite are written as null.
     """
-    path = RESULTS / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(path) as temporary:
-        temporary.write_text(json.dumps(finite(content), indent=1) + "\n")
+    write(name, json.dumps(finite(content), indent=1))
+
+
+def write(name, text):
+    path_of(name).parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path_of(name)) as temporary:
+        temporary.write_text(text + "\n")
 
 
 def finite(value):
@@ -57,13 +59,10 @@ def name_of(run):
 
 
 def load_run(run):
-    """Read what a training has found.
-
-    Args:
-        run: an `experiments.Run`.
+    """Read what the training of an `experiments.Run` has found.
 
     Returns:
-        a dict, see `trainings.carry_out`, or None if the training has not been made.
+        a dict, see `StudyTraining.result`, or None if the training has not been made.
 
     Raises:
         ValueError: the training was made with other settings than those of the run.
@@ -73,19 +72,16 @@ def load_run(run):
         return None
     wanted = json.loads(json.dumps(asdict(run.settings)))
     if found["settings"] != wanted:
-        path = RESULTS / f"{name_of(run)}.json"
+        path = path_of(name_of(run))
         raise ValueError(f"{path} was made with other settings; remove it to make it anew")
     return found
 
 
 def score_to_choose_by(run):
-    """The PSNR by which learning rates are chosen.
+    """The PSNR in dB by which learning rates are chosen.
 
-    Args:
-        run: an `experiments.Run`.
-
-    Returns:
-        dB, minus infinity if the training diverged, None if it has not been made.
+    It is minus infinity if the training of this `experiments.Run` diverged, None if it has not been
+    made.
     """
     result = load_run(run)
     if result is None:
@@ -100,8 +96,5 @@ def save_run(run, result):
     content = {"experiment": run.experiment, "arm": run.arm, "seed": run.seed}
     content["settings"] = asdict(run.settings)
     content.update(result)
-    path = RESULTS / f"{name_of(run)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"{json.dumps(key)}: {json.dumps(finite(each))}" for key, each in content.items()]
-    with replaced(path) as temporary:
-        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    write(name_of(run), "{\n" + ",\n".join(lines) + "\n}")

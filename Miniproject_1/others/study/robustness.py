@@ -1,6 +1,6 @@
 """How the weights do on other noise: weaker or stronger, none, and with Gaussian noise on top.
 
-    python -m Miniproject_1.others.study.robustness PHOTOGRAPHS DATA [--weights FILE]
+    python -m Miniproject_1.others.study.robustness PHOTOGRAPHS DATA
 
 Every fourth of the PHOTOGRAPHS by name gives the crop of 32 s x 32 s pixels at its centre, for
 blocks of s x s pixels, and one noisy draw of it. From DATA every tenth pair is taken: with the
@@ -10,18 +10,17 @@ For each of these, how sharp the images are is measured too: the mean square of 
 neighbouring pixels, as a share of that of the clean images.
 """
 
-import argparse
 from pathlib import Path
 
 import torch
 
-from ...model import WEIGHTS, Model
 from ..console import tell
 from ..data.course_noise import IMAGE_SIZE, average_blocks, sample_blocks
 from ..data.files import load_pairs
 from ..data.photographs import distinct_photographs
 from ..metrics import psnr
 from ..pictures import read_picture
+from . import parser_of, shipped_model
 from .results import save
 
 BLOCK_SIZES = (2, 3, 4, 6, 8)  # pixels
@@ -85,15 +84,11 @@ def measure(model, noisy, clean):
 
 def main():
     """Measure, print and file the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("photographs", type=Path, help="folder of some that no training saw")
     parser.add_argument("data", type=Path, help="a val_data.pkl, or the folder that holds it")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
     options = parser.parse_args()
-    model = Model()
-    model.load_pretrained_model(options.weights)
+    model = shipped_model()
     rows = []
     for name, noisy, clean in cases(options.photographs, options.data):
         row = measure(model, noisy, clean)

@@ -1,19 +1,18 @@
 """How good the shipped weights are on a validation set, with intervals over photographs.
 
-    python -m Miniproject_1.others.study.scores DATA --images-of-each 8 [--weights FILE]
+    python -m Miniproject_1.others.study.scores DATA --images-of-each 8
 
 Pairs that show the same photograph are alike, so the bootstrap (Efron, 1979) draws photographs: an
 interval holds the middle 95 % of the scores of many sets of as many photographs, drawn with
 replacement.
 """
 
-import argparse
 from pathlib import Path
 
-from ...model import WEIGHTS, Model, check_number
 from ..console import tell
 from ..data.files import load_pairs
 from ..metrics import psnr, psnr_of, squared_errors
+from . import parser_of, shipped_model
 from .results import save
 from .verdicts import interval_over_photographs
 
@@ -60,24 +59,13 @@ def psnr_of_mean_error(images, clean, images_of_each):
 
 def main():
     """Measure, print and file the scores."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("data", type=Path, help="a val_data.pkl, or the folder that holds it")
-    parser.add_argument(
-        "--images-of-each",
-        type=int,
-        default=1,
-        metavar="N",
-        help="pairs that show the same photograph, in a row; default: 1",
-    )
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
+    text = "pairs that show the same photograph, in a row; default: 1"
+    parser.add_argument("--images-of-each", type=int, default=1, metavar="N", help=text)
     options = parser.parse_args()
-    check_number("--images-of-each", options.images_of_each, 1, whole=True)
-    model = Model()
-    model.load_pretrained_model(options.weights)
     noisy, clean = load_pairs(options.data, "val_data.pkl")
-    found = measure(model, noisy, clean, options.images_of_each)
+    found = measure(shipped_model(), noisy, clean, options.images_of_each)
     photographs = len(noisy) // options.images_of_each
     save("scores", {"images": len(noisy), "photographs": photographs, "scores": found})
     for name, scores in found.items():

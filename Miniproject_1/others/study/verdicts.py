@@ -43,13 +43,12 @@ class Difference:
     verdict: str
 
 
-def difference(first, second, images_of_each=IMAGES_OF_EACH):
+def difference(first, second):
     """Compare two arms.
 
     Args:
         first, second: PSNR in dB of each image, for each seed: dicts from a seed to a list, or to
             None where the training diverged. The images of a photograph follow one another.
-        images_of_each: how many these are.
 
     Returns:
         a `Difference`, or None if the arms have no seed in common.
@@ -61,7 +60,7 @@ def difference(first, second, images_of_each=IMAGES_OF_EACH):
     if not all(both == (True, True) for both in ended):
         return Difference(None, None, None, len(seeds), verdict_of_diverged(ended))
     pairs = [torch.tensor(first[seed]) - torch.tensor(second[seed]) for seed in seeds]
-    differences = torch.stack(pairs).view(len(seeds), -1, images_of_each).mean(2)
+    differences = torch.stack(pairs).view(len(seeds), -1, IMAGES_OF_EACH).mean(2)
     mean = differences.mean().item()
     if len(seeds) == 1:
         return Difference(mean, None, None, 1, UNDECIDED)

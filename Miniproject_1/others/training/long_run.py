@@ -416,6 +416,15 @@ def requests_held():
             signal.signal(number, handler or signal.SIG_DFL)
 
 
+def machine(device):
+    """What computes on this device, for a record of it."""
+    return {
+        "processor": processor(device),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+    }
+
+
 def processor(device="cpu"):
     """The name of what computes on this device."""
     if torch.device(device).type == "cuda":

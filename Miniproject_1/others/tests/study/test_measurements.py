@@ -90,7 +90,7 @@ class TestBenchmark(TestCase):
         self.patch(mock.patch.object(benchmark, "LEARNING_RATE", 0.05))
         weights = {}
         for name in ("plain", "ours, float32"):
-            competitor = benchmark.contender(name, "cpu")
+            competitor = benchmark.CONTENDERS[name]("cpu")
             competitor.step(noisy, target)
             network = competitor.network if name == "plain" else competitor.model.network
             weights[name] = network.state_dict()
@@ -100,7 +100,7 @@ class TestBenchmark(TestCase):
 
     def test_every_contender_can_predict_and_is_timed(self):
         pairs = random_images(2, 8, 8), random_images(2, 8, 8, seed=1)
-        for name in benchmark.contenders("cpu"):
-            competitor = benchmark.contender(name, "cpu")
+        for name in benchmark.ON_CPU:
+            competitor = benchmark.CONTENDERS[name]("cpu")
             for task in ("step", "predict"):
                 self.assertGreater(benchmark.timed(competitor, task, pairs, "cpu"), 0)
