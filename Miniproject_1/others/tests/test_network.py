@@ -3,7 +3,6 @@
 import copy
 import itertools
 import math
-import re
 from unittest import mock
 
 import torch
@@ -14,13 +13,13 @@ from ...model import Model, build_network, initialize
 from ..fast import accelerated, precision, winograd
 from . import TestCase, random_images, relative_error, weights_of
 
-APPENDIX_A = """
-Conv2d(3, 64) ReLU Conv2d(64, 64) ReLU
-Conv2d(64, 128) BatchNorm2d(128) ReLU Conv2d(128, 256) BatchNorm2d(256) ReLU
-Conv2d(256, 512)
-ConvTranspose2d(512, 256) BatchNorm2d(256) ReLU ConvTranspose2d(256, 128) BatchNorm2d(128) ReLU
-ConvTranspose2d(128, 64) ReLU ConvTranspose2d(64, 64) ReLU ConvTranspose2d(64, 3)
-"""
+APPENDIX_A = (
+    "Conv2d(3, 64); ReLU; Conv2d(64, 64); ReLU; "
+    "Conv2d(64, 128); BatchNorm2d(128); ReLU; Conv2d(128, 256); BatchNorm2d(256); ReLU; "
+    "Conv2d(256, 512); ConvTranspose2d(512, 256); BatchNorm2d(256); ReLU; "
+    "ConvTranspose2d(256, 128); BatchNorm2d(128); ReLU; ConvTranspose2d(128, 64); ReLU; "
+    "ConvTranspose2d(64, 64); ReLU; ConvTranspose2d(64, 3)"
+)
 
 
 def described(layer):
@@ -35,8 +34,7 @@ def described(layer):
 class TestNetwork(TestCase):
     def test_it_is_appendix_a(self):
         network = build_network()
-        found = [described(layer) for layer in network]
-        self.assertEqual(found, re.findall(r"\w+(?:\([\d, ]+\))?", APPENDIX_A))
+        self.assertEqual([described(layer) for layer in network], APPENDIX_A.split("; "))
         for layer in network:
             if hasattr(layer, "kernel_size"):
                 sizes = (layer.kernel_size, layer.stride, layer.padding)
@@ -98,12 +96,6 @@ class TestAccelerated(TestCase):
                 with self.subTest(name, training=training):
                     self.compare(trained_network(layers), (2, 3, 8, 8), training)
 
-    def test_images_of_the_caller_stay_as_they_are(self):
-        images = torch.rand(1, 3, 4, 4).contiguous(memory_format=torch.channels_last) - 0.5
-        before = images.clone()
-        accelerated(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 3, 1)))(images)
-        self.assertTrue(torch.equal(images, before))
-
     def test_a_network_of_another_kind_is_called_as_it_is(self):
         class Residual(nn.Module):
             def __init__(self):
@@ -153,28 +145,18 @@ class TestWinograd(TestCase):
 
 
 class TestBfloat16(TestCase):
-    def gradients(self, network, images, target, **options):
+    def gradients(self, network, **options):
+        images, target = (random_images(2, 12, 9, seed=seed) / 255 for seed in (0, 1))
         network.zero_grad()
         F.mse_loss(accelerated(network, **options)(images), target).backward()
         return torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
 
-    def test_gradients_add_up_in_float32(self):
-        self.patch(mock.patch.object(winograd, "TILES_AT_ONCE", 2))  # an image at a time
-        images, target = torch.randn(2, 64, 128, 8, 8, generator=torch.Generator().manual_seed(0))
-        network = nn.Sequential(nn.Conv2d(128, 128, 3, padding=1))
-        exact, found = (
-            self.gradients(network, images, target, precision=precision)
-            for precision in ("float32", "bfloat16")
-        )
-        self.assertLess(relative_error(found, exact), 0.03)  # added up in bfloat16: 0.07
-
     def test_it_changes_gradients_by_little_with_and_without_amx(self):
-        images, target = (random_images(2, 12, 9, seed=seed) / 255 for seed in (0, 1))
-        network = Model("default").network.train()
-        exact = self.gradients(network, images, target)
+        network = Model("default", device="cpu").network.train()
+        exact = self.gradients(network)
         for amx in (False, True):
             with mock.patch.object(winograd, "has_amx", lambda amx=amx: amx):
-                found = self.gradients(network, images, target, precision="bfloat16")
+                found = self.gradients(network, precision="bfloat16")
             self.assertLess(relative_error(found, exact), 0.3)
             self.assertGreater(relative_error(found, exact), 1e-5)
         self.assertEqual({value.dtype for value in network.parameters()}, {torch.float32})
@@ -189,25 +171,24 @@ class TestBfloat16(TestCase):
 
 
 class TestInitialization(TestCase):
-    def drawn(self, name, seed=0):
-        network = build_network()
-        initialize(network, name, seed)
-        return network
-
     def test_bounds_and_signs(self):
         fan_in, fan_out = 256 * 4, 512 * 4
-        xavier, default = math.sqrt(6 / (fan_in + fan_out)), 1 / math.sqrt(fan_in)
-        for name, bound, lowest, zeros in (
-            ("default", default, -default, 0), ("default positive", default, 0, 0.5),
-            ("xavier", xavier, -xavier, 0), ("xavier positive", xavier, 0, 0.5),
-            ("masked xavier", xavier, -xavier, 0.5), ("zeros", 0, 0, 1),
-        ):  # fmt: skip
+        xavier = math.sqrt(6 / (fan_in + fan_out))
+        default = 1 / math.sqrt(fan_in)
+        for name, lowest, highest, share_of_zeros in (
+            ("default", -default, default, 0),
+            ("default positive", 0, default, 0.5),
+            ("xavier", -xavier, xavier, 0),
+            ("xavier positive", 0, xavier, 0.5),
+            ("masked xavier", -xavier, xavier, 0.5),
+            ("zeros", 0, 0, 1),
+        ):
+            layer = Model(name).network[10]  # Conv2d(256, 512)
+            values = layer.weight.min(), layer.weight.max(), (layer.weight == 0).float().mean()
+            wanted = lowest, highest, share_of_zeros
             with self.subTest(name):
-                layer = self.drawn(name)[10]  # Conv2d(256, 512)
-                self.assertAlmostEqual(layer.weight.max().item(), bound, delta=1e-3 * bound + 1e-9)
-                self.assertAlmostEqual(layer.weight.min().item(), lowest, delta=1e-3 * bound + 1e-9)
-                share = (layer.weight == 0).float().mean().item()
-                self.assertAlmostEqual(share, zeros, delta=0.01)
+                for found, value, tolerance in zip(values, wanted, (1e-4, 1e-4, 0.01)):
+                    self.assertAlmostEqual(found.item(), value, delta=tolerance)
                 self.assertEqual(bool(layer.bias.any()), name.startswith("default"))
 
     def test_seed_decides_and_the_random_state_of_pytorch_is_left_alone(self):

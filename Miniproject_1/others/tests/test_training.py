@@ -12,7 +12,7 @@ from unittest import mock
 import torch
 
 from ... import model as module
-from ...model import FLIPS, Batches, Model, Training
+from ...model import Batches, Model, Training
 from . import TestCase, random_images, relative_error, weights_of
 
 
@@ -22,69 +22,40 @@ class TestRandomNumbers(TestCase):
         found = module.splitmix64(1234567, torch.arange(3)).tolist()
         self.assertEqual([value % 2**64 for value in found], list(known))
 
-    def test_they_are_uniform_from_0_to_1(self):
-        values = module.uniform_from(module.random_bits(0, 0, 100_000))
-        self.assertTrue(values.min() >= 0 and values.max() < 1)
-        counts = values.mul(10).long().bincount()
-        self.assertLess((counts - 10_000).abs().max(), 500)  # five standard deviations
-
 
 class TestBatches(TestCase):
-    def setUp(self):
-        super().setUp()
-        self.images = random_images(6, 8, 8), random_images(6, 8, 8, seed=1)
-
-    def batches(self, batch_size=6, flips=(), swap=False, **options):
-        return Batches(*self.images, batch_size, flips, swap=swap, **options)
-
-    def rows(self, images, candidates):
-        """Which of the candidates each of the images is."""
-        return [
-            next(row for row, other in enumerate(candidates) if torch.equal(image, other))
-            for image in images
-        ]
-
     def test_an_epoch_is_all_pairs_in_another_order(self):
-        batches = self.batches(batch_size=4)
+        numbers = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1).expand(6, 3, 2, 2)
+        batches = Batches(numbers, numbers + 100, batch_size=4, swap=False)
         self.assertEqual(len(batches), 2)
-        orders = []
-        for epoch in range(2):
-            order = []
-            for step in (2 * epoch, 2 * epoch + 1):
-                found = [self.rows(part, all_) for part, all_ in zip(batches(step), self.images)]
-                self.assertEqual(*found)
-                order += found[0]
-            self.assertEqual(sorted(order), list(range(6)))
-            orders.append(order)
-        self.assertNotEqual(*orders)
+        epochs = []
+        for first_step in (0, 2):
+            pairs = zip(batches(first_step), batches(first_step + 1))
+            noisy, target = (torch.cat(parts)[:, 0, 0, 0] for parts in pairs)
+            self.assertTrue(torch.equal(target, noisy + 100))
+            self.assertEqual(sorted(noisy.tolist()), list(range(6)))
+            epochs.append(noisy.tolist())
+        self.assertNotEqual(*epochs)
 
-    def test_a_batch_follows_from_seed_and_step_alone(self):
-        first = self.batches(2, FLIPS, True)
-        again = self.batches(2, FLIPS, True)
+    def test_a_batch_follows_from_seed_and_step_alone_and_a_share_is_a_part_of_it(self):
+        images = random_images(6, 8, 8), random_images(6, 8, 8, seed=1)
+        first, again, other = (Batches(*images, seed=seed) for seed in (0, 0, 1))
         for step in (0, 5, 1):
-            for one, other in zip(first(step), again(step)):
-                self.assertTrue(torch.equal(one, other))
-        other = self.batches(2, FLIPS, True, seed=1)
+            for whole, same, part in zip(first(step), again(step), first(step, slice(1, None, 3))):
+                self.assertTrue(torch.equal(whole, same))
+                self.assertTrue(torch.equal(whole[1::3], part))
         self.assertFalse(torch.equal(first(0)[0], other(0)[0]))
 
-    def test_a_share_is_a_part_of_the_batch(self):
-        batches = self.batches(flips=FLIPS, swap=True)
-        for number in range(3):
-            share = slice(number, None, 3)
-            for part, whole in zip(batches(7, share), batches(7)):
-                self.assertTrue(torch.equal(part, whole[share]))
-
     def test_flips_turn_both_images_of_a_pair_alike(self):
-        turned = {
-            "vertical": lambda images: images.flip(2),
-            "horizontal": lambda images: images.flip(3),
-            "transpose": lambda images: images.mT,
-        }
-        self.assertEqual(set(turned), set(FLIPS))
-        for name, turn in turned.items():
-            batch = self.batches(flips=[name], flip_fraction=1)(0)
-            found = [self.rows(part, turn(all_)) for part, all_ in zip(batch, self.images)]
-            self.assertEqual(*found)
+        images = random_images(1, 8, 8), random_images(1, 8, 8, seed=1)
+        for name, turn in (
+            ("vertical", lambda images: images.flip(2)),
+            ("horizontal", lambda images: images.flip(3)),
+            ("transpose", lambda images: images.mT),
+        ):
+            batch = Batches(*images, flips=[name], flip_fraction=1, swap=False)(0)
+            for found, original in zip(batch, images):
+                self.assertTrue(torch.equal(found, turn(original)), name)
 
     def test_all_eight_symmetries_are_equally_frequent(self):
         ramp = torch.arange(4, dtype=torch.uint8).view(2, 2).expand(10_000, 3, 2, 2)
@@ -98,17 +69,11 @@ class TestBatches(TestCase):
         noisy, _ = Batches(ramp, ramp, 10_000, ["vertical"], flip_fraction=0.25)(0)
         self.assertAlmostEqual((noisy[:, 0, 0, 0] == 2).float().mean().item(), 0.25, delta=0.02)
 
-    def test_images_that_are_not_square_are_never_transposed(self):
-        images = random_images(9, 4, 5)
-        self.assertEqual(Batches(images, images, 9)(0)[0].shape, (9, 3, 4, 5))
-
     def test_input_and_target_of_half_of_the_pairs_change_places(self):
         noisy = torch.zeros(10_000, 3, 1, 1, dtype=torch.uint8)
         first, second = Batches(noisy, noisy + 1, 10_000)(0)
         self.assertTrue(torch.equal(first + second, noisy + 1))
         self.assertAlmostEqual(first[:, 0].float().mean().item(), 0.5, delta=0.02)
-        first, _ = Batches(noisy, noisy + 1, 10_000, swap=False)(0)
-        self.assertFalse(first.any())
 
 
 class TrainingCase(TestCase):
@@ -126,7 +91,7 @@ class TrainingCase(TestCase):
     def training(self, num_steps=12, hybrid=False, **options):
         network = Model().network
         batches = Batches(*self.pairs, batch_size=4)
-        lbfgs_iterations = 5 if hybrid else 0
+        lbfgs_iterations = 2 if hybrid else 0
         return Training(network, batches, num_steps, lbfgs_iterations, **options)
 
 
@@ -241,14 +206,11 @@ class TestSafeguard(TrainingCase):
             self.assertEqual(training.safeguard.rollbacks, rollbacks, losses)
 
     def test_a_hopeless_training_ends_with_an_error_and_the_last_good_weights(self):
-        for targets, rate in ((self.pairs[1], 1e30), (torch.full((16, 3, 8, 8), 1e6), 1e6)):
-            self.pairs = self.pairs[0], targets
-            model, before = Model(), weights_of(Model())
-            with self.assertRaisesRegex(FloatingPointError, "has the last good weights"):
-                self.train(model, 5, swap=False, learning_rate=rate)
-            self.assertFinite(weights_of(model))
-            if rate == 1e30:
-                self.assertTrue(torch.equal(before["0.weight"], model.network[0].weight))
+        model, before = Model(), weights_of(Model())
+        with self.assertRaisesRegex(FloatingPointError, "has the last good weights"):
+            self.train(model, 5, learning_rate=1e30)
+        self.assertFinite(weights_of(model))
+        self.assertTrue(torch.equal(before["0.weight"], model.network[0].weight))
 
     def test_weights_that_cannot_be_right_are_an_error_even_with_a_finite_loss(self):
         """An infinite variance in BatchNorm makes a channel constant, and the loss stays finite."""
@@ -280,17 +242,6 @@ class TestSafeguard(TrainingCase):
                 training.take_step()
             self.assertEqual(training.step, 1)
             self.assertFinite(weights_of(training.network))
-
-    def test_an_interruption_between_steps_leaves_good_weights_too(self):
-        def interrupted(items, *_):
-            yield next(iter(items))
-            raise KeyboardInterrupt
-
-        model = Model()
-        with mock.patch.object(module, "track", interrupted), self.assertRaises(KeyboardInterrupt):
-            self.train(model)
-        self.assertEqual(len(model.history["loss"]), 1)
-        self.assertTrue(torch.equal(Model().network[0].weight, model.network[0].weight))
 
 
 class TestModelTrain(TrainingCase):
@@ -335,14 +286,6 @@ class TestModelTrain(TrainingCase):
             with contextlib.redirect_stderr(stream):
                 model = self.train(Model(), progress=True)
             self.assertEqual(len(model.history["loss"]), 4)
-
-    def test_the_time_that_is_left_follows_from_the_latest_pace(self):
-        lines = io.StringIO()
-        clock = iter((0, 600, 640, 680, 720))  # the first step takes ten minutes
-        with contextlib.redirect_stderr(lines), mock.patch.object(module, "time") as time:
-            time.monotonic = lambda: next(clock)
-            self.assertEqual(list(module.track("abcd", 4, label="letter")), list("abcd"))
-        self.assertEqual(lines.getvalue().splitlines()[1], "letter 2 of 4, 1.3 minutes left")
 
     @unittest.skipUnless(importlib.util.find_spec("resource"), "memory is not told here")
     def test_memory_is_that_of_the_batch_not_of_the_training_set(self):

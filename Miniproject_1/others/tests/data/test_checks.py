@@ -62,18 +62,14 @@ class TestIndependentNoise(TestCase):
 class TestCommonNoise(TestCase):
     def test_noise_that_was_added_to_the_first_or_to_the_second_is_found(self):
         for seed in range(5):
-            for sigma, added in ((10, 10), (5, 20), (20, 10)):
+            for sigma, added in ((0, 10), (10, 10), (5, 20), (20, 10)):
                 first = shot(scene(seed), seed, sigma)
                 second = shot(first, seed + 100, added)
                 found = checks.doubts_about_pictures(first, second)
                 self.assertEqual(found, [checks.FIRST_IN_SECOND])
-                found = checks.doubts_about_pictures(second, first)
-                self.assertEqual(found, [checks.SECOND_IN_FIRST])
-
-    def test_a_first_picture_without_noise_is_found(self):
-        picture = scene(0)
-        found = checks.doubts_about_pictures(picture, shot(picture, 1))
-        self.assertEqual(found, [checks.FIRST_IN_SECOND])
+                if sigma > 0:
+                    found = checks.doubts_about_pictures(second, first)
+                    self.assertEqual(found, [checks.SECOND_IN_FIRST])
 
     @needs_pillow
     def test_equal_blocks_of_strong_jpeg_compression_are_found(self):
@@ -82,13 +78,11 @@ class TestCommonNoise(TestCase):
         self.assertIn(checks.EQUAL_BLOCKS, checks.doubts_about_pictures(*shots))
 
     def test_hot_pixels_are_found(self):
-        first = shot(scene(0), 1)
-        second = shot(scene(0), 2)
-        generator = torch.Generator().manual_seed(0)
-        rows, columns = torch.randint(200, (2, 20), generator=generator)
-        first[0, rows, columns] = 255
-        second[0, rows, columns] = 255
-        self.assertEqual(checks.doubts_about_pictures(first, second), [checks.HOT_PIXELS])
+        shots = [shot(scene(0), 1), shot(scene(0), 2)]
+        rows, columns = torch.randint(200, (2, 20), generator=torch.Generator().manual_seed(0))
+        for picture in shots:
+            picture[0, rows, columns] = 255
+        self.assertEqual(checks.doubts_about_pictures(*shots), [checks.HOT_PIXELS])
 
 
 class TestDataSets(TestCase):

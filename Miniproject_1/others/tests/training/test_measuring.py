@@ -69,7 +69,3 @@ class TestMeasuring(TestCase):
     def test_nothing_is_claimed_from_too_few_pairs(self):
         nothing = [images[:0] for images in noisy_pairs(1)]
         self.assertEqual(self.result(Halving(), nothing, None), "")
-        same = mock.Mock()
-        noisy_1, noisy_2 = noisy_pairs(1)
-        same.predict.return_value = noisy_2
-        self.assertIn("too few to tell", self.result(same, (noisy_1, noisy_2), None))

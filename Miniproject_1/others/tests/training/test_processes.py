@@ -64,8 +64,8 @@ class TestProcesses(CommandCase):
         (self.folder / "code.py").write_text(code)
         launcher = []
         if processes > 1:
-            launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-            launcher = ["-m", *launcher]
+            launcher = ["-m", "torch.distributed.run", "--standalone"]
+            launcher.append(f"--nproc-per-node={processes}")
         return subprocess.Popen(
             [sys.executable, *launcher, "code.py", *map(str, arguments)],
             cwd=self.folder,
@@ -83,10 +83,9 @@ class TestProcesses(CommandCase):
         return out, err
 
     def train(self, processes, batch_size, num_steps):
-        """Weights and losses of a training in float64, and what was printed."""
+        """Weights and losses of a training in float64."""
         name = f"{processes}.pth"
-        process = self.start(IN_FLOAT64, processes, name, batch_size, num_steps)
-        out, err = self.finish(process)
+        out, err = self.finish(self.start(IN_FLOAT64, processes, name, batch_size, num_steps))
         self.assertEqual(out.count("losses of"), 1)
         self.assertNotIn("gloo", err)  # a thread that outlives its group may abort the process
         return torch.load(self.folder / name)
