@@ -4,15 +4,14 @@ import io
 import os
 import secrets
 import shutil
-import signal
 import tempfile
-import threading
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
 
 from .console import say
+from .signals import requests_postponed
 
 try:
     import fcntl
@@ -20,8 +19,6 @@ except ImportError:  # on Windows
     import msvcrt
 
     fcntl = None
-
-POSTPONED = ("SIGINT", "SIGTERM", "SIGHUP")  # while a file is written; Windows lacks the last
 
 
 # ----------------------------------------------------------------------------------------------
@@ -187,7 +184,7 @@ def save(value, path, overwrite=True):
     """
     content = io.BytesIO()
     torch.save(value, content)  # into memory first, so that a full disk is an OSError
-    with signals_postponed(), replaced(path, overwrite) as temporary:
+    with requests_postponed(), replaced(path, overwrite) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 
@@ -215,33 +212,3 @@ def save_somewhere(value, path, overwrite=True):
             raise error from None
         say(f"warning: {error}; saved as {elsewhere} instead")
         return elsewhere
-
-
-@contextmanager
-def signals_postponed():
-    """Within this, a first Ctrl-C or request to end waits until the end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python handles signals in the main thread
-        return
-    numbers = [getattr(signal, name) for name in POSTPONED if hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    received = []
-
-    def restore():
-        for number, handler in handlers.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-
-    def remember(number, frame):
-        restore()
-        received.append(number)
-        say("stopping when the file is written")
-
-    for number, handler in handlers.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, remember)
-    try:
-        yield
-    finally:
-        restore()
-        for number in received:
-            signal.raise_signal(number)

@@ -2,10 +2,9 @@
 
 import signal
 import sys
-import threading
-from contextlib import contextmanager
 
 from ..console import one_line_warnings, say
+from ..signals import requests_handled
 from .parser import build_parser
 
 OF_THE_DEVICE = (  # what PyTorch says when a device cannot do what is asked of it
@@ -32,7 +31,7 @@ def main(arguments=None):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for a path with letters that the console lacks
             stream.reconfigure(errors="backslashreplace")
-    with one_line_warnings(), requests_to_end_like_ctrl_c():
+    with one_line_warnings(), requests_handled(signal.default_int_handler):
         try:
             options = build_parser().parse_args(arguments)
             return options.run(options)
@@ -54,21 +53,3 @@ def is_of_the_device(error):
     """Whether an error is no fault of the program, but too little memory or a missing device."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in OF_THE_DEVICE)
-
-
-@contextmanager
-def requests_to_end_like_ctrl_c():
-    """A closed terminal or a queue's time limit ends a command as Ctrl-C does: tidily."""
-    if threading.current_thread() is not threading.main_thread():  # only there they arrive
-        yield
-        return
-    changed = {}
-    for name in ("SIGTERM", "SIGHUP"):  # Windows lacks the second
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            changed[number] = signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in changed.items():
-            signal.signal(number, handler)

@@ -236,9 +236,8 @@ def measure_networks(device):
     found = {}
     batch = torch.rand(2, NETWORK_STEP, 3, 32, 32, device=device)
     for name, initialization in NETWORKS_COMPARED.items():
-        network = seeded_network(name, initialization, 0)
-        found[name] = cost(network)
-        forward = accelerated(network.to(device), "auto").train()
+        network = seeded_network(name, initialization, 0).to(device)
+        forward = accelerated(network, "auto").train()
         times = []
         for _ in range(RUNS):
             finish(device)
@@ -246,8 +245,9 @@ def measure_networks(device):
             F.mse_loss(forward(batch[0]), batch[1]).backward()
             finish(device)
             times.append(time.perf_counter() - start)
-        found[name]["milliseconds"] = 1000 * median(times[WARM_UPS:]) / NETWORK_STEP
-        tell(f"{name}: {found[name]['milliseconds']:.3f} ms an image")
+        milliseconds_an_image = 1000 * median(times[WARM_UPS:]) / NETWORK_STEP
+        found[name] = {"milliseconds": milliseconds_an_image, **cost(name)}
+        tell(f"{name}: {milliseconds_an_image:.3f} ms an image")
     return found
 
 

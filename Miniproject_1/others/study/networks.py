@@ -33,23 +33,15 @@ def seeded_network(name, initialization, seed):
 
 def appendix_a(width=1.0):
     """The network of Brown et al. with `width` times as many channels between its layers."""
-    network = build_network()
-    if width == 1.0:
-        return network
 
     def scaled(channels):
         return channels if channels == 3 else round(width * channels)
 
     layers = []
-    for layer in network:
+    for layer in build_network():
         if isinstance(layer, CONVOLUTIONS):
-            kind = type(layer)
-            layer = kind(
-                scaled(layer.in_channels),
-                scaled(layer.out_channels),
-                layer.kernel_size,
-                padding=layer.padding,
-            )
+            channels = scaled(layer.in_channels), scaled(layer.out_channels)
+            layer = type(layer)(*channels, layer.kernel_size, padding=layer.padding)
         elif isinstance(layer, nn.BatchNorm2d):
             layer = nn.BatchNorm2d(scaled(layer.num_features))
         layers.append(layer)
@@ -58,9 +50,8 @@ def appendix_a(width=1.0):
 
 def without_batchnorm():
     """Appendix A without its four BatchNorms."""
-    return nn.Sequential(
-        *[layer for layer in build_network() if not isinstance(layer, nn.BatchNorm2d)]
-    )
+    layers = [layer for layer in build_network() if not isinstance(layer, nn.BatchNorm2d)]
+    return nn.Sequential(*layers)
 
 
 def batchnorm_everywhere():
@@ -74,20 +65,10 @@ def batchnorm_everywhere():
 
 
 def pooled(first, last):
-    """Appendix A at half the resolution from layer `first` up to, not including, layer `last`."""
+    """Appendix A at half the resolution, by MaxPooling, from one layer to before another one."""
     layers = list(build_network())
     inner = [nn.MaxPool2d(2), *layers[first:last], nn.Upsample(scale_factor=2)]
     return nn.Sequential(*layers[:first], *inner, *layers[last:])
-
-
-def pooled_early():
-    """Appendix A with MaxPooling after the second layer."""
-    return pooled(4, 19)
-
-
-def pooled_in_the_middle():
-    """Appendix A with MaxPooling before the fifth layer."""
-    return pooled(10, 14)
 
 
 def without_padding():
@@ -112,23 +93,20 @@ class Residual(nn.Module):
 
 def convolution(inputs, outputs):
     """A convolution with a kernel of 3 x 3, and the BatchNorm and the ReLU after it."""
-    return [
-        nn.Conv2d(inputs, outputs, kernel_size=3, padding=1),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    ]
+    kernel = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+    return [kernel, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def dncnn(channels=64, layers=7):
-    """Layers of 3 x 3 that learn the noise, of the kind of Zhang et al. (2017), but fewer."""
-    inner = [convolution(channels, channels) for _ in range(layers - 2)]
-    return Residual(
-        nn.Sequential(
-            *convolution(3, channels),
-            *[layer for block in inner for layer in block],
-            nn.Conv2d(channels, 3, kernel_size=3, padding=1),
-        )
-    )
+def dncnn(channels=64):
+    """7 layers of 3 x 3 that learn the noise, of the kind of Zhang et al. (2017), but fewer."""
+    inner = [convolution(channels, channels) for _ in range(5)]
+    layers = sum(inner, start=convolution(3, channels))
+    layers.append(nn.Conv2d(channels, 3, kernel_size=3, padding=1))
+    return Residual(nn.Sequential(*layers))
+
+
+def two_convolutions(inputs, outputs):
+    return nn.Sequential(*convolution(inputs, outputs), *convolution(outputs, outputs))
 
 
 class UNet(nn.Module):
@@ -141,13 +119,13 @@ class UNet(nn.Module):
     def __init__(self, channels):
         super().__init__()
         full, half, quarter = channels
-        self.down_1 = nn.Sequential(*convolution(3, full), *convolution(full, full))
-        self.down_2 = nn.Sequential(*convolution(full, half), *convolution(half, half))
-        self.middle = nn.Sequential(*convolution(half, quarter), *convolution(quarter, quarter))
+        self.down_1 = two_convolutions(3, full)
+        self.down_2 = two_convolutions(full, half)
+        self.middle = two_convolutions(half, quarter)
         self.grow_2 = nn.ConvTranspose2d(quarter, half, kernel_size=2, stride=2)
-        self.up_2 = nn.Sequential(*convolution(2 * half, half), *convolution(half, half))
+        self.up_2 = two_convolutions(2 * half, half)
         self.grow_1 = nn.ConvTranspose2d(half, full, kernel_size=2, stride=2)
-        self.up_1 = nn.Sequential(*convolution(2 * full, full), *convolution(full, full))
+        self.up_1 = two_convolutions(2 * full, full)
         self.last = nn.Conv2d(full, 3, kernel_size=1)
         self.pool = nn.MaxPool2d(2)
 
@@ -160,33 +138,23 @@ class UNet(nn.Module):
         return self.last(full)
 
 
-def small_unet():
-    """A U-Net of 48, 96 and 192 channels that learns the noise."""
-    return Residual(UNet((48, 96, 192)))
-
-
-def large_unet():
-    """A U-Net of 128, 256 and 512 channels that learns the noise."""
-    return Residual(UNet((128, 256, 512)))
-
-
 NETWORKS = {
     "Appendix A": appendix_a,
     "Appendix A, half as wide": lambda: appendix_a(0.5),
     "Appendix A, twice as wide": lambda: appendix_a(2.0),
     "7 layers of 3 x 3": dncnn,
-    "small U-Net": small_unet,
-    "large U-Net": large_unet,
+    "small U-Net": lambda: Residual(UNet((48, 96, 192))),
+    "large U-Net": lambda: Residual(UNet((128, 256, 512))),
     "no BatchNorm": without_batchnorm,
     "BatchNorm everywhere": batchnorm_everywhere,
-    "pooling early": pooled_early,
-    "pooling in the middle": pooled_in_the_middle,
+    "pooling early": lambda: pooled(4, 19),
+    "pooling in the middle": lambda: pooled(10, 14),
     "no padding": without_padding,
 }
 
 
-def cost(network, size=32):
-    """What a network costs for one image of `size` x `size` pixels.
+def cost(name):
+    """What a network in `NETWORKS` costs for one image of 32 x 32 pixels.
 
     Returns:
         dict of "parameters", and of "products": multiplications in its convolutions.
@@ -197,14 +165,11 @@ def cost(network, size=32):
         positions = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         products.append(layer.weight.numel() * positions[0, 0].numel())
 
-    hooks = [
-        layer.register_forward_hook(count)
-        for layer in network.modules()
-        if isinstance(layer, CONVOLUTIONS)
-    ]
+    network = NETWORKS[name]()
+    for layer in network.modules():
+        if isinstance(layer, CONVOLUTIONS):
+            layer.register_forward_hook(count)
     with torch.no_grad():
-        network(torch.zeros(1, 3, size, size))
-    for hook in hooks:
-        hook.remove()
+        network(torch.zeros(1, 3, 32, 32))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"parameters": parameters, "products": sum(products)}

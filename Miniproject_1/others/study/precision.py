@@ -28,11 +28,9 @@ SHIPPED_PAIRS = 10_000
 
 def fresh(pairs, precision, seed):
     """A model after a short training of fresh weights."""
-    noisy_1, noisy_2 = (images[:FRESH_PAIRS] for images in pairs)
     model = Model(seed=seed)
     model.train(
-        noisy_1,
-        noisy_2,
+        *(images[:FRESH_PAIRS] for images in pairs),
         num_epochs=1,
         hybrid=False,
         batch_size=16,
@@ -47,9 +45,8 @@ def fresh(pairs, precision, seed):
 
 def trained_further(pairs, precision):
     """A model after an epoch with the defaults, from the shipped weights."""
-    noisy_1, noisy_2 = (images[:SHIPPED_PAIRS] for images in pairs)
     model = shipped_model()
-    model.train(noisy_1, noisy_2, num_epochs=1, precision=precision)
+    model.train(*(images[:SHIPPED_PAIRS] for images in pairs), num_epochs=1, precision=precision)
     return model
 
 

@@ -27,7 +27,7 @@ from .claims import answered
 from .experiments import EXPERIMENTS, NETWORKS_COMPARED
 from .figures import PASSES, THOUSANDS, draw_all
 from .findings import arms_of, best_arm, compared, table_of
-from .networks import NETWORKS, cost
+from .networks import cost
 from .results import load
 from .verdicts import EQUAL
 
@@ -93,7 +93,7 @@ def beside_appendix_a():
     rows = []
     for name in NETWORKS_COMPARED:
         found = compared("networks", name, "Appendix A")
-        rows.append({"name": name, "difference": found, **cost(NETWORKS[name]())})
+        rows.append({"name": name, "difference": found, **cost(name)})
     return rows
 
 

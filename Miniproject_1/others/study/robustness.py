@@ -28,12 +28,7 @@ SIGMAS = (5, 10)  # of 255
 
 
 def cases(photographs, data):
-    """Yield the name, the noisy and the clean images of each row of the table.
-
-    Args:
-        photographs: folder of photographs that no training saw.
-        data: a `val_data.pkl`, or the folder that holds it.
-    """
+    """Yield the name, the noisy and the clean images of each row of the table."""
     generator = torch.Generator().manual_seed(0)
     pictures = [read_picture(path) for path in distinct_photographs(photographs)[::4]]
     for block in BLOCK_SIZES:

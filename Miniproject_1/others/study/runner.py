@@ -50,14 +50,13 @@ class Runner:
         Returns:
             whether all of them have their results.
         """
-        checkpoints = self.checkpoints
-        checkpoints.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
         with self.pool:
             while True:
                 waiting = self.waiting()
                 if time.time() < deadline:
                     for run in waiting[: self.processes - len(self.running)]:
-                        future = self.pool.submit(make, run, deadline, checkpoints)
+                        future = self.pool.submit(make, run, deadline, self.checkpoints)
                         self.running[future] = run
                 if not self.running:
                     return not waiting and not self.failed

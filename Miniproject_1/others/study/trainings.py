@@ -99,23 +99,18 @@ class StudyTraining:
     def measure(self, before):
         """Score the network if a point of the curve was passed since `before` gradients."""
         total = self.settings.gradients
-        passed_point = self.spent * CURVE_POINTS // total > before * CURVE_POINTS // total
-        finely = CURVE_POINTS * LAST_POINTS
-        passed_fine_point = self.spent * finely // total > before * finely // total
         is_last = self.settings.rate == "constant" and self.spent > (1 - 1 / CURVE_POINTS) * total
-        if passed_point or (is_last and passed_fine_point):
+        points = CURVE_POINTS
+        if is_last:
+            points = CURVE_POINTS * LAST_POINTS
+        if self.spent * points // total > before * points // total:
             scores = self.psnr_of(self.reporting)
             self.curve.append([self.spent, scores.mean().item()])
             if is_last:
                 self.last.append([scores, self.psnr_of(self.choosing)])
 
     def psnr_of(self, images, average=False):
-        """The PSNR in dB of each of some `material.Images`, (N,), on the CPU.
-
-        Args:
-            images: to denoise.
-            average: take the mean over the 8 flips and rotations.
-        """
+        """The PSNR in dB of each of some `material.Images`, denoised: (N,), on the CPU."""
         denoised = self.model.predict(images.noisy, average=average)
         return psnr(denoised, images.clean).cpu()
 

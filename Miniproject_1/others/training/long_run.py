@@ -9,8 +9,6 @@ import json
 import math
 import platform
 import shlex
-import signal
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +18,13 @@ import torch
 
 from ...model import check_number, load_tensors
 from ..console import duration, progress, say, tell
-from ..outputs import replaced, reserved, save, save_somewhere, signals_postponed
+from ..outputs import replaced, reserved, save, save_somewhere
+from ..signals import requests_held, requests_postponed
 
 CHECKPOINT_MINUTES = 5
 GRADIENTS_OF_LBFGS = 25  # that one iteration of L-BFGS computes, nearly
 SECONDS_TO_WRITE = 6  # for starting Python, the last files, and ending Python
-SECONDS_OF_ONE_REQUEST = 1  # a terminal and torchrun both pass Ctrl-C on
-REQUESTS = ("SIGINT", "SIGTERM", "SIGHUP")  # to end; Windows lacks the last
+STOPPING = "stopping as soon as nothing is lost; Ctrl-C again stops at once"
 
 # How a run ends
 FINISHED, DEADLINE, INTERRUPTED = "finished", "stopped at the deadline", "interrupted"
@@ -38,27 +36,16 @@ FINISHED, DEADLINE, INTERRUPTED = "finished", "stopped at the deadline", "interr
 
 def add_options(parser):
     """Add the options that all commands for long trainings have."""
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="weights to write; default: trained.pth"
-    )
-    parser.add_argument(
-        "--deadline",
-        type=float,
-        metavar="MINUTES",
-        help="end by then, with a checkpoint and with weights; at least one step is taken",
-    )
-    parser.add_argument(
-        "--resume",
-        type=Path,
-        metavar="FILE",
-        help="checkpoint (OUTPUT.checkpoint) to continue from; it brings its own settings",
-    )
-    parser.add_argument(
-        "--device", metavar="NAME", help="cpu, cuda, ...; default: the GPU where there is one"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace output files that exist already"
-    )
+    text = "weights to write; default: trained.pth"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=text)
+    text = "end by then, with a checkpoint and with weights; at least one step is taken"
+    parser.add_argument("--deadline", type=float, metavar="MINUTES", help=text)
+    text = "checkpoint (OUTPUT.checkpoint) to continue from; it brings its own settings"
+    parser.add_argument("--resume", type=Path, metavar="FILE", help=text)
+    text = "cpu, cuda, ...; default: the GPU where there is one"
+    parser.add_argument("--device", metavar="NAME", help=text)
+    text = "replace output files that exist already"
+    parser.add_argument("--overwrite", action="store_true", help=text)
 
 
 def deadline_of(options):
@@ -212,7 +199,7 @@ class LongRun:
             OSError: a file could be written neither in its place nor in the temporary folder.
             Exception: whatever a step raises; a checkpoint and the last good weights are written.
         """
-        with requests_held() as requests:
+        with requests_held(STOPPING) as requests:
             try:
                 ended = self.take_steps(requests, before_step, describe)
             except KeyboardInterrupt:
@@ -222,7 +209,7 @@ class LongRun:
                 self.rescue()
                 raise
             if self.team.is_first:
-                with signals_postponed():
+                with requests_postponed():
                     self.write(ended, record)
         return ended
 
@@ -238,14 +225,15 @@ class LongRun:
                 say("the loss exploded: back to the last good weights, at half the learning rate")
             if training.step == training.num_steps:
                 break
-            if self.team.any(requests.received):
+            if self.team.any(bool(requests)):
                 return INTERRUPTED
             if self.ends_at < math.inf and self.team.any(self.is_deadline_near()):
                 return DEADLINE
             if time.monotonic() - last_checkpoint > 60 * CHECKPOINT_MINUTES:
                 self.try_checkpoint()
                 last_checkpoint = time.monotonic()
-        if not are_finite(training.network.state_dict()):
+        weights = training.network.state_dict().values()
+        if not all(torch.isfinite(value).all() for value in weights):
             training.go_back()
             raise FloatingPointError("after the last step the weights were not finite")
         return FINISHED
@@ -311,7 +299,7 @@ class LongRun:
         """After an error: write the last good weights and a checkpoint, wherever it is possible."""
         if not self.team.is_first or self.training.step == 0:
             return
-        with signals_postponed():
+        with requests_postponed():
             checkpoint = self.checkpoint_to_write()
             self.training.go_back()
             try:
@@ -368,52 +356,6 @@ def seconds_of_gradient(history):
     durations = [end - begin for begin, end in zip(moments, moments[1:])]
     evaluations = history["evaluations"][-len(durations) :]
     return max(seconds / number for seconds, number in zip(durations, evaluations))
-
-
-def are_finite(weights):
-    """Whether all weights are finite numbers."""
-    return all(torch.isfinite(value).all() for value in weights.values())
-
-
-class Requests:
-    """What `requests_held` has held back."""
-
-    def __init__(self):
-        self.received = False  # whether there was one
-
-
-@contextmanager
-def requests_held():
-    """Hold back requests to end, by Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C ends at once.
-
-    Yields:
-        a `Requests`.
-    """
-    requests = Requests()
-    if threading.current_thread() is not threading.main_thread():  # only there they arrive
-        yield requests
-        return
-    first_moment = math.inf
-
-    def hold(number, frame):
-        nonlocal first_moment
-        if not requests.received:
-            requests.received = True
-            first_moment = time.monotonic()
-            say("stopping as soon as nothing is lost; Ctrl-C again stops at once")
-        elif number == signal.SIGINT and time.monotonic() - first_moment > SECONDS_OF_ONE_REQUEST:
-            raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in REQUESTS if hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in handlers.items():
-        if handler is not signal.SIG_IGN:  # as SIGHUP under nohup
-            signal.signal(number, hold)
-    try:
-        yield requests
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def machine(device):

@@ -128,7 +128,7 @@ class TestEnds(LongRunCase):
                 self.checkpoint.unlink()
 
     def test_ctrl_c_again_stops_at_once(self):
-        self.patch(mock.patch.object(long_run, "SECONDS_OF_ONE_REQUEST", -1))
+        self.patch(mock.patch.object(signals, "SECONDS_OF_ONE_REQUEST", -1))
 
         def twice():
             signal.raise_signal(signal.SIGINT)
