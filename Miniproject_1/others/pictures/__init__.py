@@ -3,14 +3,13 @@
 from .comparison import comparison
 from .picture import FORMATS, Picture, pillow
 from .reading import load_picture, read_picture
-from .writing import check_fit, check_picture_output, check_sides, save_picture, write_picture
+from .writing import check_fit, check_picture_output, save_picture, write_picture
 
 __all__ = [
     "FORMATS",
     "Picture",
     "check_fit",
     "check_picture_output",
-    "check_sides",
     "comparison",
     "load_picture",
     "pillow",

@@ -46,8 +46,7 @@ def line_of(images, scale, gap):
 def margin_of(labels, gap, height, height_of_rows):
     """The labels, each at the middle of its row: (3, height, LABEL_WIDTH)."""
     row_height = height_of_rows / len(labels)
-    middles = [(number + 0.5) * row_height + gap / 2 for number in range(len(labels))]
-    places = [(gap, middle) for middle in middles]
+    places = [(gap, (number + 0.5) * row_height + gap / 2) for number in range(len(labels))]
     return written(labels, places, "lm", LABEL_SIZE, (LABEL_WIDTH, height))
 
 

@@ -4,14 +4,13 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .writing import check_picture_output, is_written
+from .writing import check_picture_output, format_of
 
 NOT_READ = (  # endings of pictures that are named, since somebody may miss them
     *(".3fr", ".arw", ".avif", ".bmp", ".cr2", ".cr3", ".dng", ".exr", ".gif", ".hdr", ".heic"),
     *(".heif", ".jp2", ".jxl", ".nef", ".orf", ".pef", ".pgm", ".ppm", ".psd", ".raf", ".raw"),
     *(".rw2", ".srw", ".svg", ".tga"),
 )
-NUM_NAMES = 5  # of files that are passed over for the same reason
 
 
 @dataclass
@@ -35,13 +34,10 @@ class Plan:
 
     def reasons(self):
         """Why files are passed over, in lines."""
-        lines = list(self.out_of_reach)
-        if self.of_other_formats:
-            names = ", ".join(str(path) for path in self.of_other_formats[:NUM_NAMES])
-            if len(self.of_other_formats) > NUM_NAMES:
-                names += f" and {len(self.of_other_formats) - NUM_NAMES} more"
-            lines.append(f"{names}: only PNG, JPEG, TIFF and WebP are denoised")
-        return lines
+        if not self.of_other_formats:
+            return self.out_of_reach
+        names = ", ".join(str(path) for path in self.of_other_formats)
+        return [*self.out_of_reach, f"{names}: only PNG, JPEG, TIFF and WebP are denoised"]
 
 
 def plan_of(inputs, output, skip_existing=False):
@@ -86,7 +82,7 @@ def pictures_in(folder, output, out_of_reach):
         out_of_reach += [f"{path} is a link to a folder" for path in visible if path.is_symlink()]
         for name in sorted(names):
             path = Path(place, name)
-            is_picture = is_written(path) or path.suffix.lower() in NOT_READ
+            is_picture = format_of(path) or path.suffix.lower() in NOT_READ
             if not name.startswith(".") and (is_picture or not os.path.isfile(path)):
                 yield path
 
@@ -95,7 +91,7 @@ def add_to(plan, source, target, skip_existing):
     """Add a file to a `Plan`."""
     if not os.path.isfile(source):
         plan.out_of_reach.append(f"{source} is a broken link, or no file")
-    elif not is_written(source):
+    elif format_of(source) is None:
         plan.of_other_formats.append(source)
     elif plan.sources.get(target, source) != source:
         raise ValueError(f"{plan.sources[target]} and {source} would both be written to {target}")

@@ -15,25 +15,15 @@ OPTIONS = {  # of Pillow's `save`, those that lose least
     "WEBP": {"lossless": True, "exact": True},  # exact: colours stay where nothing is seen of them
 }
 LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # pixels
-
-
-def is_written(path):
-    """Whether a file's ending stands for one of `FORMATS`."""
-    ending = Path(path).suffix.lower()
-    return pillow().registered_extensions().get(ending) in FORMATS
+LOST_GREY = "one channel of grey (it has three that are equal)"
 
 
 def format_of(path):
-    """Pillow's name of the format that a file's ending stands for.
-
-    Raises:
-        ValueError: it is none of `FORMATS`.
-    """
-    if not is_written(path):
-        raise ValueError(
-            f"{path}: the ending must name a format that is written: .png, .jpg, .tif or .webp"
-        )
-    return pillow().registered_extensions()[Path(path).suffix.lower()]
+    """Pillow's name of the format in `FORMATS` that a file's ending stands for, or None."""
+    name = pillow().registered_extensions().get(Path(path).suffix.lower())
+    if name in FORMATS:
+        return name
+    return None
 
 
 def check_picture_output(path, overwrite=False):
@@ -51,40 +41,28 @@ def check_picture_output(path, overwrite=False):
         ValueError: the ending names no format that is written.
     """
     path = check_output(path, overwrite)
-    format_of(path)
-    return path
-
-
-def check_sides(height, width, path):
-    """Raise ValueError where the format of `path` cannot hold a picture of so many pixels."""
-    longest = LONGEST_SIDE.get(format_of(path), math.inf)
-    if max(height, width) > longest:
+    if format_of(path) is None:
         raise ValueError(
-            f"{path}: this format holds {longest} pixels a side, the picture is {width} x {height}"
+            f"{path}: the ending must name a format that is written: .png, .jpg, .tif or .webp"
         )
+    return path
 
 
 def check_fit(picture, path):
     """Raise ValueError where the format of `path` cannot hold a `Picture`."""
+    name = format_of(path)
     channels, height, width = picture.pixels.shape
-    check_sides(height, width, path)
-    if channels == 4 and "CMYK" not in FORMATS[format_of(path)]:
+    longest = LONGEST_SIDE.get(name, math.inf)
+    if max(height, width) > longest:
+        raise ValueError(
+            f"{path}: this format holds {longest} pixels a side, the picture is {width} x {height}"
+        )
+    if channels == 4 and "CMYK" not in FORMATS[name]:
         raise ValueError(f"{path}: this format holds no CMYK; write it as .tif or .jpg")
 
 
 def write_picture(image, path, overwrite=True):
-    """Write an image in the format of the file's ending.
-
-    Args:
-        image: (1, H, W) or (3, H, W), values 0 to 255.
-        path: the file to write.
-        overwrite: whether a file that is there by then may be replaced.
-
-    Raises:
-        ModuleNotFoundError: Pillow is not installed.
-        OSError: the file cannot be written; if there was one of this name it is still there.
-        ValueError: the ending names no format that is written, or the picture is too large for it.
-    """
+    """Write an image (1, H, W) or (3, H, W), values 0 to 255; see `save_picture`."""
     save_picture(Picture(image), path, overwrite)
 
 
@@ -93,27 +71,30 @@ def save_picture(picture, path, overwrite=True):
 
     Args:
         picture: what to write.
-        path: the file to write.
+        path: the file to write, as `check_picture_output` lets it pass.
         overwrite: whether a file that is there by then may be replaced.
 
     Returns:
         what the new file does not hold, in words: "transparency", "EXIF (GPSAltitude)", ...
 
     Raises:
-        ModuleNotFoundError, OSError, ValueError: as in `write_picture`.
+        ModuleNotFoundError: Pillow is not installed.
+        OSError: the file cannot be written; if there was one of this name it is still there.
+        ValueError: the format cannot hold the picture.
     """
     check_fit(picture, path)
     name = format_of(path)
     image = fitted(picture, FORMATS[name])
+    lost = lost_of_pixels(picture, image)
     wanted = dict(picture.metadata)
-    if grey_becomes_rgb(picture, image):
+    if LOST_GREY in lost:
         wanted.pop("ICC profile", None)  # it is for grey
     writable = metadata.writable(wanted, name, image.mode)
     with replaced(path, overwrite) as temporary:
         metadata.save(image, temporary, name, writable, **OPTIONS.get(name, {}))
         with opened(temporary, [name], any_size=True) as written:
             found = metadata.read(written)
-    return lost_of_pixels(picture, image) + metadata.not_kept(picture.metadata, found)
+    return lost + metadata.not_kept(picture.metadata, found)
 
 
 def fitted(picture, modes):
@@ -133,15 +114,11 @@ def fitted(picture, modes):
     return image_of(pixels, mode)
 
 
-def grey_becomes_rgb(picture, image):
-    return len(picture.pixels) == 1 and image.mode.startswith("RGB")
-
-
 def lost_of_pixels(picture, image):
     """What a picture's pixels lose as this Pillow image, in words."""
     lost = []
-    if grey_becomes_rgb(picture, image):
-        lost.append("one channel of grey (it has three that are equal)")
+    if len(picture.pixels) == 1 and image.mode.startswith("RGB"):
+        lost.append(LOST_GREY)
     if picture.alpha is not None and not image.mode.endswith("A"):
         lost.append("transparency")
     if picture.bits == 16 and image.mode != "I;16":

@@ -4,8 +4,8 @@ from unittest import mock
 
 import torch
 
-from ...study import benchmark, peers, robustness, scores
-from .. import TestCase, needs_pillow, random_images, relative_error
+from ...study import benchmark, scores
+from .. import TestCase, random_images, relative_error
 
 
 class Untouched:
@@ -31,59 +31,6 @@ class TestScores(TestCase):
                 self.assertLess(score["score"], score["high"])
 
 
-class TestPeers(TestCase):
-    def test_the_lead_is_over_the_better_prediction_of_each(self):
-        theirs = torch.linspace(20, 30, 80)
-        wave = 0.1 * torch.sin(torch.arange(80.0))
-        found = peers.compare(
-            theirs + 0.3 + wave,
-            {
-                "weak": {
-                    "parameters": 1,
-                    "one_pass": (theirs - 2).tolist(),
-                    "mean_over_8": (theirs - 1).tolist(),
-                },
-                "strong": {
-                    "parameters": 2,
-                    "one_pass": theirs.tolist(),
-                    "mean_over_8": (theirs - 1).tolist(),
-                },
-            },
-        )
-        self.assertEqual(list(found), ["strong", "weak"])
-        self.assertAlmostEqual(found["strong"]["lead"], 0.3, delta=0.02)
-        self.assertAlmostEqual(found["weak"]["lead"], 1.3, delta=0.02)
-        self.assertEqual(found["strong"]["verdict"], "larger")
-
-
-class TestRobustness(TestCase):
-    @needs_pillow
-    def test_blocks_have_the_size_that_is_named(self):
-        picture = random_images(1, 300, 280)[0]
-        data = self.folder / "val_data.pkl"
-        torch.save([random_images(20, 32, 32)] * 2, data)
-        self.patch(mock.patch.object(robustness, "distinct_photographs", return_value=["it"]))
-        self.patch(mock.patch.object(robustness, "read_picture", return_value=picture))
-        for block, (name, noisy, clean) in zip(
-            robustness.BLOCK_SIZES, robustness.cases("photographs", data)
-        ):
-            with self.subTest(name):
-                top, left, side = 150 - 16 * block, 140 - 16 * block, 32 * block
-                crop = picture[:, top : top + side, left : left + side].float()
-                means = torch.nn.functional.avg_pool2d(crop, block)
-                self.assertLess((clean[0] - means).abs().max(), 0.51)
-                blocks = crop.view(3, 32, block, 32, block)
-                is_pixel = (blocks == noisy[0][:, :, None, :, None]).any(4).any(2)
-                self.assertTrue(is_pixel.all())
-
-    def test_blurred_images_have_less_gradient_energy(self):
-        sharp = random_images(2, 16, 16).float()
-        blurred = torch.nn.functional.avg_pool2d(sharp, 3, stride=1, padding=1)
-        self.assertLess(robustness.gradient_energy(blurred), robustness.gradient_energy(sharp))
-        row = robustness.measure(Untouched(), sharp, sharp)
-        self.assertAlmostEqual(row["denoised_energy"], 1)
-
-
 class TestBenchmark(TestCase):
     def test_all_contenders_take_the_same_step(self):
         noisy, target = random_images(2, 8, 8), random_images(2, 8, 8, seed=1)
@@ -101,6 +48,5 @@ class TestBenchmark(TestCase):
     def test_every_contender_can_predict_and_is_timed(self):
         pairs = random_images(2, 8, 8), random_images(2, 8, 8, seed=1)
         for name in benchmark.ON_CPU:
-            competitor = benchmark.CONTENDERS[name]("cpu")
-            for task in ("step", "predict"):
-                self.assertGreater(benchmark.timed(competitor, task, pairs, "cpu"), 0)
+            contender = benchmark.CONTENDERS[name]("cpu")
+            self.assertGreater(benchmark.timed(contender, "predict", pairs, "cpu"), 0)
