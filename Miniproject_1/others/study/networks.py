@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from ...model import build_network, initialize
-
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+from ..training.revive import CONVOLUTIONS
 
 
 def seeded_network(name, initialization, seed):

@@ -56,15 +56,10 @@ def deadline_of(options):
 
 
 def read_checkpoint(path, command):
-    """Read a checkpoint that a `LongRun` has written.
-
-    Args:
-        path: of the checkpoint, or None.
-        command: that is to continue it.
+    """Read a checkpoint that a `LongRun` of this command has written; None without a path.
 
     Returns:
-        None without a path, else a dict: "command"; "about", see `LongRun`; "training", the state
-        for `Training.load_state_dict`.
+        a dict: "command"; "about", see `LongRun`; "training", for `Training.load_state_dict`.
 
     Raises:
         OSError, ValueError: it cannot be read, or is no checkpoint of this command.
@@ -277,11 +272,8 @@ class LongRun:
 
     def checkpoint_to_write(self):
         """The arguments of `save` for all that continuing needs."""
-        content = {
-            "command": self.command,
-            "about": self.about,
-            "training": self.training.state_dict(),
-        }
+        state = self.training.state_dict()
+        content = {"command": self.command, "about": self.about, "training": state}
         may_replace = self.outputs.overwrite or self.checkpoint is not None
         return content, self.outputs.checkpoint, may_replace
 

@@ -61,26 +61,14 @@ class Muon(torch.optim.Optimizer):
         self.updates = {}  # of each group of parameters
 
     @torch.no_grad()
-    def step(self, closure=None):
-        """Take a step.
-
-        Args:
-            closure: function that computes the loss and the gradients; None if they are there.
-
-        Returns:
-            what the closure returned.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self):
+        """Take a step, with the gradients that are there."""
         for number, group in enumerate(self.param_groups):
             group["steps"] += 1
             if number not in self.updates:
                 self.updates[number] = RecordedFunction(partial(self._update, group))
             gradients = [parameter.grad for parameter in group["params"]]
             self.updates[number](numbers_of(group), *gradients)
-        return loss
 
     def load_state_dict(self, state_dict):
         """Go on from the state of another optimizer with the same parameters."""
@@ -141,12 +129,8 @@ class Muon(torch.optim.Optimizer):
 def numbers_of(group):
     """What changes from step to step, as a tensor, so that a GPU can record all else.
 
-    Args:
-        group: of parameters of a `Muon`.
-
-    Returns:
-        the learning rate, the factor of the kernels by which they decay, and the factors of ADAM's
-        running means of gradients and of squares.
+    It is the learning rate, the factor by which kernels decay, and the factors of ADAM's running
+    means of gradients and of squares.
     """
     rate = group["lr"] * group["factor"]
     decay = 1 - rate * group["weight_decay"]
@@ -176,29 +160,26 @@ def orthogonalized(kernels):
         list of tensors of the same shapes: nearly the orthogonal matrices next to the kernels, of
         root mean square `STEP_SIZE`.
     """
-    narrow_kernels = [narrow(kernel) for kernel in kernels]
     places = {}  # of the kernels that have a shape
-    for place, kernel in enumerate(narrow_kernels):
+    for place, kernel in enumerate(kernels):
         places.setdefault(kernel.shape, []).append(place)
 
-    directions = [None] * len(kernels)
+    steps = [None] * len(kernels)
     for shape, places_of_shape in places.items():
-        matrices = torch.stack([narrow_kernels[place] for place in places_of_shape]).flatten(2)
-        columns = matrices.shape[2]
-        size = STEP_SIZE * math.sqrt(columns)  # the rows of an orthogonal matrix have length one
-        for place, matrix in zip(places_of_shape, size * orthogonal(matrices)):
-            direction = matrix.view(shape)
-            if kernels[place].shape != shape:
-                direction = direction.transpose(0, 1)
-            directions[place] = direction
-    return directions
-
-
-def narrow(kernel):
-    """The kernel with the smaller number of channels first."""
-    if kernel.shape[0] > kernel.shape[1]:
-        return kernel.transpose(0, 1)
-    return kernel
+        stacked = torch.stack([kernels[place] for place in places_of_shape])
+        is_tall = shape[0] > shape[1]
+        if is_tall:
+            stacked = stacked.transpose(1, 2)
+        matrices = stacked.flatten(2)
+        size = STEP_SIZE * math.sqrt(
+            matrices.shape[2]
+        )  # its rows have length one
+        stacked = size * orthogonal(matrices).view(stacked.shape)
+        if is_tall:
+            stacked = stacked.transpose(1, 2)
+        for place, step in zip(places_of_shape, stacked):
+            steps[place] = step
+    return steps
 
 
 def orthogonal(matrices):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...model import FLIPS, LARGEST_SEED, check_number, near, splitmix64, uniform_from
+from ...model import FLIPS, LARGEST_SEED, check_number, moved_if_it_fits, splitmix64, uniform_from
 from ..data.course_noise import CROP_SHARE, IMAGE_SIZE, SMALLEST_BLOCK
 from ..fast.graphs import RecordedFunction
 
@@ -40,13 +40,13 @@ class Photographs:
 
     Args:
         photographs: uint8 tensors (3, H, W), both sides at least 86 pixels.
-        device: where they should lie, see `model.near`.
+        device: where they should lie, see `model.moved_if_it_fits`.
     """
 
     def __init__(self, photographs, device=None):
         photographs = list(photographs)
         pixels = torch.cat([photograph.flatten(1).T for photograph in photographs])
-        self.pixels = near(pixels, device)  # (pixels of all photographs, 3)
+        self.pixels = moved_if_it_fits(pixels, device)  # (pixels of all photographs, 3)
         self.device = self.pixels.device
         heights = [photograph.shape[1] for photograph in photographs]
         widths = [photograph.shape[2] for photograph in photographs]

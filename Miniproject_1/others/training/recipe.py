@@ -74,11 +74,8 @@ def optimizer_of(recipe, network):
         a function of parameters, learning rate and momentum.
     """
     kernels = normalized_kernels(network)
-    rest = [
-        parameter
-        for parameter in network.parameters()
-        if all(parameter is not kernel for kernel in kernels)
-    ]
+    normalized = {id(kernel) for kernel in kernels}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in normalized]
 
     def make_optimizer(parameters, learning_rate, momentum):
         groups = [

@@ -16,14 +16,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def mortal_layers(network):
-    """The convolutions whose channels can die: a ReLU follows them, and no BatchNorm.
-
-    Args:
-        network: an `nn.Sequential`.
-
-    Returns:
-        list of their indices in the network.
-    """
+    """The indices of the convolutions whose channels can die: a ReLU follows, and no BatchNorm."""
     return [
         index
         for index in range(len(network) - 1)
@@ -42,11 +35,7 @@ def dead_channels(network, images):
     Returns:
         dict: for the index of each such layer, a bool tensor (channels,).
     """
-    found = {}
-    for index in mortal_layers(network):
-        largest = features_after(network, index, images).amax((0, 2, 3))
-        found[index] = largest <= 0
-    return found
+    return {index: dead_after(network, index, images) for index in mortal_layers(network)}
 
 
 @torch.no_grad()
@@ -67,14 +56,15 @@ def revive(network, images, seed=0):
     generator = torch.Generator().manual_seed(seed)
     num_revived = 0
     for index in mortal_layers(network):
-        layer, next_layer = network[index], next_convolution(network, index)
-        is_dead = features_after(network, index, images).amax((0, 2, 3)) <= 0
+        layer = network[index]
+        following = [each for each in network[index + 1 :] if isinstance(each, CONVOLUTIONS)]
+        is_dead = dead_after(network, index, images)
         fresh_kernel = xavier(layer.weight.shape, generator).to(layer.weight)
-        outputs(layer, layer.weight)[is_dead] = outputs(layer, fresh_kernel)[is_dead]
+        outputs_first(layer, layer.weight)[is_dead] = outputs_first(layer, fresh_kernel)[is_dead]
         features = features_after(network, index, images)  # (N, channels, H', W')
         medians = features.transpose(0, 1).flatten(1).median(1).values
         layer.bias[is_dead] -= medians[is_dead]
-        inputs(next_layer, next_layer.weight)[is_dead] = 0
+        outputs_first(following[0], following[0].weight)[:, is_dead] = 0
         num_revived += int(is_dead.sum())
     return num_revived
 
@@ -85,11 +75,9 @@ def features_after(network, index, images):
     return accelerated(part)(images)
 
 
-def next_convolution(network, index):
-    for layer in network[index + 1 :]:
-        if isinstance(layer, CONVOLUTIONS):
-            return layer
-    raise ValueError("no convolution follows the last ReLU")
+def dead_after(network, index, images):
+    """Which channels of the layer of this index are positive nowhere."""
+    return features_after(network, index, images).amax((0, 2, 3)) <= 0
 
 
 def xavier(shape, generator):
@@ -100,15 +88,8 @@ def xavier(shape, generator):
     return kernel.uniform_(-bound, bound, generator=generator)
 
 
-def outputs(layer, kernel):
-    """A view of the kernel of this layer with its output channels first."""
+def outputs_first(layer, kernel):
+    """A view of the kernel of this layer with its output channels first, its inputs second."""
     if isinstance(layer, nn.ConvTranspose2d):
         return kernel.transpose(0, 1)
     return kernel
-
-
-def inputs(layer, kernel):
-    """A view of the kernel of this layer with its input channels first."""
-    if isinstance(layer, nn.ConvTranspose2d):
-        return kernel
-    return kernel.transpose(0, 1)

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from ....model import Batches, Training
+from ... import signals
+from ... import signals
 from ...training import long_run
 from ...training.processes import OneProcess
 from .. import TestCase, random_images, weights_of
