@@ -13,11 +13,11 @@ versions. If the noise has mean zero, that is the clean image.
 The network, its initialization, the flips and the hybrid training loop are those of Brown, Briand
 and de Schoulepnikoff, "Noise2Noise model" (2022), called "Brown et al." below.
 
-The weights in bestmodel.pth raise the mean PSNR of 1,000 noisy images that no training saw from
-21.03 to 26.43 dB, by `predict` with its defaults.
+`predict` with the weights in bestmodel.pth raises the mean PSNR of 1,000 noisy images from 21.03
+to 26.43 dB. No training has seen these images.
 
-This file needs PyTorch alone, and reads from top to bottom: network, initialization, batches,
-training, model, checks of arguments.
+This file needs only PyTorch. It reads from top to bottom: network, initialization, random numbers,
+batches, training, model, checks of arguments and files, helpers.
 """
 
 import copy
@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 try:
     from .others.fast import accelerated
-except ImportError:  # this file alone: the same numbers in float32, later
+except ImportError:  # model.py without others/: the same numbers in float32, more slowly
 
     def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
         """The network itself."""
@@ -48,12 +48,12 @@ WEIGHTS = Path(__file__).resolve().parent / "bestmodel.pth"
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 # Training
-LBFGS_ITERATIONS = 5  # with which the hybrid loop begins
-LBFGS_STEPS = 20  # quasi-Newton steps within one of them
+LBFGS_ITERATIONS = 5  # first steps of a hybrid training
+LBFGS_STEPS = 20  # quasi-Newton steps in each of them
 
 # Prediction
-HALO = 5  # an output pixel depends on the input pixels up to so far away
-MAX_PIXELS = 192 * 192  # of the feature maps that a CPU computes at once, which bounds the memory
+HALO = 5  # an output pixel depends on input pixels up to 5 away
+MAX_PIXELS = 192 * 192  # in a feature map on a CPU; this limits the memory
 MAX_PIXELS_OF_A_GPU = 8 * MAX_PIXELS
 
 # Arguments
@@ -107,14 +107,14 @@ def initialize(network: nn.Sequential, name: str = "masked xavier", seed: int = 
     """Draw the weights of a network anew, by one of the initializations that Brown et al. compare.
 
     "default" is PyTorch's own: uniform within 1 / sqrt(fan-in). "xavier" is that of Glorot and
-    Bengio (2010), with biases of zero. "... positive" sets the negative values to zero: outputs are
-    then near 600 where 0.5 is wanted, and momAGD diverges. "masked xavier" sets as many values to
-    zero, chosen at random, so that it keeps both signs. It trains best of these.
+    Bengio (2010), with biases of zero. "... positive" replaces negative values by zero; outputs are
+    then near 600 instead of 0.5, and momAGD diverges. "masked xavier" sets a random half of the
+    values to zero and keeps both signs; it trains best. "zeros" sets all to zero.
 
     Args:
         network: of convolutions, BatchNorms and layers without parameters. Changed in place.
         name: one of `INITIALIZATIONS`.
-        seed: of the draws, from 0 to 2^62. PyTorch's own random state is neither used nor changed.
+        seed: seed of the draws, 0 to 2^62. PyTorch's own random state is neither used nor changed.
 
     Raises:
         TypeError, ValueError: the name or the seed is not as described.
@@ -132,6 +132,7 @@ def initialize(network: nn.Sequential, name: str = "masked xavier", seed: int = 
             layer.reset_parameters()
         if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             continue
+        # as PyTorch counts them, also for transposed convolutions
         fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()
         default_bound = 1 / math.sqrt(fan_in)
         xavier_bound = math.sqrt(6 / (fan_in + fan_out))
@@ -142,10 +143,10 @@ def initialize(network: nn.Sequential, name: str = "masked xavier", seed: int = 
         elif name == "masked xavier":
             mask = uniform(layer.weight, 1) > 0
             weight = uniform(layer.weight, xavier_bound) * mask
-        elif name == "zeros":
-            weight = uniform(layer.weight, 0)
-        else:
+        elif name in ("xavier", "xavier positive"):
             weight = uniform(layer.weight, xavier_bound)
+        elif name == "zeros":
+            weight = torch.zeros(layer.weight.shape, dtype=torch.float32, device="cpu")
         if name.endswith("positive"):
             weight = weight.clamp(min=0)
             bias = bias.clamp(min=0)
@@ -160,10 +161,10 @@ def initialize(network: nn.Sequential, name: str = "masked xavier", seed: int = 
 def random_bits(seed: int, step: int, count: int, device="cpu") -> Tensor:
     """Return `count` random 64-bit integers, int64, which follow from seed and step alone.
 
-    They are the first outputs of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
-    number generators", 2014). Its seed is the output number `step` of another one, whose seed is
-    `seed`. Nothing is remembered from one call to the next, so a training can go on at any step, on
-    any device.
+    A SplitMix64 generator (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+    2014) with this seed gives one number for each step. That number is the seed of a second one,
+    which gives the numbers of the step. Nothing is remembered from one call to the next, so a
+    training can go on at any step, on any device.
     """
     stream = splitmix64(seed, torch.tensor(step, device="cpu")).item()
     return splitmix64(stream, torch.arange(count, device=device))
@@ -171,6 +172,7 @@ def random_bits(seed: int, step: int, count: int, device="cpu") -> Tensor:
 
 def splitmix64(seed: int, index: Tensor) -> Tensor:
     """Outputs of SplitMix64 by their index. int64 overflows as the unsigned integers of C do."""
+    # - 2**64 makes the constants fit into int64
     bits = seed + (index + 1) * (0x9E3779B97F4A7C15 - 2**64)
     bits = (bits ^ shifted(bits, 30)) * (0xBF58476D1CE4E5B9 - 2**64)
     bits = (bits ^ shifted(bits, 27)) * (0x94D049BB133111EB - 2**64)
@@ -183,7 +185,7 @@ def shifted(bits: Tensor, places: int) -> Tensor:
 
 
 def uniform_from(bits: Tensor) -> Tensor:
-    """float32 from 0 to 1, without 1, from the highest 24 of the 64 bits."""
+    """Turn random bits into float32, 0 included and 1 not: the highest 24 of the 64 bits."""
     return shifted(bits, 40).to(torch.float32) / 2**24
 
 
@@ -200,11 +202,11 @@ FLIPS = {
 class Batches:
     """Random batches of pairs of noisy images, which follow from the seed and the step alone.
 
-    Half of the pairs, chosen at random for each flip anew, are flipped: Brown et al. enlarge the
-    training set so. Input and target are equally noisy, so they change places in half of the pairs.
+    Each flip is applied to a random part of the pairs, which enlarges the training set (Brown et
+    al.). Input and target are equally noisy, so they change places in half of the pairs.
 
-    `batches(step)` is the batch of a step: two tensors (B, 3, H, W), values 0 to 255.
-    `batches(step, share)` are only those pairs of it that a slice takes.
+    `batches(step)` returns the batch of a step: two tensors (B, 3, H, W), values 0 to 255.
+    `batches(step, share)` returns the pairs of it that the slice `share` selects.
     `len(batches)` is the number of steps in an epoch.
 
     Args:
@@ -213,7 +215,7 @@ class Batches:
         flips: names in `FLIPS`.
         flip_fraction: the share of the pairs that each flip is applied to.
         swap: let input and target change places.
-        seed: of all draws, from 0 to 2^62.
+        seed: seed of all draws, 0 to 2^62.
         device: where the batches are made if the images fit there. None: where the images are.
 
     Raises:
@@ -231,15 +233,15 @@ class Batches:
             flips = [flips]
         if flips is None:
             raise ValueError("flips must be a list of names, got None")
-        self.noisy_1 = near(noisy_1, device)
-        self.noisy_2 = near(noisy_2, device)
+        self.noisy_1 = moved_if_it_fits(noisy_1, device)
+        self.noisy_2 = noisy_2.to(self.noisy_1.device)
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
         self.flips = [check_choice("flips", flip, FLIPS) for flip in flips]
         self.flip_fraction = check_number("flip_fraction", flip_fraction, 0, 1)
         self.swap = swap
         self.seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
         self.epoch = None
-        self.order = None  # of the pairs in this epoch
+        self.order = None  # the shuffled pairs of this epoch
 
     def __len__(self):
         return math.ceil(len(self.noisy_1) / self.batch_size)
@@ -247,37 +249,38 @@ class Batches:
     def __call__(self, step: int, share: slice = slice(None)) -> Tuple[Tensor, Tensor]:
         """Return noisy images and their targets."""
         device = self.noisy_1.device
-        epoch, place = divmod(step, len(self))
+        epoch, batch_in_epoch = divmod(step, len(self))
         if epoch != self.epoch:
             self.epoch = epoch
+            # no step has the number -1 - epoch
             bits = random_bits(self.seed, -1 - epoch, len(self.noisy_1), device)
             self.order = bits.argsort()
-        rows = self.order[place * self.batch_size : (place + 1) * self.batch_size]
+        rows = self.order.split(self.batch_size)[batch_in_epoch]
         bits = random_bits(self.seed, step, (len(self.flips) + 1) * len(rows), device)
-        draws = uniform_from(bits).view(-1, len(rows), 1, 1, 1)[:, share]
+        draws = uniform_from(bits).view(-1, len(rows), 1, 1, 1)[:, share]  # one for each flip, swap
         return self.augmented(self.noisy_1[rows[share]], self.noisy_2[rows[share]], draws)
 
     def augmented(self, noisy_1, noisy_2, draws):
         """Flip some of the pairs, and let input and target of some change places."""
-        *draws_of_flips, draws_of_swap = draws
         is_square = noisy_1.shape[2] == noisy_1.shape[3]
-        for name, draw in zip(self.flips, draws_of_flips):
+        for name, draw in zip(self.flips, draws):
             if name == "transpose" and not is_square:
                 continue
-            flip, chosen = FLIPS[name], draw < self.flip_fraction
+            flip = FLIPS[name]
+            chosen = draw < self.flip_fraction
             noisy_1 = torch.where(chosen, flip(noisy_1), noisy_1)
             noisy_2 = torch.where(chosen, flip(noisy_2), noisy_2)
         if not self.swap:
             return noisy_1, noisy_2
-        chosen = draws_of_swap < 0.5
+        chosen = draws[-1] < 0.5
         return torch.where(chosen, noisy_2, noisy_1), torch.where(chosen, noisy_1, noisy_2)
 
 
-def near(images: Tensor, device) -> Tensor:
+def moved_if_it_fits(images: Tensor, device) -> Tensor:
     """The images on a GPU, if they take less than an eighth of what is free there."""
     if device is None or torch.device(device).type != "cuda":
         return images
-    free, _ = torch.cuda.mem_get_info(device)
+    free, _ = torch.cuda.mem_get_info(torch.device(device).index)
     fits = 8 * images.numel() * images.element_size() < free
     return images.to(device) if fits else images
 
@@ -302,7 +305,11 @@ OPTIMIZERS = {"momAGD": momagd, "ADAM": adam}
 def lbfgs(parameters, learning_rate):
     """L-BFGS. Without its line search it diverges on this network."""
     return torch.optim.LBFGS(
-        parameters, learning_rate, LBFGS_STEPS, history_size=20, line_search_fn="strong_wolfe"
+        parameters,
+        learning_rate,
+        max_iter=LBFGS_STEPS,
+        history_size=20,
+        line_search_fn="strong_wolfe",
     )
 
 
@@ -318,15 +325,14 @@ class Training:
     Args:
         network: maps (B, 3, H, W) to (B, 3, H, W), values 0 to 1. Changed in place.
         batches: function of the step that returns noisy images and targets, as `Batches` does.
-        num_steps: in all.
-        lbfgs_iterations: so many of the steps, at the beginning, are iterations of L-BFGS.
-        optimizer: for the other steps: a name in `OPTIMIZERS`, or a function of parameters,
+        num_steps: total number of steps.
+        lbfgs_iterations: number of L-BFGS iterations at the beginning, each one step.
+        optimizer: for the other steps, a name in `OPTIMIZERS`, or a function of parameters,
             learning rate and momentum that returns a `torch.optim.Optimizer`.
-        learning_rate: at the beginning; it falls linearly to zero. Or a function of the step, whose
-            value is taken as it is.
-        momentum: for the optimizer.
+        learning_rate: initial rate, which falls linearly to zero; or a function of the step.
+        momentum: momentum of the optimizer, 0 to 1.
         precision: of all but the first and the last convolution. "float32"; "bfloat16", in all
-            steps but L-BFGS's; "auto": bfloat16 where the hardware multiplies it.
+            steps but those of L-BFGS; "auto": bfloat16 where the hardware multiplies it.
         loss: function of output and target, (B, 3, H, W) with values 0 to 1.
 
     Attributes:
@@ -349,8 +355,8 @@ class Training:
         self.network = network
         self.batches = batches
         self.num_steps = check_number("num_steps", num_steps, 1, whole=True)
-        self.lbfgs_iterations = lbfgs_iterations
-        self.make_optimizer = optimizer
+        self.lbfgs_iterations = check_number("lbfgs_iterations", lbfgs_iterations, 0, whole=True)
+        self.optimizer_function = optimizer
         self.learning_rate = learning_rate
         self.momentum = check_number("momentum", momentum, 0, 1)
         self.loss = loss
@@ -361,7 +367,8 @@ class Training:
         self.step = 0
         self.history = empty_history()
         self.safeguard = Safeguard(network)
-        self.optimizer = self.new_optimizer()  # now, so that it refuses what it does not like now
+        # made here so that it refuses bad arguments before the first step
+        self.optimizer = self.new_optimizer()
 
     def take_step(self) -> float:
         """Take a step, and return the loss before it.
@@ -373,7 +380,7 @@ class Training:
         """
         start = time.monotonic()
         try:
-            with ordinary_pytorch(self.device, gradients=True):
+            with ordinary_pytorch(self.device, gradients=True):  # see "Helpers"
                 self.forward.train()
                 learning_rate = self.current_learning_rate()
                 if self.step < self.lbfgs_iterations:
@@ -386,10 +393,10 @@ class Training:
             self.go_back()
             raise
         seconds_before = self.history["seconds"][-1] if self.step > 0 else 0.0
-        self.history["loss"].append(loss)
-        self.history["learning_rate"].append(learning_rate)
-        self.history["evaluations"].append(evaluations)
-        self.history["seconds"].append(seconds_before + time.monotonic() - start)
+        seconds = seconds_before + time.monotonic() - start
+        entries = (loss, learning_rate, evaluations, seconds)
+        for values, entry in zip(self.history.values(), entries):
+            values.append(entry)
         self.step += 1
         return loss
 
@@ -397,11 +404,10 @@ class Training:
         """A step of the optimizer. Returns the loss before it, and how often it was computed."""
         if self.optimizer is None or isinstance(self.optimizer, torch.optim.LBFGS):
             self.optimizer = self.new_optimizer()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.current_learning_rate()
+        self.set_learning_rate()
         loss = self.loss_of(self.batches(self.step), self.forward)
-        if self.safeguard.has_exploded(loss.item()):
-            self.optimizer = None  # its momentum has led astray
+        if self.safeguard.undo_if_exploded(loss.item()):
+            self.optimizer = None  # its momentum points to where the loss exploded
         else:
             self.optimizer.zero_grad()
             loss.backward()
@@ -411,13 +417,12 @@ class Training:
     def lbfgs_iteration(self):
         """Up to 20 quasi-Newton steps on one batch. Returns the same as `gradient_step`.
 
-        They can fit the weights to that batch alone. So an iteration that does not lower the loss
-        on the next batch is undone. All is in float32, since L-BFGS subtracts gradients.
+        An iteration can fit one batch only, so it is undone unless it lowers the loss on the next
+        batch. It computes in float32, because L-BFGS takes differences of gradients.
         """
         if not isinstance(self.optimizer, torch.optim.LBFGS):
             self.optimizer = lbfgs(self.network.parameters(), self.current_learning_rate())
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.current_learning_rate()
+        self.set_learning_rate()
         forward = self.forward_in_float32.train()
         batch, unseen = self.batches(self.step), self.batches(self.step + 1)
         weights_before = copy.deepcopy(self.network.state_dict())
@@ -433,19 +438,19 @@ class Training:
 
         self.optimizer.step(closure)
         loss_after = self.loss_of(unseen, forward).item()
-        if loss_after < loss_before:
-            self.safeguard.has_exploded(loss_after)
-        else:  # also where it is not a number
+        is_better = loss_after < loss_before  # not where it is NaN
+        if not is_better:
             self.network.load_state_dict(weights_before)
-            self.optimizer = None  # and with it the curvature that it has found
+        if not is_better or self.safeguard.undo_if_exploded(loss_after):
+            self.optimizer = None  # the curvature that it found belongs to weights that are gone
         return losses[0], len(losses)
 
     def check_last_weights(self):
-        """No later step will see what the last one has done: look at its loss now."""
+        """Each step judges the one before it. No step follows the last one, so judge it here."""
         self.forward.eval()
         with torch.no_grad():
             loss = self.loss_of(self.batches(self.step), self.forward)
-        self.safeguard.has_exploded(loss.item())
+        self.safeguard.undo_if_exploded(loss.item())
 
     def loss_of(self, batch, forward):
         """The loss of a batch, values 0 to 255, with gradients."""
@@ -461,9 +466,13 @@ class Training:
             learning_rate = self.learning_rate * (1 - self.step / self.num_steps)
         return learning_rate / 2**self.safeguard.rollbacks
 
+    def set_learning_rate(self):
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.current_learning_rate()
+
     def new_optimizer(self):
         parameters = list(self.network.parameters())
-        return self.make_optimizer(parameters, self.current_learning_rate(), self.momentum)
+        return self.optimizer_function(parameters, self.current_learning_rate(), self.momentum)
 
     def go_back(self) -> None:
         """Give the network its last good weights."""
@@ -502,38 +511,44 @@ class Training:
 class Safeguard:
     """Remembers the last good weights of a network, and goes back to them when the loss explodes.
 
-    It is asked when the loss of the present weights is known and before a step changes them. The
-    usual loss is the lowest that its running mean has been.
+    Call `undo_if_exploded` with the loss of the present weights before each change of them. The
+    usual loss is the lowest value that the running mean of the losses has had.
     """
 
-    USUAL = 10  # weights are good if their loss is at most so many times the usual one
-    EXPLODED = 1000  # times the usual loss: training has gone wrong
-    LOWEST = 1e-4  # smaller losses count as this one
+    GOOD_UP_TO = 10  # times the usual loss: the weights are worth going back to
+    EXPLODED_FROM = 1000  # times the usual loss: training has gone wrong
+    SMALLEST_USUAL_LOSS = 1e-4
     MOST_ROLLBACKS = 5
 
     def __init__(self, network):
         self.network = network
         self.good = flattened(network)
-        self.mean = None  # running mean of the loss
-        self.lowest = math.inf  # that it has been
+        self.mean_loss = None  # a running mean
+        self.usual_loss = math.inf
         self.rollbacks = 0
 
-    def has_exploded(self, loss: float) -> bool:
-        """Tell whether training has gone wrong. If so, the network has its last good weights again.
+    def undo_if_exploded(self, loss: float) -> bool:
+        """Give the network its last good weights if the loss of the present ones has exploded.
 
         Args:
-            loss: of the present weights.
+            loss: loss of the present weights.
+
+        Returns:
+            whether it has.
 
         Raises:
             FloatingPointError: it has gone wrong more than `MOST_ROLLBACKS` times.
         """
         weights = flattened(self.network)
         all_finite = math.isfinite(loss) and math.isfinite(weights.sum().item())
-        if all_finite and loss <= self.EXPLODED * self.lowest:
-            if loss <= self.USUAL * self.lowest:
+        if all_finite and loss <= self.EXPLODED_FROM * self.usual_loss:
+            if loss <= self.GOOD_UP_TO * self.usual_loss:
                 self.good = weights
-            self.mean = loss if self.mean is None else 0.9 * self.mean + 0.1 * loss
-            self.lowest = max(min(self.lowest, self.mean), self.LOWEST)
+            if self.mean_loss is None:
+                self.mean_loss = loss
+            self.mean_loss = 0.9 * self.mean_loss + 0.1 * loss
+            lowest = min(self.usual_loss, self.mean_loss)
+            self.usual_loss = max(lowest, self.SMALLEST_USUAL_LOSS)
             return False
         self.restore()
         self.rollbacks += 1
@@ -551,13 +566,17 @@ class Safeguard:
             value.copy_(good.view_as(value))
 
     def state_dict(self):
-        names = ("good", "mean", "lowest", "rollbacks")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "good": self.good,
+            "mean_loss": self.mean_loss,
+            "usual_loss": self.usual_loss,
+            "rollbacks": self.rollbacks,
+        }
 
     def load_state_dict(self, state):
         self.good = state["good"].to(self.good.device)
-        self.mean = state["mean"]
-        self.lowest = state["lowest"]
+        self.mean_loss = state["mean_loss"]
+        self.usual_loss = state["usual_loss"]
         self.rollbacks = state["rollbacks"]
 
 
@@ -606,33 +625,34 @@ class Model:
     Args:
         initialization: one of `INITIALIZATIONS`, see `initialize`. Afterwards the last bias is set
             to 0.5, so that a model which has not learned yet predicts grey.
-        seed: of the initialization, from 0 to 2^62.
+        seed: seed of the initialization, 0 to 2^62.
         device: "cpu", "cuda", "cuda:1", ... None: a GPU if PyTorch finds one.
 
     Attributes:
         network: the `nn.Sequential` of Appendix A of Brown et al., values 0 to 1.
         device: where the network is.
-        history: of all trainings of this model, as in `Training`.
+        history: histories of all trainings of this model, joined; see `Training`.
     """
 
     def __init__(self, initialization: str = "masked xavier", seed: int = 0,
                  device: Union[str, torch.device, None] = None) -> None:  # fmt: skip
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
         with ordinary_pytorch(torch.device("cpu"), gradients=True):
-            with torch.random.fork_rng(devices=[]):  # the layers draw weights that are not used
+            # keeps the caller's random state; `initialize` replaces these weights
+            with torch.random.fork_rng(devices=[]):
                 self.network = build_network().to(torch.float32)
             initialize(self.network, initialization, seed)
             self.network[-1].bias.data.fill_(0.5)
-            self.network.to(self.device).eval()
+            self.network.to(torch.device(device)).eval()
+        self.device = self.network[0].weight.device
         self.history = empty_history()
 
     def load_pretrained_model(self, path: Union[str, Path] = WEIGHTS) -> None:
         """Read weights, by default those in `bestmodel.pth`.
 
         Args:
-            path: what `torch.save(model.network.state_dict(), path)` has written. The weights may
+            path: a file that `torch.save(model.network.state_dict(), path)` wrote. The weights may
                 also be those of an `nn.DataParallel`, or in a dict under "state_dict" or "network".
 
         Raises:
@@ -643,23 +663,12 @@ class Model:
         check_weights(path, weights, self.network.state_dict())
         self.network.load_state_dict(weights)
 
-    def train(
-        self,
-        train_input: Tensor,
-        train_target: Tensor,
-        num_epochs: int,
-        hybrid: bool = True,
-        batch_size: int = 50,
-        optimizer: Union[str, Callable] = "momAGD",
-        learning_rate: Union[float, Callable[[int], float]] = 0.05,
-        momentum: float = 0.9,
-        flips: Sequence[str] = tuple(FLIPS),
-        flip_fraction: float = 0.5,
-        swap: bool = True,
-        precision: str = "auto",
-        seed: int = 0,
-        progress: bool = True,
-    ) -> None:
+    def train(self, train_input: Tensor, train_target: Tensor, num_epochs: int,
+              hybrid: bool = True, batch_size: int = 50,
+              optimizer: Union[str, Callable] = "momAGD",
+              learning_rate: Union[float, Callable[[int], float]] = 0.05, momentum: float = 0.9,
+              flips: Sequence[str] = tuple(FLIPS), flip_fraction: float = 0.5, swap: bool = True,
+              precision: str = "auto", seed: int = 0, progress: bool = True) -> None:  # fmt: skip
         """Train on pairs of noisy images, going on from the present weights.
 
         If training is interrupted or fails, the model keeps its last good weights.
@@ -669,16 +678,14 @@ class Model:
                 outside of 0 to 255 are taken as they are, up to 1e6 on either side.
             num_epochs: passes over the pairs.
             hybrid: take the first 5 steps with L-BFGS.
-            batch_size: pairs in a step. Fresh weights learn sooner with 16.
-            optimizer: for the other steps, a name in `OPTIMIZERS` or a function, see `Training`.
-            learning_rate: at the beginning; it falls linearly to zero. Or a function of the step.
-            momentum: from 0 to 1.
+            batch_size: pairs in a step.
+            optimizer, learning_rate, momentum, precision: see `Training`.
             flips: names in `FLIPS`; "transpose" is for square images only.
             flip_fraction: the share of the pairs that each flip is applied to, at random.
             swap: let input and target change places in half of the pairs. For pairs in which both
                 images are equally noisy.
-            precision: "float32", "bfloat16", or "auto": bfloat16 where hardware multiplies it.
-            seed: of all random choices, from 0 to 2^62. A second training draws others.
+            seed: seed of all random choices, 0 to 2^62. A later training of this model draws other
+                numbers.
             progress: show on standard error how far it is.
 
         Raises:
@@ -690,10 +697,10 @@ class Model:
             self.network, train_input, train_target, num_epochs, hybrid=hybrid,
             batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate,
             momentum=momentum, flips=flips, flip_fraction=flip_fraction, swap=swap,
-            precision=precision, seed=seed + len(self.history["loss"]),
+            precision=precision, seed=(seed + len(self.history["loss"])) % (LARGEST_SEED + 1),
         )  # fmt: skip
 
-        def describe(_):
+        def describe():
             loss, rate = training.history["loss"][-1], training.history["learning_rate"][-1]
             return f"loss {loss:.5f}, learning rate {rate:.2g}"
 
@@ -706,18 +713,22 @@ class Model:
             raise
         finally:
             self.network.eval()
-            self.remember(training.history)
+            self.append_history(training.history)
 
-    def remember(self, history):
+    def append_history(self, history):
         """Append the history of a training to that of the model. Its seconds go on."""
         seconds_before = self.history["seconds"][-1] if self.history["seconds"] else 0.0
-        history["seconds"] = [seconds_before + seconds for seconds in history["seconds"]]
-        for name, values in history.items():
+        seconds = [seconds_before + seconds for seconds in history["seconds"]]
+        for name, values in {**history, "seconds": seconds}.items():
             self.history[name] = self.history[name] + values
 
     def predict(self, test_input: Tensor, average: bool = True, progress: bool = False,
                 precision: str = "float32") -> Tensor:  # fmt: skip
-        """Denoise images of any size. Threads may predict at once, also while another one trains.
+        """Denoise images of any size.
+
+        Several threads may predict at the same time, also while another one trains. Each call uses
+        a copy of the weights as they are at that moment. On a GPU, a call fails during the moment
+        in which another thread's training records its CUDA graph.
 
         Args:
             test_input: noisy images, (N, 3, H, W), values 0 to 255, any real dtype.
@@ -741,9 +752,9 @@ class Model:
             network = accelerated(copy.deepcopy(self.network).eval(), precision)
             output = torch.empty(images.shape, dtype=torch.float32, device=self.device)
             for tile in track(tiles, len(tiles), progress, "tile"):
-                part = to_unit_range(images[tile.rows][tile.with_halo], self.device)
+                part = to_unit_range(images[tile.rows][tile.source], self.device)
                 part = mean_over_flips(network, part) if average else network(part)
-                output[tile.rows][tile.without_halo] = (part[tile.inner] * 255).clamp(0, 255)
+                output[tile.rows][tile.target] = (part[tile.valid] * 255).clamp(0, 255)
         return output
 
 
@@ -760,39 +771,36 @@ def mean_over_flips(network: nn.Module, images: Tensor) -> Tensor:
 
 
 class Tile(NamedTuple):
-    """Some images, and a rectangle of them that is denoised at once, as indices."""
+    """A rectangle of some images that is denoised at once, as indices."""
 
-    rows: slice  # which images
-    with_halo: tuple  # the rectangle of the input, with all that the output depends on
-    inner: tuple  # what of the network's output is right
-    without_halo: tuple  # where that belongs
+    rows: slice  # of the images
+    source: tuple  # the rectangle with its halo, in the input
+    valid: tuple  # the rectangle without its halo, in the network's output
+    target: tuple  # the same, in the whole output
 
 
 def tiles_of(shape, max_pixels: int) -> Sequence[Tile]:
-    """Cut images (N, 3, H, W) into tiles whose feature maps have at most `max_pixels` pixels.
-
-    Feature maps are up to `HALO` pixels larger than the input, in both directions.
-    """
+    """Cut images (N, 3, H, W) into tiles whose feature maps have at most `max_pixels` pixels."""
     number, _, height, width = shape
-    side = math.isqrt(max_pixels) - 3 * HALO
+    side = math.isqrt(max_pixels) - 3 * HALO  # room for two halos; feature maps grow by one more
     largest_height = min(height, side + 2 * HALO) + HALO
     largest_width = min(width, side + 2 * HALO) + HALO
     at_once = max_pixels // (largest_height * largest_width)
     tiles = []
     for first in range(0, number, at_once):
-        for y in range(0, height, side):
-            for x in range(0, width, side):
-                top, left = max(y - HALO, 0), max(x - HALO, 0)
-                bottom, right = y + side, x + side
-                tiles.append(
-                    Tile(
-                        rows=slice(first, first + at_once),
-                        with_halo=(..., slice(top, bottom + HALO), slice(left, right + HALO)),
-                        inner=(..., slice(y - top, bottom - top), slice(x - left, right - left)),
-                        without_halo=(..., slice(y, bottom), slice(x, right)),
-                    )
-                )
+        for source_y, valid_y, target_y in spans(height, side):
+            for source_x, valid_x, target_x in spans(width, side):
+                rows = slice(first, first + at_once)
+                source, valid = (..., source_y, source_x), (..., valid_y, valid_x)
+                tiles.append(Tile(rows, source, valid, (..., target_y, target_x)))
     return tiles
+
+
+def spans(length: int, side: int):
+    """Cut a length into parts; for each, the slices `source`, `valid` and `target` of a `Tile`."""
+    for start in range(0, length, side):
+        first, stop = max(start - HALO, 0), start + side
+        yield slice(first, stop + HALO), slice(start - first, stop - first), slice(start, stop)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -819,11 +827,12 @@ def check_images(name: str, images: Tensor) -> Tensor:
     if images.dtype == torch.uint8:
         return images
     images = images.to(torch.float32)
-    lowest, highest = images.min().item(), images.max().item()
+    lowest = images.min().item()
+    highest = images.max().item()
     values = f"values 0 to 255, got {lowest:.3g} to {highest:.3g}"
     if not -LARGEST_VALUE <= lowest <= highest <= LARGEST_VALUE:  # also where it is not a number
         raise ValueError(f"{name} must be finite, with {values}")
-    if highest <= 16 or lowest < -255 or highest > 510:  # not even with noise on top
+    if highest <= 16 or lowest < -255 or highest > 510:  # even for images with strong noise
         text = f"{name} should have {values}; they are taken as they are"
         warnings.warn(text, stacklevel=3)
     return images
@@ -841,7 +850,7 @@ def check_number(name: str, value, lowest, highest=math.inf, whole: bool = False
         raise TypeError(text)
     try:
         number = operator.index(value) if whole else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(text) from None
     if not lowest <= number <= highest or number == math.inf:
         raise ValueError(text)
@@ -860,8 +869,8 @@ def load_tensors(path: Union[str, Path], **options):
     """Return what `torch.save` has written to a file: tensors, numbers and containers, no code.
 
     Args:
-        path: of the file.
-        options: of `torch.load`.
+        path: the file.
+        options: further arguments of `torch.load`.
 
     Raises:
         OSError: there is no such file, or it may not be read.
@@ -871,7 +880,8 @@ def load_tensors(path: Union[str, Path], **options):
         raise IsADirectoryError(f"{path} is a folder, not a file of tensors")
     try:
         with open(str(path), "rb") as file:
-            check_archive(file)
+            if zipfile.is_zipfile(file) and zipfile.ZipFile(file).testzip() is not None:
+                raise ValueError("a checksum is wrong")  # PyTorch does not look at them
         with warnings.catch_warnings(), torch.inference_mode(False):
             warnings.simplefilter("ignore")  # some versions of PyTorch warn of themselves here
             return torch.load(str(path), map_location="cpu", weights_only=True, **options)
@@ -880,22 +890,15 @@ def load_tensors(path: Union[str, Path], **options):
     except PermissionError:
         raise PermissionError(f"{path} may not be read") from None
     except Exception as error:  # damaged files raise nearly everything
+        # "Unsupported global" or "unsupported class", depending on the version
         holds_code = "nsupported glob" in str(error) or "nsupported cl" in str(error)
         fault = "holds objects" if holds_code else "is damaged"
         text = f"{path} {fault}: it must hold tensors, as by torch.save(network.state_dict())"
         raise ValueError(text) from error
 
 
-def check_archive(file):
-    """Raise ValueError where a zip archive has a wrong checksum; PyTorch does not look at them."""
-    if zipfile.is_zipfile(file):
-        damaged = zipfile.ZipFile(file).testzip()
-        if damaged is not None:
-            raise ValueError(f"the checksum of {damaged} is wrong")
-
-
 def unwrapped(weights) -> Dict[str, Any]:
-    """The weights of a network out of the containers and names that others put around them."""
+    """Take the weights of a network out of dicts, and the prefix "module." off their names."""
     for name in ("state_dict", "network"):
         if isinstance(weights, dict) and name in weights:
             weights = weights[name]
@@ -911,21 +914,22 @@ def check_weights(path, weights: Dict[str, Any], expected: Dict[str, Tensor]) ->
     """Raise ValueError unless these can be the weights of a network, whose own are `expected`."""
     foreign = f"{path} does not hold the weights of this network"
     if set(weights) != set(expected):
-        raise ValueError(f"{foreign}: its names are others")
+        some = sorted(set(weights) ^ set(expected))[:3]
+        raise ValueError(f"{foreign}: missing or unknown are {', '.join(some)} ...")
     for name, value in weights.items():
         wanted = expected[name]
         if not isinstance(value, Tensor) or value.shape != wanted.shape:
             raise ValueError(f"{foreign}: {name} must be a tensor of shape {tuple(wanted.shape)}")
         if value.is_floating_point() != wanted.is_floating_point():
             raise ValueError(f"{foreign}: {name} must be of type {wanted.dtype}, got {value.dtype}")
-        if not torch.isfinite(value).all():
+        if not torch.isfinite(value.to(wanted.dtype)).all():
             raise ValueError(f"{path} holds weights that are not finite: {name}")
         if name.endswith("running_var") and value.min() < 0:
-            raise ValueError(f"{path} holds weights that are not finite: {name} is negative")
+            raise ValueError(f"{path} holds a negative variance: {name}")
 
 
 # --------------------------------------------------------------------------------------------------
-# What several of the above need
+# Helpers
 
 
 def to_unit_range(images: Tensor, device: torch.device) -> Tensor:
@@ -935,7 +939,10 @@ def to_unit_range(images: Tensor, device: torch.device) -> Tensor:
 
 @contextmanager
 def ordinary_pytorch(device: torch.device, gradients: bool) -> Iterator[None]:
-    """Compute as PyTorch does by default, whatever other code in the process has switched."""
+    """Switch gradients, and autocast, inference mode and default device to PyTorch's defaults.
+
+    Other code of the process may have changed them. These switches belong to the thread.
+    """
     autocast = default_device = nullcontext()
     if device.type in ("cpu", "cuda"):
         autocast = torch.autocast(device.type, enabled=False)
@@ -946,16 +953,17 @@ def ordinary_pytorch(device: torch.device, gradients: bool) -> Iterator[None]:
 
 
 def track(items, total: int, shown: bool = True, label: str = "step", describe=None) -> Iterator:
-    """Iterate over items, and say every 30 seconds on standard error how far it is.
+    """Iterate over items, and report on standard error every 30 seconds and at the end.
 
     The time that is left follows from the pace since the last line, since the first steps of a
     training may take much longer than all others.
 
     Args:
-        items, total: what to iterate over, and how many there are.
-        shown: whether to say anything.
-        label: what an item is.
-        describe: function of the item whose text is added.
+        items: what to iterate over.
+        total: how many items there are.
+        shown: whether to report at all.
+        label: what an item is called.
+        describe: function of no argument, whose text is added.
     """
     previous_time, previous_done = time.monotonic(), 0
     for done, item in enumerate(items, 1):
@@ -966,7 +974,7 @@ def track(items, total: int, shown: bool = True, label: str = "step", describe=N
         minutes_left = (now - previous_time) / (done - previous_done) * (total - done) / 60
         text = f"{label} {done} of {total}, {minutes_left:.1f} minutes left"
         if describe is not None:
-            text += f", {describe(item)}"
+            text += f", {describe()}"
         with suppress(OSError, ValueError, AttributeError):  # a message never stops the work
             print(text, file=sys.stderr, flush=True)
         previous_time, previous_done = now, done

@@ -12,13 +12,14 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-CALLS_BEFORE = 8  # of one shape, after which a graph is worth recording
+CALLS_BEFORE = 8  # calls with one shape before its graph is recorded
 
 
 class RecordedFunction:
     """A function of tensors, which becomes a CUDA graph after some calls.
 
-    On other devices, and where it cannot be recorded, it is called as it is.
+    On other devices, and where it cannot be recorded, it is called as it is. Recording needs
+    PyTorch 2.2 or newer.
 
     Args:
         function: it launches the same kernels each time. It depends on nothing but the tensors
@@ -35,7 +36,7 @@ class RecordedFunction:
 
     def __call__(self, *tensors: Tensor):
         """Return what the function returns. Each call has the shapes of the first one."""
-        if tensors[0].device.type != "cuda" or self.calls < CALLS_BEFORE:
+        if not can_record_on(tensors[0].device) or self.calls < CALLS_BEFORE:
             self.calls += 1
             return self.function(*tensors)
         if self.calls == CALLS_BEFORE:  # recording is tried once
@@ -51,7 +52,7 @@ class RecordedFunction:
         self.inputs = [tensor.clone() for tensor in tensors]
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):  # which launches nothing yet
+            with torch.cuda.graph(graph):  # records only; nothing runs yet
                 self.outputs = self.function(*self.inputs)
             self.graph = graph
         except RuntimeError as error:
@@ -87,6 +88,8 @@ class GraphedNetwork:
         """Whether it is time to record a graph, which is tried once."""
         if self.recorded_shape is not None or has_several_processes():
             return False
+        if not can_record_on(images.device):
+            return False
         self.calls[images.shape] = self.calls.get(images.shape, 0) + 1
         return self.calls[images.shape] > CALLS_BEFORE
 
@@ -94,8 +97,10 @@ class GraphedNetwork:
         self.recorded_shape = images.shape
         buffers = [buffer.clone() for buffer in self.computation.buffers()]
         try:
-            recorded = torch.cuda.make_graphed_callables(self.computation, (images.clone(),))
-            self.recorded = recorded
+            torch.cuda.make_graphed_callables(self.computation, (images.clone(),))
+            # PyTorch has put the graph in the place of `forward`, which other shapes still need
+            self.recorded = self.computation.forward
+            del self.computation.forward
             expect_gradients_of_another_stream()
         except RuntimeError as error:
             warn_without_graph(error)
@@ -104,8 +109,13 @@ class GraphedNetwork:
             buffer.copy_(before)
 
 
+def can_record_on(device: torch.device) -> bool:
+    """PyTorch records the current GPU only; a graph for another one would be empty."""
+    return device.type == "cuda" and device.index == torch.cuda.current_device()
+
+
 def expect_gradients_of_another_stream() -> None:
-    """A graph is recorded on a stream of its own; PyTorch would warn of it, once."""
+    """The gradients of a graph come from its own stream, of which PyTorch would warn."""
     if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):
         torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
 

@@ -27,7 +27,7 @@ def keep_memory_for(owner) -> None:
 
     Afterwards the memory goes back to the system, and glibc's thresholds are the highest to which
     they adapt by themselves. Nothing happens where the C library is not glibc, or where the user
-    has settings of his own.
+    has set its environment variables.
 
     Args:
         owner: any object that a weak reference can point to.

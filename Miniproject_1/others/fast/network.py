@@ -1,9 +1,10 @@
 """A network with the same parameters and the same outputs that needs less arithmetic.
 
-Of Appendix A of Brown et al., layers 10 and 11 have nothing between them, so they are one
-convolution: a third of the network's arithmetic is saved. A transposed convolution with stride 1 is
-an ordinary one whose kernel is flipped. In evaluation mode a BatchNorm is folded into the kernel
-before it. On a CPU, `winograd.py` computes the large convolutions with fewer products.
+Layers 10 and 11 of Appendix A of Brown et al. (counted from 0) have nothing between them, so they
+are merged into one convolution, which saves a third of the arithmetic. A transposed convolution
+with stride 1 is an ordinary one whose kernel is flipped. In evaluation mode a BatchNorm is folded
+into the kernel before it. On a CPU, `winograd.py` computes the large convolutions with fewer
+products.
 """
 
 import re
@@ -18,16 +19,16 @@ from .graphs import GraphedNetwork
 from .memory import keep_memory_for
 from .precision import uses_bfloat16
 
-BFLOAT16_CHANNELS = 64  # on both sides, from which a convolution is in bfloat16: 99.9 % of the work
+BFLOAT16_CHANNELS = 64  # convolutions with so many on both sides use bfloat16: 99.9 % of the work
 LARGE_BATCH = 16 * 3 * 32 * 32  # values; its feature maps are hundreds of megabytes
 
 
 def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
     """Return a module with the same parameters and outputs as a network, which is faster.
 
-    It follows `train()` and `eval()`, its own as well as the network's. In evaluation mode the
-    kernels are prepared at the first call and kept until the next call of `train()` or `eval()`, so
-    a later change of the weights is not seen, and no gradient reaches them.
+    Its mode is that of the network. In evaluation mode the kernels are prepared at the first call.
+    They are kept until `train()` or `eval()` of the returned module is called, or it computes in
+    training mode; until then a change of the weights is not seen. No gradient reaches them.
 
     Args:
         network: maps (N, C, H, W) to (N, C, H, W). An `nn.Sequential` is taken apart, with its
@@ -44,7 +45,7 @@ def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
 
 
 class Accelerated(nn.Module):
-    """A computation in channels_last, with memory that a CPU keeps and graphs that a GPU has."""
+    """Computes in channels_last, keeps memory on a CPU, and uses CUDA graphs on a GPU."""
 
     def __init__(self, computation: nn.Module):
         super().__init__()
@@ -100,17 +101,17 @@ class InBlocks(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = images
-        for block in self.present_blocks():
+        for block in self.current_blocks():
             features = block(features)
         return features
 
-    def present_blocks(self) -> List:
+    def current_blocks(self) -> List:
         if self.network.training:
             self.folded_blocks = None
             return self.blocks
         if self.folded_blocks is None:
             with torch.no_grad():
-                self.folded_blocks = [folded(block) for block in self.blocks]
+                self.folded_blocks = [folded_if_block(block) for block in self.blocks]
         return self.folded_blocks
 
 
@@ -161,7 +162,7 @@ class FoldedBlock:
         return convolved(features, *self.arguments)
 
 
-def folded(block):
+def folded_if_block(block):
     """What computes the same in evaluation mode."""
     return FoldedBlock(block) if isinstance(block, Block) else block
 
@@ -185,11 +186,12 @@ def merged(conv: nn.Conv2d, deconv: nn.ConvTranspose2d):
 
         K[o, i, d] = sum of t[m, o, k] c[m, i, l] over m and over all k, l with l - k = d,
 
-    where d, k and l are places, and the bias of `conv` passes through all of t. No term is lost at
-    the border, since the padding of both is 1.
+    where k is a place in t, l one in c and d one in K, each a row and a column. The bias of `conv`
+    passes through all of t. No term is lost at the border, since the padding of both is 1.
     """
     c, t = conv.weight, deconv.weight
     bias = deconv.bias + torch.einsum("mokl,m->o", t, conv.bias)
+    # letters: k, l are row and column in t, p, q those in c
     taps = torch.einsum("mokl,mipq->klopqi", t, c)  # (2, 2, O, 2, 2, I)
     kernel = 0
     for row in range(2):
@@ -203,7 +205,8 @@ def blocks_of(network: nn.Sequential, bfloat16: bool) -> List:
     """The layers of a network as blocks, and those that are in no block as they are.
 
     A letter for each layer makes the network a word: Appendix A begins with CRCRCNR. In it, a block
-    is an optional ReLU, a convolution C, a transposed one T or both, and an optional BatchNorm.
+    is an optional ReLU, a convolution C, a transposed one T or both, and an optional BatchNorm N.
+    So CRCRCNR becomes C, RC, RCN and the beginning of the next block, R.
     """
     layers = list(network)
     word = "".join(letter_of(layer) for layer in layers)

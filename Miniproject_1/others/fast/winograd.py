@@ -32,7 +32,7 @@ from .precision import has_amx
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity
 TILE = 4  # outputs along each side of a tile
-FEWEST_CHANNELS = 128  # with fewer on a side the transforms cost what the products save
+FEWEST_CHANNELS = 128  # with fewer on a side the transforms cost as much as they save
 TILES_AT_ONCE = 330  # in float32: 12 MB for 256 channels; half and twice as many differ by 5 %
 
 
@@ -85,7 +85,7 @@ class Geometry(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Of tiles in an output. The last one may reach beyond it."""
+        """Rows of tiles in an output. The last one may reach beyond it."""
         return -(-self.output_height // TILE)
 
     @property
@@ -94,12 +94,12 @@ class Geometry(NamedTuple):
 
     @property
     def window(self) -> int:
-        """Inputs along each side that a tile depends on."""
+        """Side of the square of inputs that a tile needs."""
         return TILE + self.kernel_size - 1
 
-    def images_at_once(self, bytes_of_a_value: int) -> int:
+    def images_at_once(self, bytes_per_value: int) -> int:
         """How many images have about `TILES_AT_ONCE` tiles, or as many bytes in another dtype."""
-        tiles = TILES_AT_ONCE * 4 // bytes_of_a_value
+        tiles = TILES_AT_ONCE * 4 // bytes_per_value
         return max(tiles // (self.rows * self.columns), 1)
 
 
@@ -131,15 +131,15 @@ class Winograd(torch.autograd.Function):
             torch.add(tiles.permute(2, 3, 0, 4, 1, 5), bias, out=result)
         output = output.flatten(3, 4).flatten(1, 2)  # (N, 4 rows, 4 columns, O)
         output = output[:, : geometry.output_height, : geometry.output_width].contiguous()
-        signs = images if relu and keep_for_backward else None
-        ctx.save_for_backward(filters, signs, *points_of_parts)
+        relu_input = images if relu and keep_for_backward else None
+        ctx.save_for_backward(filters, relu_input, *points_of_parts)
         ctx.geometry, ctx.dtype = geometry, kernel.dtype
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_output):
-        filters, signs, *points_of_parts = ctx.saved_tensors
+        filters, relu_input, *points_of_parts = ctx.saved_tensors
         geometry, number = ctx.geometry, len(grad_output)
         points_count, channels, outputs = filters.shape
         to_output, _, to_points = transforms(geometry.kernel_size, filters.dtype)
@@ -147,22 +147,22 @@ class Winograd(torch.autograd.Function):
         grad_bias = filters.new_zeros(outputs, dtype=ctx.dtype)
         grad_images = filters.new_empty(number, geometry.height, geometry.width, channels)
         at_once = geometry.images_at_once(filters.element_size())
-        signs_of_parts = [None] * len(points_of_parts)
-        if signs is not None:
-            signs_of_parts = signs.split(at_once)
+        relu_inputs = [None] * len(points_of_parts)
+        if relu_input is not None:
+            relu_inputs = relu_input.split(at_once)
         grads, results = grad_output.split(at_once), grad_images.split(at_once)
-        for points, sign, grad, result in zip(points_of_parts, signs_of_parts, grads, results):
+        for points, before_relu, grad, result in zip(points_of_parts, relu_inputs, grads, results):
             grad = to_output.t() @ tiles_first(grad)  # (w^2, T O)
             grad = grad.view(points_count, -1, outputs)  # (w^2, T, O)
-            # At the point (1, 1) a tile is added up
+            # The point (1, 1) of a tile is the sum of its outputs
             grad_bias += grad[geometry.window + 1].sum(0, dtype=ctx.dtype)
             add_products(grad_filters, points.transpose(1, 2), grad)
             grad = torch.bmm(grad, filters.transpose(1, 2)).view(points_count, -1)  # (w^2, T C)
             grad = added_windows(to_points.t() @ grad, len(result), geometry)
-            if sign is None:
+            if before_relu is None:
                 result.copy_(grad)
             else:
-                torch.ops.aten.threshold_backward(grad, sign, 0, grad_input=result)
+                torch.ops.aten.threshold_backward(grad, before_relu, 0, grad_input=result)
         return grad_images, kernel_gradient(grad_filters, geometry), grad_bias, None, None, None
 
 
@@ -245,7 +245,10 @@ def tiles_first(grad: Tensor) -> Tensor:
 
 @lru_cache(maxsize=None)
 def transforms(kernel_size: int, dtype: torch.dtype):
-    """Kronecker squares of the matrices A (16, w^2), G (w^2, k^2) and B (w^2, w^2)."""
+    """Kronecker squares of A, G and B.
+
+    They are called `to_output` (16, w^2), `to_filters` (w^2, k^2) and `to_points` (w^2, w^2).
+    """
     window = TILE + kernel_size - 1
     points = POINTS[: window - 1]
     a = torch.zeros(TILE, window, dtype=torch.float64, device="cpu")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...model import Model, build_network, initialize
-from ..fast import accelerated, precision, winograd
+from ..fast import accelerated, graphs, precision, winograd
 from . import TestCase, random_images, relative_error, weights_of
 
 APPENDIX_A = (
@@ -168,6 +168,51 @@ class TestBfloat16(TestCase):
                 self.assertEqual(precision.uses_bfloat16("auto", cpu), found)
                 self.assertTrue(precision.uses_bfloat16("bfloat16", cpu))
                 self.assertFalse(precision.uses_bfloat16("float32", cpu))
+
+
+class TestGraphs(TestCase):
+    """What decides about CUDA graphs, with a recording that only calls the network."""
+
+    def setUp(self):
+        super().setUp()
+        self.patch(mock.patch.object(graphs, "can_record_on", lambda device: True))
+        self.patch(mock.patch.object(torch.cuda, "make_graphed_callables", self.record))
+        self.recorded_calls = 0
+
+    def record(self, module, images):
+        """As PyTorch does, put the graph, which is for one shape, in the place of `forward`."""
+        forward = module.forward
+        forward(*images)  # which changes the statistics of BatchNorms
+
+        def replay(found):
+            self.assertEqual(found.shape, images[0].shape)
+            self.recorded_calls += 1
+            return forward(found)
+
+        module.forward = replay
+        return module
+
+    def test_full_batches_are_recorded_after_some_calls_and_smaller_ones_never(self):
+        plain = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+        network = copy.deepcopy(plain)
+        graphed = graphs.GraphedNetwork(accelerated(network).computation)
+        for size in [4] * 10 + [1, 4, 2]:
+            images = torch.rand(size, 3, 4, 4)
+            output = graphed(images)
+            if output is None:
+                output = graphed.computation(images)
+            self.assertLess(relative_error(output, plain(images)), 1e-5)
+        self.assertEqual(self.recorded_calls, 3)
+        for one, other in zip(network.buffers(), plain.buffers()):
+            self.assertLess(relative_error(one, other), 1e-5)
+
+    def test_what_cannot_be_recorded_is_computed_without_a_graph(self):
+        refused = mock.patch.object(torch.cuda, "make_graphed_callables", side_effect=RuntimeError)
+        self.patch(refused)
+        graphed = graphs.GraphedNetwork(nn.BatchNorm2d(3))
+        with self.assertWarnsRegex(UserWarning, "computing without CUDA graphs"):
+            for _ in range(10):
+                self.assertIsNone(graphed(torch.rand(2, 3, 4, 4)))
 
 
 class TestInitialization(TestCase):

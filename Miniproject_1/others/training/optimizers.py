@@ -23,7 +23,7 @@ from ..fast.graphs import RecordedFunction
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of x, x^3 and x^5
 ITERATIONS = 5  # after which singular values of 0.0015 to 1 have become 0.68 to 1.2
 STEP_SIZE = 0.2  # root mean square of a step, in units of the learning rate: as ADAM's steps have
-NEGLIGIBLE = 1e-19  # beside gradients of 1e-5; its square is about the smallest number of float32
+NEGLIGIBLE = 1e-19  # compared with gradients of 1e-5; its square is almost zero in float32
 
 # ADAM
 DECAY_OF_SQUARES = 0.999
@@ -37,11 +37,11 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         parameters: of a network of convolutions, or groups of them.
-        lr: learning rate of both; 0.002 to 0.008 did alike from fresh weights.
+        lr: learning rate of both; 0.002 to 0.008 gave equal results from fresh weights.
         momentum: decay of the running mean of the gradients, of both; at least 0, less than 1.
         weight_decay: each step takes this, times the learning rate, off the kernels between hidden
             layers. Without it they grow, and every later step changes them less.
-        factor: of the learning rate, for groups of parameters that want smaller steps.
+        factor: multiplies the learning rate of a group.
 
     Raises:
         ValueError: the momentum is out of range.
@@ -136,7 +136,8 @@ def numbers_of(group):
     decay = 1 - rate * group["weight_decay"]
     scale_of_means = 1 / (1 - group["momentum"] ** group["steps"])
     scale_of_squares = 1 / (1 - DECAY_OF_SQUARES ** group["steps"])
-    numbers = torch.tensor([rate, decay, scale_of_means, scale_of_squares], device="cpu")
+    numbers = [rate, decay, scale_of_means, scale_of_squares]
+    numbers = torch.tensor(numbers, dtype=torch.float64, device="cpu")
     first = group["params"][0]
     return numbers.to(first.device, first.dtype)
 

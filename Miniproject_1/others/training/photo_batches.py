@@ -78,7 +78,7 @@ class PhotoBatches:
             side. Their blocks are smaller, so their noise is weaker.
         gaussian: share of the pairs with Gaussian noise added to both images, independently, of a
             random sigma from 0 to `LARGEST_SIGMA`.
-        clean: make the second image the clean one; the first remains as it is without.
+        clean: the second image is the clean one. The first is the same as without this option.
         seed: of all random choices, from 0 to 2^62.
 
     Raises:
@@ -191,7 +191,8 @@ class SumsOfPixels:
         tables = []
         areas = (heights * widths).tolist()
         for part, width in zip(pixels.split(areas), widths.tolist()):
-            image = part.view(-1, width, 3).to(torch.int32)  # sums stay below 2^31
+            # sums may wrap around; their differences are right all the same
+            image = part.view(-1, width, 3).to(torch.int32)
             table = image.cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
             tables.append(F.pad(table, (0, 0, 1, 0, 1, 0)).flatten(0, 1))  # zeros come first
         sizes = (heights + 1) * (widths + 1)
