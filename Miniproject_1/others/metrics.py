@@ -26,11 +26,6 @@ def psnr(images, reference):
     return -10 * torch.log10(squared_errors(images, reference))
 
 
-def psnr_of_mean_error(images, reference):
-    """The PSNR of the mean error over all images in dB, a float; arguments as in `psnr`."""
-    return psnr_of(squared_errors(images, reference).mean().item())
-
-
 def squared_errors(images, reference):
     """The mean squared error of each image, for values 0 to 1: (N, 3, H, W) twice to (N,)."""
     difference = (images.float() - reference.float()) / 255

@@ -34,20 +34,32 @@ def add_arguments(parser):
     parser.add_argument("output", type=Path, metavar="OUT", help=text)
     text = "read pictures of more than 179 megapixels, too"
     parser.add_argument("--any-size", action="store_true", help=text)
-    text = "denoise once, without the mean over 8 flips: 8 times faster, 0.06 dB less"
-    parser.add_argument("--one-pass", action="store_true", help=text)
-    text = "bfloat16 is faster where the hardware multiplies it; auto: there alone"
-    choices = ("auto", "float32", "bfloat16")
-    parser.add_argument("--precision", choices=choices, default="float32", help=text)
-    text = "weights to use; default: those that come with the project"
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help=text)
-    text = "cpu, cuda, ...; default: the GPU where there is one"
-    parser.add_argument("--device", metavar="NAME", help=text)
+    add_prediction_options(parser)
     existing = parser.add_mutually_exclusive_group()
     text = "replace output files that exist already"
     existing.add_argument("--overwrite", action="store_true", help=text)
     text = "leave out pictures whose output exists already"
     existing.add_argument("--skip-existing", action="store_true", help=text)
+
+
+def add_prediction_options(parser):
+    """Add what `denoise` and `evaluate` let users choose about the network."""
+    text = "weights to use; default: those that come with the project"
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help=text)
+    text = "denoise once, without the mean over 8 flips: 8 times faster, 0.06 dB less"
+    parser.add_argument("--one-pass", action="store_true", help=text)
+    text = "bfloat16 is faster where the hardware multiplies it; auto: there alone"
+    choices = ("auto", "float32", "bfloat16")
+    parser.add_argument("--precision", choices=choices, default="float32", help=text)
+    text = "cpu, cuda, ...; default: the GPU where there is one"
+    parser.add_argument("--device", metavar="NAME", help=text)
+
+
+def load_model(options):
+    """The `Model` that these options ask for."""
+    model = Model(device=options.device)
+    model.load_pretrained_model(options.weights)
+    return model
 
 
 def run(options):
@@ -129,12 +141,6 @@ def denoised(model, pixels, options, shows_progress):
     if all(torch.equal(pixels[0], channel) for channel in pixels):
         output = output.mean(0, keepdim=True).expand(len(pixels), -1, -1)
     return output
-
-
-def load_model(options):
-    model = Model(device=options.device)
-    model.load_pretrained_model(options.weights)
-    return model
 
 
 # ----------------------------------------------------------------------------------------------

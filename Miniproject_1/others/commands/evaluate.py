@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from ...model import WEIGHTS, Model
 from ..console import say, tell
 from ..data.checks import doubts_about_pairs, doubts_about_validation
 from ..data.files import load_pairs
 from ..metrics import described, error_from_noisy_pairs, estimated_psnr, psnr
+from .denoise import add_prediction_options, load_model
 
 MOST_NOISY_PAIRS = 1000  # enough for an interval of some tenths of a dB
 
@@ -25,23 +25,14 @@ def add_arguments(parser):
     parser.add_argument("data", type=Path, metavar="DATA", help=text)
     text = "both images of each pair in DATA are noisy, whatever the file is called"
     parser.add_argument("--noisy-pairs", action="store_true", help=text)
-    text = "weights to use; default: those that come with the project"
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE", help=text)
-    text = "denoise once, without the mean over 8 flips: 8 times faster, 0.06 dB less"
-    parser.add_argument("--one-pass", action="store_true", help=text)
-    text = "bfloat16 is faster where the hardware multiplies it; auto: there alone"
-    choices = ("auto", "float32", "bfloat16")
-    parser.add_argument("--precision", choices=choices, default="float32", help=text)
-    text = "cpu, cuda, ...; default: the GPU where there is one"
-    parser.add_argument("--device", metavar="NAME", help=text)
+    add_prediction_options(parser)
 
 
 def run(options):
     """Print the scores on a data file; returns the exit status."""
     path = data_file(options.data, options.noisy_pairs)
     images, references = load_pairs(path, "")
-    model = Model(device=options.device)
-    model.load_pretrained_model(options.weights)
+    model = load_model(options)
     if options.noisy_pairs or path.name == "train_data.pkl":
         score_noisy_pairs(model, images, references, options)
     else:

@@ -9,9 +9,10 @@ import torch
 from ...model import LARGEST_SEED, check_number
 from ..console import say, tell
 from ..data import course_noise, noises
+from ..data.course_noise import SMALLEST_SIDE
 from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
 from ..outputs import reserved, save_somewhere
-from ..pictures import pillow, read_picture
+from ..pictures import pillow
 
 FEW_PHOTOGRAPHS = 20
 
@@ -26,10 +27,6 @@ def add_arguments(parser):
     text = "folder of photographs; folders within it are searched too"
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help=text)
     add_output_arguments(parser)
-    text = "share of the training pairs that are small crops, with weaker noise; default: 0"
-    parser.add_argument("--small-crops", type=float, default=0.0, metavar="X", help=text)
-    text = "reduce photographs whose short side has more pixels; default: never"
-    parser.add_argument("--shrink", type=int, metavar="N", help=text)
     text = "another noise than the course's: gaussian:25, poisson:30, bernoulli:0.5 or text:0.25"
     parser.add_argument("--noise", metavar="NAME:X", help=text)
 
@@ -64,11 +61,8 @@ def check_output_numbers(options):
 def run(options):
     """Build data files from photographs; returns the exit status."""
     generator = check_output_numbers(options)
-    check_number("--small-crops", options.small_crops, 0, 1)
-    if options.shrink is not None:
-        check_number("--shrink", options.shrink, 1, whole=True)
     pillow()
-    draw_training, draw_validation, smallest, loss = draws_of(options)
+    draw_training, draw_validation, smallest, loss = draws_of(options.noise)
 
     if not options.photos.is_dir():
         raise NotADirectoryError(f"{options.photos} is not a folder of photographs")
@@ -80,12 +74,14 @@ def run(options):
     make_folder(options.data)
     with reserved(*wanted, overwrite=options.overwrite):
         photographs = distinct_photographs(options.photos)
-        usable, num_failed = readable_photographs(photographs, smallest, options.shrink)
+        usable, num_failed = readable_photographs(photographs, smallest)
         parts = parts_of(usable, options, generator)
         draws = (draw_validation, draw_training)
         for (path, num_pairs), part, draw in zip(outputs.items(), parts, draws):
             if num_pairs > 0:
-                write_pairs(path, part, num_pairs, draw, options, generator)
+                pairs = draw_pairs(part, num_pairs, draw, generator)
+                path = save_somewhere(pairs, path, options.overwrite)
+                tell(f"{path}: {num_pairs} pairs from {len(part)} photographs")
         warn_of_few(parts)
     if loss != "mse":
         command = f"python -m Miniproject_1 train {shlex.quote(str(options.data))} --loss {loss}"
@@ -95,34 +91,22 @@ def run(options):
     return 0
 
 
-def write_pairs(path, photographs, num_pairs, draw, options, generator):
-    """Draw pairs from photographs and write them."""
-    say(f"drawing {num_pairs} pairs from {len(photographs)} photographs")
-    read = partial(read_picture, shrink=options.shrink)
-    pairs = draw_pairs(photographs, num_pairs, draw, generator, read)
-    path = save_somewhere(pairs, path, options.overwrite)
-    tell(f"{path}: {num_pairs} pairs from {len(photographs)} photographs")
-
-
 def make_folder(path):
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file; the data files need a folder")
     path.mkdir(parents=True, exist_ok=True)
 
 
-def draws_of(options):
+def draws_of(name_of_noise):
     """How pairs are made from a photograph.
 
     Returns:
         the functions of (photograph, generator) for training and for validation, the number of
         pixels that both sides of a photograph need, and the name of the loss that suits the noise.
     """
-    if options.noise is None:
-        training = partial(course_noise.noisy_pair, small_crops=options.small_crops)
-        return training, course_noise.noisy_and_clean, course_noise.SMALLEST_SIDE, "mse"
-    if options.small_crops:
-        raise ValueError(f"--small-crops is for the course's noise, not for {options.noise}")
-    noise, loss = noises.named_noise(options.noise)
+    if name_of_noise is None:
+        return course_noise.noisy_pair, course_noise.noisy_and_clean, SMALLEST_SIDE, "mse"
+    noise, loss = noises.named_noise(name_of_noise)
     training = partial(noises.square_pair, noise=noise)
     validation = partial(noises.square_pair, noise=noise, clean=True)
     return training, validation, noises.IMAGE_SIZE, loss

@@ -47,10 +47,11 @@ def run(options):
     first = pictures_by_name(options.first)
     second = pictures_by_name(options.second)
     train_file = options.data / "train_data.pkl"
+    validation_file = options.data / "val_data.pkl"
     wanted = [train_file]
     if with_validation:
         clean = pictures_by_name(options.clean)
-        wanted.append(options.data / "val_data.pkl")
+        wanted.append(validation_file)
 
     make_folder(options.data)
     with reserved(*wanted, overwrite=options.overwrite):
@@ -59,9 +60,8 @@ def run(options):
         if with_validation:
             kept, num_clean_failed = kept_scenes(scenes, first, clean, options, generator)
             num_failed += num_clean_failed
-            noisy, clean = write_pairs(
-                wanted[1], kept, options.validation_pairs, options, generator
-            )
+            number = options.validation_pairs
+            noisy, clean = write_pairs(validation_file, kept, number, options, generator)
             for doubt in doubts_about_validation(noisy, clean):
                 say(f"warning: {options.first} and {options.clean}: {doubt}")
             scenes = {name: paths for name, paths in scenes.items() if name not in kept}
@@ -97,7 +97,6 @@ def kept_scenes(scenes, first, clean, options, generator):
 def write_pairs(path, scenes, num_pairs, options, generator):
     """Draw pairs from scenes and write them; returns them."""
     files = list(scenes.values())
-    say(f"drawing {num_pairs} pairs from {len(files)} scenes")
     pairs = draw_pairs(files, num_pairs, squares_of_scene, generator, read_scene, label="scene")
     path = save_somewhere(pairs, path, options.overwrite)
     tell(f"{path}: {num_pairs} pairs from {len(files)} scenes")

@@ -164,8 +164,7 @@ def read_data(folder, recipe, device):
         photographs, recipe.batch_size, recipe.small_crops, recipe.gaussian, seed=recipe.seed
     )
     num_pairs = VALIDATION_PAIRS * len(kept)
-    label = "photograph to measure on"
-    noisy, clean = draw_pairs(kept, num_pairs, noisy_and_clean, generator, read, label)
+    noisy, clean = draw_pairs(kept, num_pairs, noisy_and_clean, generator, read)
     description = {
         "photographs": len(others),
         "pixels": len(photographs.pixels),

@@ -51,23 +51,19 @@ def average_blocks(crop):
     return mean.round().clamp(0, 255).to(torch.uint8)
 
 
-def random_crop(photograph, generator, small_crops=0.0):
-    """Cut a random square out of a photograph; its side is a multiple of 32.
+def random_crop(photograph, generator):
+    """Cut a random square out of a photograph, 75 to 100 % of its short side.
 
     Args:
         photograph: (3, H, W), both sides at least `SMALLEST_SIDE`.
         generator: the `torch.Generator` of the random choices.
-        small_crops: the share of crops that are smaller than 75 % of the short side. Their blocks
-            are smaller, so their noise is weaker. All others have 75 to 100 % of the short side.
 
     Returns:
         tensor (3, 32 s, 32 s), a view; s is at least 2.
     """
     height, width = photograph.shape[1:]
     smallest, largest = CROP_SHARE
-    if small_crops and uniform(generator) < small_crops:
-        smallest, largest = 0, CROP_SHARE[0]
-    share = smallest + (largest - smallest) * uniform(generator)
+    share = smallest + (largest - smallest) * torch.rand((), generator=generator).item()
     block = int(min(height, width) * share) // IMAGE_SIZE
     side = IMAGE_SIZE * max(block, SMALLEST_BLOCK)
     top = torch.randint(height - side + 1, (), generator=generator).item()
@@ -75,14 +71,9 @@ def random_crop(photograph, generator, small_crops=0.0):
     return photograph[:, top : top + side, left : left + side]
 
 
-def uniform(generator):
-    """A random number from 0 to 1."""
-    return torch.rand((), generator=generator).item()
-
-
-def noisy_pair(photograph, generator, small_crops=0.0):
+def noisy_pair(photograph, generator):
     """Two independent noisy images of a random crop: a pair to train on."""
-    crop = random_crop(photograph, generator, small_crops)
+    crop = random_crop(photograph, generator)
     return sample_blocks(crop, generator), sample_blocks(crop, generator)
 
 

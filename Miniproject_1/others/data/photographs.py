@@ -45,11 +45,11 @@ def picture_files(folder):
 def files_below(folder):
     """All files below a folder that are not hidden, sorted. What may not be read is named."""
 
-    def name(error):
+    def name_it(error):
         say(f"passed over the folder {error.filename}: {error.strerror}")
 
     found = []
-    for place, folders, names in os.walk(folder, onerror=name):
+    for place, folders, names in os.walk(folder, onerror=name_it):
         folders[:] = [each for each in folders if not each.startswith(".")]
         found += [Path(place) / each for each in names if not each.startswith(".")]
     return sorted(found)
@@ -127,7 +127,7 @@ def split(paths, share, generator):
 
 
 def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="photograph"):
-    """Draw pairs of images, the same number from each source, in random order.
+    """Draw pairs of images in random order, as many from each source, or one more from the first.
 
     Args:
         sources: photographs, or whatever else `read` reads.
@@ -135,16 +135,17 @@ def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="ph
         draw: a function of (what was read, generator) that makes the two images of a pair.
         generator: the `torch.Generator` of every random choice.
         read: a function of a source.
-        label: what the progress counts.
+        label: what a source is.
 
     Returns:
         two tensors (num_pairs, 3, 32, 32).
     """
+    say(f"drawing {num_pairs} pairs from {len(sources)} {label}s")
     places = iter(torch.randperm(num_pairs, generator=generator).tolist())
     pairs = [None] * num_pairs
-    numbers = shares(num_pairs, len(sources))
-    sources_with_numbers = list(zip(sources, numbers))
-    for source, number in progress(sources_with_numbers, len(sources), label=label):
+    quotient, remainder = divmod(num_pairs, len(sources))
+    for index, source in progress(enumerate(sources), len(sources), label):
+        number = quotient + 1 if index < remainder else quotient
         if number == 0:
             continue
         content = read(source)
@@ -152,9 +153,3 @@ def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="ph
             pairs[next(places)] = draw(content, generator)
     first, second = zip(*pairs)
     return torch.stack(first), torch.stack(second)
-
-
-def shares(total, parts):
-    """Divide a number into so many whole numbers, equal or one apart, the larger first."""
-    quotient, remainder = divmod(total, parts)
-    return [quotient + 1] * remainder + [quotient] * (parts - remainder)

@@ -24,11 +24,11 @@ class TestMain(CommandCase):
         self.refuse("the device cannot do it", "evaluate", SAMPLE, "--device", "no device")
         full = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 1 TB")
         for error in (MemoryError(), full):
-            with mock.patch.object(evaluate, "Model", side_effect=error):
+            with mock.patch.object(evaluate, "load_model", side_effect=error):
                 self.refuse("the device cannot do it.*smaller pictures", "evaluate", SAMPLE)
 
     def test_a_fault_of_the_program_is_not_hidden(self):
-        self.patch(mock.patch.object(evaluate, "Model", side_effect=RuntimeError("a bug")))
+        self.patch(mock.patch.object(evaluate, "load_model", side_effect=RuntimeError("a bug")))
         with self.assertRaisesRegex(RuntimeError, "a bug"):
             self.run_command("evaluate", SAMPLE)
 

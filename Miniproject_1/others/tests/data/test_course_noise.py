@@ -19,22 +19,12 @@ class TestBlocks(TestCase):
 
 
 class TestCrops(TestCase):
-    def sides(self, small_crops):
+    def test_a_crop_has_75_to_100_percent_of_the_short_side(self):
         photograph = random_images(1, 400, 500)[0]
         generator = torch.Generator().manual_seed(0)
-        sides = []
-        for _ in range(200):
-            crop = course_noise.random_crop(photograph, generator, small_crops)
-            self.assertEqual(crop.shape[1], crop.shape[2])
-            sides.append(crop.shape[1])
-        return sides
-
-    def test_a_crop_has_75_to_100_percent_of_the_short_side_or_is_small(self):
-        self.assertEqual(set(self.sides(0.0)), {288, 320, 352, 384})
-        sides = self.sides(0.3)
-        self.assertEqual(min(sides), 64)
-        num_small = sum(side < 288 for side in sides)
-        self.assertAlmostEqual(num_small / len(sides), 0.3, delta=0.1)
+        crops = [course_noise.random_crop(photograph, generator) for _ in range(200)]
+        sides = {tuple(crop.shape[1:]) for crop in crops}
+        self.assertEqual(sides, {(288, 288), (320, 320), (352, 352), (384, 384)})
 
     def test_the_two_images_of_a_pair_are_independent_draws_of_one_crop(self):
         rows = torch.arange(120)[:, None].expand(3, 120, 100)  # each pixel tells its row
