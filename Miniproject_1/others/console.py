@@ -14,11 +14,6 @@ import warnings
 from collections import deque
 from contextlib import contextmanager, suppress
 
-try:
-    from tqdm import tqdm
-except ImportError:
-    tqdm = None
-
 SECONDS_BETWEEN_LINES = 30  # of progress that goes to a file or a pipe
 SECONDS_BETWEEN_DRAWINGS = 0.1  # of the line that is written over on a terminal
 SECONDS_OF_PACE = 60  # the time left is estimated from the pace of the last minute
@@ -38,13 +33,11 @@ def tell(text):
 
 def show_message(text, stream):
     """Write a line of its own, also while a bar stands on the terminal."""
-    with suppress(Exception):
-        for bar in open_bars:
-            bar.clear()
+    for bar in open_bars[-1:]:
+        bar.clear()
     write(text + "\n", stream)
-    with suppress(Exception):
-        for bar in open_bars[-1:]:
-            bar.refresh()
+    for bar in open_bars[-1:]:
+        bar.show()
 
 
 def write(text, stream):
@@ -85,8 +78,8 @@ def one_line_warnings():
 def progress(items, total, label, describe=None, shown=True):
     """Iterate over items and show how far it is and how long the rest will take.
 
-    On a terminal there is a bar from the start, by tqdm where it is installed. A file or a pipe is
-    given a line every 30 seconds and one at the end.
+    On a terminal a line is there from the start and is written over. A file or a pipe is given a
+    line every 30 seconds and one at the end.
 
     Args:
         items: an iterable. An item counts as done when the next one is asked for.
@@ -98,68 +91,38 @@ def progress(items, total, label, describe=None, shown=True):
     Yields:
         the items.
     """
-    bar = None
-    if shown:
-        bar = open_bar(total, label)
+    if not shown:
+        yield from items
+        return
+    bar = Bar(total, label)
     try:
         for item in items:
             yield item
-            if bar is not None:
-                text = ""
-                if describe is not None:
-                    text = describe(item)
-                show_step(bar, text)
+            if describe is not None:
+                bar.text = describe(item)
+            bar.count()
     finally:
-        if bar is not None:
-            close_bar(bar)
-
-
-def open_bar(total, label):
-    """The bar that suits standard error; None where there is nothing to write to."""
-    with suppress(Exception):
-        if not sys.stderr.isatty():
-            return Bar(total, label)
-        if tqdm:
-            bar = tqdm(total=total, desc=label, miniters=1, dynamic_ncols=True, file=sys.stderr)
-        else:
-            bar = Bar(total, label)
-        open_bars.append(bar)
-        return bar
-
-
-def show_step(bar, text):
-    with suppress(Exception):
-        bar.set_postfix_str(text, refresh=False)
-        bar.update()
-
-
-def close_bar(bar):
-    open_bars[:] = [other for other in open_bars if other is not bar]
-    with suppress(Exception):
         bar.close()
 
 
 class Bar:
-    """Progress in words, with those methods of tqdm's bar that are used here.
-
-    On a terminal its line is written over. Elsewhere it is a new line now and then.
-    """
+    """Progress in words on standard error."""
 
     def __init__(self, total, label):
         self.total = total
         self.label = label
         self.done = 0
-        self.text = ""
-        self.on_terminal = sys.stderr.isatty()
+        self.text = ""  # more to show
         self.moments = deque([(time.monotonic(), 0)])  # when, and how many were done
         self.last_shown = time.monotonic()
+        self.on_terminal = False
+        with suppress(Exception):
+            self.on_terminal = sys.stderr.isatty()
         if self.on_terminal:
-            self.refresh()
+            open_bars.append(self)
+            self.show()
 
-    def set_postfix_str(self, text, refresh):
-        self.text = text
-
-    def update(self):
+    def count(self):
         """Count an item, and show it if it is time to."""
         self.done += 1
         now = time.monotonic()
@@ -171,9 +134,9 @@ class Bar:
         if self.on_terminal:
             between = SECONDS_BETWEEN_DRAWINGS
         if now - self.last_shown >= between or self.done == self.total:
-            self.refresh()
+            self.show()
 
-    def refresh(self):
+    def show(self):
         self.last_shown = time.monotonic()
         line = self.line()
         if self.on_terminal:
@@ -188,22 +151,19 @@ class Bar:
 
     def close(self):
         if self.on_terminal:
-            self.refresh()
+            open_bars.remove(self)
+            self.show()
             write("\n", sys.stderr)
 
     def line(self):
         line = f"{self.label} {self.done} of {self.total}"
         if 0 < self.done < self.total:
-            line += f", {duration(self.seconds_left())} left"
+            moment, done = self.moments[0]  # the first steps may be slower than the later ones
+            seconds_per_item = (time.monotonic() - moment) / (self.done - done)
+            line += f", {duration(seconds_per_item * (self.total - self.done))} left"
         if self.text:
             line += f", {self.text}"
         return line
-
-    def seconds_left(self):
-        """At the pace of the last minute: the first steps may be slower than the later ones."""
-        moment, done = self.moments[0]
-        seconds_per_item = (time.monotonic() - moment) / (self.done - done)
-        return seconds_per_item * (self.total - self.done)
 
 
 def duration(seconds):

@@ -30,7 +30,7 @@ class Terminal(io.StringIO):
 
 def shown(items, total, stream, clock, **options):
     """What `progress` writes to a stream, with a clock that is asked for the time."""
-    with contextlib.redirect_stderr(stream), mock.patch.object(console, "tqdm", None):
+    with contextlib.redirect_stderr(stream):
         with mock.patch.object(console.time, "monotonic", clock):
             for _ in console.progress(items, total, "step", **options):
                 pass
@@ -85,7 +85,7 @@ class TestProgress(TestCase):
         clock = itertools.count(0, 1)
         stream = Terminal()
         steps = console.progress("ab", 2, "step", describe="loss {}".format)
-        with contextlib.redirect_stderr(stream), mock.patch.object(console, "tqdm", None):
+        with contextlib.redirect_stderr(stream):
             with mock.patch.object(console.time, "monotonic", lambda: next(clock)):
                 next(steps)
                 self.assertIn("step 0 of 2", stream.getvalue())
@@ -109,7 +109,7 @@ class TestProgress(TestCase):
 
     def test_a_message_does_not_stand_in_the_bar(self):
         stream = Terminal()
-        with contextlib.redirect_stderr(stream), mock.patch.object(console, "tqdm", None):
+        with contextlib.redirect_stderr(stream):
             for _ in console.progress(range(1), 1, "step"):
                 console.say("a message")
         self.assertIn("\ra message\n\rstep 0 of 1", stream.getvalue())
