@@ -109,26 +109,11 @@ class TestProcess(AloneCase):
         "anomaly detection": "torch.autograd.set_detect_anomaly(True)",
     }
 
-    def run_after(self, preparation, path=PROJECT):
-        grading = GRADING.format(module="Miniproject_1.model")
-        imports = "import os, sys, warnings, torch\n"
-        code = imports + preparation + "\n" + AFTER.format(grading=grading)
-        # the dummy image is made before anything else is switched on
-        code = code.replace("dummy = torch.rand(1, 3, 64, 64)", "dummy = noisy.new_tensor(0.5)")
-        self.python(code, self.file, path=path)
-
     def test_whatever_was_set_before(self):
+        grading = GRADING.format(module="Miniproject_1.model")
+        # the dummy image is made before anything else is switched on
+        grading = grading.replace("torch.rand(1, 3, 64, 64)", "noisy.new_tensor(0.5)")
+        after = AFTER.format(grading=grading)
         for name, preparation in self.PREPARATIONS.items():
             with self.subTest(name):
-                self.run_after(preparation)
-
-    def test_wherever_the_project_lies_also_where_nothing_may_be_written(self):
-        for name in ("a folder with spaces", "größe 大小"):
-            copied = self.folder / name
-            shutil.copytree(str(PACKAGE), str(copied / "Miniproject_1"))
-            for path in sorted(copied.rglob("*")):
-                path.chmod(0o555 if path.is_dir() else 0o444)
-            with self.subTest(name):
-                self.run_after("", path=copied)
-            for path in sorted(copied.rglob("*")):
-                path.chmod(0o755)
+                self.python(f"import os, sys, warnings, torch\n{preparation}\n{after}", self.file)

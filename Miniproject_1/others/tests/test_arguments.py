@@ -49,17 +49,13 @@ class TestImages(ArgumentCase):
         good, kinds = self.images, "must be a dense tensor of integers or floats, got"
         return (
             (TypeError, "must be a tensor, got list", [[1.0]]),
-            (TypeError, "must be a tensor, got NoneType", None),
             (TypeError, f"{kinds} torch.bool", good > 100),
-            (TypeError, f"{kinds} torch.complex64", good.to(torch.complex64)),
             (TypeError, f"{kinds}.* torch.sparse_coo", good.float().to_sparse()),
             (ValueError, r"must have shape \(N, 3, H, W\).* got \(3, 8, 8\)", good[0]),
             (ValueError, r"must have.* got \(2, 1, 8, 8\)", good[:, :1]),
-            (ValueError, r"must have.* got \(2, 3, 8, 8, 1\)", good[..., None]),
             (ValueError, r"must have.* got \(0, 3, 8, 8\)", good[:0]),
             (ValueError, r"must have.* got \(2, 3, 0, 8\)", good[:, :, :0]),
             (ValueError, "must be finite", torch.full((1, 3, 8, 8), math.nan)),
-            (ValueError, "must be finite", torch.full((1, 3, 8, 8), math.inf)),
             (ValueError, "must be finite", torch.full((1, 3, 8, 8), 1e7)),
         )
 

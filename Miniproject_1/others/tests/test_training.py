@@ -88,7 +88,7 @@ class TrainingCase(TestCase):
         model.train(*self.pairs, num_epochs, **{**defaults, **options})
         return model
 
-    def training(self, num_steps=12, hybrid=False, **options):
+    def training(self, num_steps=8, hybrid=False, **options):
         network = Model().network
         batches = Batches(*self.pairs, batch_size=4)
         lbfgs_iterations = 2 if hybrid else 0
@@ -119,16 +119,6 @@ class TestOptimizers(TrainingCase):
             moved = expected - start
             if moved.norm() > 1e-3:
                 self.assertLess(relative_error(found - start, moved), 0.05)
-
-    def test_an_optimizer_may_be_a_function(self):
-        given = []
-
-        def optimizer(parameters, learning_rate, momentum):
-            given.append((learning_rate, momentum, len(parameters)))
-            return torch.optim.RMSprop(parameters, learning_rate, momentum=momentum)
-
-        self.train(Model(), optimizer=optimizer, learning_rate=1e-4, momentum=0.3)
-        self.assertEqual(set(given), {(1e-4, 0.3, 28)})
 
     def test_bfloat16_reaches_the_steps(self):
         exact, found = (
@@ -282,10 +272,9 @@ class TestModelTrain(TrainingCase):
             self.train(Model(), progress=True)
         self.assertRegex(shown.getvalue(), r"step 4 of 4, 0\.0 minutes left, loss 0\.\d+, learning")
         shown.close()
-        for stream in (shown, None):
-            with contextlib.redirect_stderr(stream):
-                model = self.train(Model(), progress=True)
-            self.assertEqual(len(model.history["loss"]), 4)
+        with contextlib.redirect_stderr(shown):
+            model = self.train(Model(), progress=True)
+        self.assertEqual(len(model.history["loss"]), 4)
 
     @unittest.skipUnless(importlib.util.find_spec("resource"), "memory is not told here")
     def test_memory_is_that_of_the_batch_not_of_the_training_set(self):
@@ -311,10 +300,10 @@ class TestResume(TrainingCase):
             {"learning_rate": 20.0},  # with rollbacks
         ):
             unbroken = self.training(**options)
-            for _ in range(12):
+            for _ in range(8):
                 unbroken.take_step()
             broken = self.training(**options)
-            for _ in range(12):
+            for _ in range(8):
                 broken.take_step()
                 torch.save(broken.state_dict(), str(self.folder / "state"))
                 broken = self.training(**options)

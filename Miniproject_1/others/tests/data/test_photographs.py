@@ -11,42 +11,26 @@ from ...pictures import write_picture
 from .. import TestCase, needs_pillow
 
 
-def flat(value):
-    return torch.full((3, 40, 50), value)
-
-
 class TestFiles(TestCase):
-    def test_hidden_files_are_left_out_and_other_files_are_counted(self):
-        for name in ("b.png", "a/c.JPG", ".hidden.png", ".folder/d.png", "raw.nef", "notes.txt"):
+    def test_hidden_and_equal_files_are_left_out_and_other_kinds_are_counted(self):
+        same, hidden, others = ("b.png", "c.png"), (".d.png", ".folder/e.png"), ("f.nef", "g.txt")
+        for name in ("a/a.JPG", *same, *hidden, *others):
             (self.folder / name).parent.mkdir(exist_ok=True)
-            (self.folder / name).write_text(name)
+            (self.folder / name).write_text("same" if name in same else name)
         with contextlib.redirect_stderr(io.StringIO()) as err:
-            found = photographs.picture_files(self.folder)
-        self.assertEqual([path.name for path in found], ["c.JPG", "b.png"])
-        self.assertIn("2 files of other kinds (.nef, .txt)", err.getvalue())
-
-    def test_of_equal_files_the_first_is_taken(self):
-        for name in ("a.png", "b.png", "c.png"):
-            (self.folder / name).write_text("same")
-        (self.folder / "c.png").write_text("other")
-        with contextlib.redirect_stderr(io.StringIO()):
             found = photographs.distinct_photographs(self.folder)
-        self.assertEqual([path.name for path in found], ["a.png", "c.png"])
+        self.assertEqual([path.name for path in found], ["a.JPG", "b.png"])
+        self.assertIn("2 files of other kinds (.nef, .txt)", err.getvalue())
 
     @needs_pillow
     def test_one_bad_photograph_does_not_stop_the_others(self):
-        for name in ("a.png", "b.png", "c.png"):
-            write_picture(flat(100), self.folder / name)
-        write_picture(flat(100)[:, :10], self.folder / "small.png")
-        paths = sorted(self.folder.glob("*.png"))
-        read = photographs.read_picture
-
-        def fails_at_b(path, shrink):
-            if path.name == "b.png":
-                raise RecursionError("whatever it is")
-            return read(path, shrink)
-
-        with mock.patch.object(photographs, "read_picture", fails_at_b):
+        paths = [self.folder / name for name in ("a.png", "b.png", "c.png", "small.png")]
+        for path in paths:
+            write_picture(torch.full((3, 40, 50), 100), path)
+        write_picture(torch.full((3, 10, 50), 100), paths[3])
+        pictures = [photographs.read_picture(path) for path in paths]
+        contents = [pictures[0], RecursionError("whatever it is"), *pictures[2:]]
+        with mock.patch.object(photographs, "read_picture", side_effect=contents):
             with contextlib.redirect_stderr(io.StringIO()) as err:
                 readable, num_failed = photographs.readable_photographs(paths, smallest=32)
         self.assertEqual([path.name for path in readable], ["a.png", "c.png"])

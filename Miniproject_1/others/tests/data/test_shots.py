@@ -4,15 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from ...data import shots
-from .. import TestCase, random_images
-from .test_checks import shot
-
-
-def scene(seed, side=120):
-    """A picture (3, side, side) with edges: large random squares, softened a little."""
-    coarse = random_images(1, side // 12, side // 12, seed).float()
-    squares = F.interpolate(coarse, side, mode="nearest")
-    return F.avg_pool2d(F.pad(squares, (1, 1, 1, 1), mode="reflect"), 3, 1)[0]
+from .. import TestCase
+from .test_checks import scene, shot
 
 
 def moved(picture, down, right):
@@ -27,8 +20,8 @@ class TestShift(TestCase):
     def test_fractions_of_a_pixel_are_found_in_noise(self):
         picture = scene(0, 240)
         for down, right in ((0, 0), (0.5, 0.25), (-1, 2), (3.25, -0.75), (-7, 7)):
-            first = shot(moved(picture, 0, 0), 1)
-            second = shot(moved(picture, down, right), 2)
+            first = shot(moved(picture, 0, 0), 1, sigma=5)
+            second = shot(moved(picture, down, right), 2, sigma=5)
             found = shots.shift(first, second)
             self.assertAlmostEqual(found[0], down, delta=0.15)
             self.assertAlmostEqual(found[1], right, delta=0.15)

@@ -25,6 +25,7 @@ ENDINGS = {  # of the others: png
     "IPTC": "jpg",
     "comment": "jpg",
 }
+LINEAR = b"gAMA", struct.pack(">I", 100_000)
 GEOTIFF = {33550: (0.5, 0.5, 0.0), 34735: (1, 1, 0, 1), 34737: "WGS 84|"}
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d">'
@@ -78,14 +79,15 @@ def srgb():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def png_info(kind):
-    from PIL import PngImagePlugin
+def png_info(*chunks, **text):
+    """Chunks with a name and content, and text by its keys, for Pillow to write."""
+    from PIL.PngImagePlugin import PngInfo
 
-    info = PngImagePlugin.PngInfo()
-    if kind == "text":
-        info.add_text("Title", "a picture")
-    if kind == "linear colours":
-        info.add(b"gAMA", struct.pack(">I", 100_000))
+    info = PngInfo()
+    for name, content in chunks:
+        info.add(name, content)
+    for key, value in text.items():
+        info.add_text(key, value)
     return info
 
 
@@ -103,9 +105,9 @@ def save_options(kind):
         "XMP": {"xmp": XMP % (1, WIDTH)},
         "IPTC": {"extra": b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc},
         "resolution": {"dpi": (300, 150)},
-        "text": {"pnginfo": png_info(kind)},
+        "text": {"pnginfo": png_info(Title="a picture")},
         "comment": {"comment": b"a picture"},
-        "linear colours": {"pnginfo": png_info(kind)},
+        "linear colours": {"pnginfo": png_info(LINEAR)},
         "GeoTIFF": {"tiffinfo": GEOTIFF},
     }.get(kind, {})
 
@@ -114,30 +116,24 @@ def write(kind, folder):
     """Write a picture of this kind, a row of the table in `others/pictures/README.md`."""
     path = Path(folder, f"{kind}.{ENDINGS.get(kind, 'png')}")
     if kind == "RGB, 16 bits":  # Pillow does not write it
-        return write_png(path, 16, smooth(3))
+        return write_png_of_16_bits(path, smooth(3))
     image(MODES.get(kind, "RGB")).save(path, quality=95, subsampling=0, **save_options(kind))
     return path
 
 
-def write_png(path, bits, values, *chunks):
-    """Write a PNG file of grey or RGB values. Of 16 bits they are the higher 8, the rest is 7."""
-    channels, height, width = values.shape
-    kind_of_colours = {1: 0, 3: 2}[channels]
-    header = struct.pack(">IIBBBBB", width, height, bits, kind_of_colours, 0, 0, 0)
+def write_png_of_16_bits(path, values):
+    """Write a PNG file of RGB values whose higher 8 bits these are; the lower ones are 7."""
+    _, height, width = values.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
     lines = b""
     for row in values.permute(1, 2, 0).flatten(1).tolist():
-        content = bytes(row)
-        if bits == 16:
-            content = bytes(byte for value in row for byte in (value, 7))
-        lines += b"\0" + content
-    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+        lines += b"\0" + bytes(byte for value in row for byte in (value, 7))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    with path.open("ab") as file:
+        for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")):
+            checksum = struct.pack(">I", zlib.crc32(name + content))
+            file.write(struct.pack(">I", len(content)) + name + content + checksum)
     return path
-
-
-def chunk(name, content):
-    checksum = zlib.crc32(name + content)
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
 
 
 def write_tiff(path, **tags):

@@ -31,14 +31,15 @@ class TestMetadata(PictureCase):
                 self.assertEqual(after.tag_v2[tag], value)
 
     def test_what_colours_of_png_mean(self):
-        usual, linear = (b"gAMA", bytes([0, 0, 177, 143])), (b"gAMA", bytes([0, 1, 134, 160]))
+        usual = b"gAMA", bytes([0, 0, 177, 143])
+        path = self.folder / "a.png"
         for chunks, lost_as_jpeg in (
             ([usual], []),
-            ([linear], ["colour chunks"]),
-            ([(b"sRGB", b"\0"), linear], []),  # sRGB counts
+            ([kinds.LINEAR], ["colour chunks"]),
+            ([(b"sRGB", b"\0"), kinds.LINEAR], []),  # sRGB counts
             ([(b"cICP", bytes([9, 16, 0, 1])), usual], ["colour chunks"]),
         ):
-            path = kinds.write_png(self.folder / "a.png", 8, kinds.smooth(3), *chunks)
+            image().save(path, pnginfo=kinds.png_info(*chunks))
             with self.subTest(chunks=chunks):
                 copied, lost = self.copy(path)
                 self.assertEqual(lost, [])
@@ -74,12 +75,10 @@ class TestUpright(PictureCase):
 
     def save_turned(self, path, orientation):
         """Write a picture whose EXIF and XMP say how it lies."""
-        from PIL.PngImagePlugin import PngInfo
-
         options = {"exif": kinds.camera_exif(orientation), "lossless": True, "quality": 95}
         xmp = kinds.XMP % (orientation, WIDTH)
         if path.suffix == ".png":
-            options["pnginfo"] = PngInfo()
+            options["pnginfo"] = kinds.png_info()
             options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
         elif path.suffix == ".tif":
             with_xmp = pillow().Exif()

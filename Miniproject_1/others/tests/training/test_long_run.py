@@ -17,7 +17,6 @@ from torch import nn
 
 from ....model import Batches, Training
 from ... import signals
-from ... import signals
 from ...training import long_run
 from ...training.processes import OneProcess
 from .. import TestCase, random_images, weights_of
@@ -71,12 +70,6 @@ class LongRunCase(TestCase):
 
 
 class TestEnds(LongRunCase):
-    def test_a_finished_run_leaves_weights_and_record(self):
-        training = new_training()
-        self.assertEqual(self.run_on(training)[:2], (long_run.FINISHED, 0))
-        self.assertEqual(self.names(), ["my weights.pth", "my weights.pth.json"])
-        self.assertSameWeights(torch.load(self.output), weights_of(training.network))
-
     def test_stopped_after_every_step_and_resumed_it_is_the_unbroken_one(self):
         """At a learning rate with which the loss explodes now and then."""
         unbroken = new_training(learning_rate=100, lbfgs_iterations=2)
