@@ -2,11 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from ...model import Model, Training, check_number
 from ..console import progress, tell
@@ -15,7 +13,6 @@ from ..data.photographs import distinct_photographs, draw_pairs, readable_photog
 from ..metrics import psnr
 from ..pictures import read_picture
 from ..training.long_run import (
-    INTERRUPTED,
     LongRun,
     add_options,
     deadline_of,
@@ -68,29 +65,16 @@ def run(options):
             return reproduce(options, saved, recipe, outputs, team, ends_at)
 
 
-class Data(NamedTuple):
-    """What the photographs give."""
-
-    batches: PhotoBatches  # to train on
-    noisy: Tensor  # to measure on, (N, 3, 32, 32)
-    clean: Tensor
-    description: dict  # numbers that tell sets of photographs apart
-
-
 def reproduce(options, saved, recipe, outputs, team, ends_at):
     """Begin or continue the run, and carry it out; returns the exit status."""
     num_steps = recipe.num_steps()
     model = Model(recipe.initialization, recipe.seed, team.device)
-    data = read_data(options.photographs, recipe, model.device)
-    about = {
-        "settings": dataclasses.asdict(recipe),
-        "data": data.description,
-        "machines": [],
-        "curve": [],
-    }
+    batches, noisy, clean, data = read_data(options.photographs, recipe, model.device)
+    settings = dataclasses.asdict(recipe)
+    about = {"settings": settings, "data": data, "machines": [], "curve": []}
     if saved is not None:
         about = saved["about"]
-        if about["data"] != data.description:
+        if about["data"] != data:
             raise ValueError(f"--resume: {options.resume} was begun with other photographs")
     if machine(model.device) not in about["machines"]:
         about["machines"].append(machine(model.device))
@@ -98,7 +82,7 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
     team.join(model.network)
     training = Training(
         model.network,
-        team.shared(data.batches),
+        team.shared(batches),
         num_steps,
         lbfgs_iterations=0,
         optimizer=optimizer_of(recipe, model.network),
@@ -111,7 +95,7 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
         training.load_state_dict(saved["training"])
 
     def measure():
-        point = measurement(training, model, data, recipe.batch_size)
+        point = measurement(training, model, noisy, clean, recipe.batch_size)
         about["curve"].append(point)
         tell(", ".join(f"{name} {value}" for name, value in point.items()))
 
@@ -122,7 +106,7 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
         if team.is_first:
             measure()
         if not recipe.has_fallen(step):
-            num_revived = revive_channels(model, data.batches, step, recipe.seed)
+            num_revived = revive_channels(model, batches, step, recipe.seed)
             if team.is_first and num_revived > 0:
                 about["curve"][-1]["revived"] = num_revived
                 tell(f"{num_revived} channels were zero everywhere and are drawn anew")
@@ -136,14 +120,16 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
         "reproduce", options.photographs, options, training, outputs, about, team, ends_at
     )
     long_run.gradients_to_finish = GRADIENTS_OF_MEASUREMENT
-    ended = long_run.carry_out(before_step, lambda: "", record)
-    if ended == INTERRUPTED:
-        return 130
+    long_run.carry_out(before_step, lambda: "", record)
     return long_run.status()
 
 
 def read_data(folder, recipe, device):
     """Read the photographs, and keep some of them apart to measure on.
+
+    Returns:
+        the `PhotoBatches` to train on, noisy and clean images (N, 3, 32, 32) to measure on, and a
+        dict of numbers that tell sets of photographs apart.
 
     Raises:
         OSError, ValueError: there is no such folder, or too little in it.
@@ -173,22 +159,22 @@ def read_data(folder, recipe, device):
         "validation_pairs": num_pairs,
         "noisy_psnr": psnr(noisy, clean).mean().item(),
     }
-    return Data(batches, noisy, clean, description)
+    return batches, noisy, clean, description
 
 
-def measurement(training, model, data, batch_size):
+def measurement(training, model, noisy, clean, batch_size):
     """A point of the learning curve."""
     history = training.history
     last_losses = history["loss"][-STEPS_BETWEEN_MEASUREMENTS:]
-    denoised = model.predict(data.noisy, average=False).cpu()
-    is_dead = dead_channels(model.network, data.noisy.to(model.device) / 255)
+    denoised = model.predict(noisy, average=False).cpu()
+    is_dead = dead_channels(model.network, noisy.to(model.device) / 255)
     return {
         "step": training.step,
         "pairs": training.step * batch_size,
         "hours": round(history["seconds"][-1] / 3600, 3),
         "learning_rate": history["learning_rate"][-1],
         "loss": round(sum(last_losses) / len(last_losses), 6),
-        "psnr_one_pass": round(psnr(denoised, data.clean).mean().item(), 3),
+        "psnr_one_pass": round(psnr(denoised, clean).mean().item(), 3),
         "dead_channels": [int(channels.sum()) for channels in is_dead.values()],
     }
 

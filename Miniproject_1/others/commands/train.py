@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -99,7 +100,9 @@ def run(options):
     with team_of_processes(options.device) as team:
         saved = team.from_first(lambda: read_checkpoint(options.resume, "train"))
         settings = settings_of(options, saved, defaults_for(options))
-        check_settings(settings)
+        check_number("validation_share", settings["validation_share"], 0, 0.5)
+        if settings["minutes"] is not None:
+            check_number("minutes", settings["minutes"], 0)
         with reserved_outputs(options, saved, team.is_first) as outputs:
             return train(options, saved, settings, outputs, team, ends_at)
 
@@ -113,11 +116,8 @@ def defaults_for(options):
     if options.hybrid:
         optimizer, batch_size = "momAGD", 50
     optimizer = options.optimizer or optimizer
-    epochs = 1
-    if options.minutes is not None:
-        epochs = None
     return {
-        "epochs": epochs,
+        "epochs": 1,
         "minutes": None,
         "hybrid": False,
         "batch_size": batch_size,
@@ -130,13 +130,6 @@ def defaults_for(options):
         "precision": "auto",
         "seed": 0,
     }
-
-
-def check_settings(settings):
-    """Raise ValueError where a number is out of range; `build_training` checks the others."""
-    check_number("validation_share", settings["validation_share"], 0, 0.5)
-    if settings["minutes"] is not None:
-        check_number("minutes", settings["minutes"], 0)
 
 
 def train(options, saved, settings, outputs, team, ends_at):
@@ -177,9 +170,7 @@ def train(options, saved, settings, outputs, team, ends_at):
     long_run.gradients_to_finish = 2 * MEASURED_IMAGES / settings["batch_size"]
     ended = long_run.carry_out(before_step, measurements.describe, record)
 
-    if ended == INTERRUPTED:
-        return 130
-    if team.is_first:
+    if ended != INTERRUPTED and team.is_first:
         most_images = MOST_KEPT_APART
         if options.deadline is not None:
             most_images = MEASURED_IMAGES
@@ -216,13 +207,10 @@ def fingerprint(pairs):
 def build(model, pairs, settings, team, **changes):
     """The `Training` that the settings describe, with some of them changed."""
     settings = {**settings, **changes}
-    num_epochs = settings["epochs"]
-    if num_epochs is None:  # --minutes replaces the number of steps
-        num_epochs = 1
     training = build_training(
         model.network,
         *pairs,
-        num_epochs=num_epochs,
+        num_epochs=settings["epochs"],  # with --minutes, another number of steps replaces it
         hybrid=settings["hybrid"],
         batch_size=settings["batch_size"],
         optimizer=ALL_OPTIMIZERS[settings["optimizer"]],
@@ -254,11 +242,11 @@ def num_steps_in_minutes(model, pairs, settings, team):
     training.load_state_dict(before)
 
     later_moments = moments[TIMED_STEPS // 2 - 1 :]
-    seconds_of_step = median(end - begin for begin, end in zip(later_moments, later_moments[1:]))
+    seconds_of_step = median(end - begin for begin, end in pairwise(later_moments))
     seconds = 60 * settings["minutes"] - (time.monotonic() - began)
+    num_steps = seconds / seconds_of_step
     num_iterations = 0
     if settings["hybrid"]:
         num_iterations = LBFGS_ITERATIONS
-    num_gradients = seconds / seconds_of_step
-    num_steps = num_iterations + num_gradients - num_iterations * GRADIENTS_OF_LBFGS
+        num_steps -= num_iterations * (GRADIENTS_OF_LBFGS - 1)
     return team.from_first(lambda: max(round(num_steps), num_iterations + 1))

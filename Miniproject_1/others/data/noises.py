@@ -10,7 +10,6 @@ from functools import partial
 import torch
 
 from ...model import check_choice, check_number
-from ..metrics import LOSSES
 from ..pictures import pillow
 
 IMAGE_SIZE = 32  # pixels, height and width of the images to train on
@@ -65,12 +64,12 @@ def random_letter(height, width, generator):
     return values.view(height, width) > 127
 
 
-# Each noise, and the loss whose minimum over noisy targets is that over clean targets
+# Each noise, and which of `metrics.LOSSES` has its minimum over noisy targets at the clean ones
 NOISES = {
-    "Gaussian": (gaussian, LOSSES["mse"]),
-    "Poisson": (poisson, LOSSES["mse"]),
-    "Bernoulli": (bernoulli, LOSSES["masked"]),
-    "text": (text, LOSSES["l1"]),  # its minimum is the median, and most draws show the clean pixel
+    "Gaussian": (gaussian, "mse"),
+    "Poisson": (poisson, "mse"),
+    "Bernoulli": (bernoulli, "masked"),
+    "text": (text, "l1"),  # its minimum is the median, and most draws show the clean pixel
 }
 STRENGTHS = {  # what a user's number means: the argument, and its range
     "Gaussian": ("sigma", 0, 255),
@@ -105,7 +104,7 @@ def named_noise(name):
             text = f"noise must be {word}:X with X from {lowest} to {highest}, got {name!r}"
             raise ValueError(text) from None
         function = partial(function, **{argument: value})
-    return function, next(key for key, value in LOSSES.items() if value is loss)
+    return function, loss
 
 
 def square_pair(photograph, generator, noise, clean=False):

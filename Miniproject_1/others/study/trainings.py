@@ -171,7 +171,7 @@ def loss_of(noise):
     if noise == "blocks":
         return LOSSES["mse"]
     _, loss = NOISES[noise]
-    return loss
+    return LOSSES[loss]
 
 
 def mean_losses(losses):

@@ -177,6 +177,7 @@ class LongRun:
         self.ends_at = ends_at
         self.checkpoint = None  # where it was written last
         self.weights = None  # where they were written
+        self.ended = None  # how it did
         self.gradients_to_finish = 0  # work after the last step, in gradients of a batch
 
     def carry_out(self, before_step, describe, record):
@@ -196,8 +197,9 @@ class LongRun:
         """
         with requests_held(STOPPING) as requests:
             try:
-                ended = self.take_steps(requests, before_step, describe)
+                self.ended = self.take_steps(requests, before_step, describe)
             except KeyboardInterrupt:
+                self.ended = INTERRUPTED
                 say(f"stopped at once; {self.how_to_go_on()}")
                 return INTERRUPTED
             except Exception:
@@ -205,8 +207,8 @@ class LongRun:
                 raise
             if self.team.is_first:
                 with requests_postponed():
-                    self.write(ended, record)
-        return ended
+                    self.write(self.ended, record)
+        return self.ended
 
     def take_steps(self, requests, before_step, describe):
         """Take the steps that are left. Returns how it ended."""
@@ -265,7 +267,9 @@ class LongRun:
         return time.monotonic() + seconds > self.ends_at
 
     def status(self):
-        """The exit status where the training has not been interrupted."""
+        """The exit status of the command."""
+        if self.ended == INTERRUPTED:
+            return 130
         if self.team.is_first and self.weights != self.outputs.weights:
             return 1
         return 0

@@ -172,9 +172,7 @@ def orthogonalized(kernels):
         if is_tall:
             stacked = stacked.transpose(1, 2)
         matrices = stacked.flatten(2)
-        size = STEP_SIZE * math.sqrt(
-            matrices.shape[2]
-        )  # its rows have length one
+        size = STEP_SIZE * math.sqrt(matrices.shape[2])  # its rows have length one
         stacked = size * orthogonal(matrices).view(stacked.shape)
         if is_tall:
             stacked = stacked.transpose(1, 2)
