@@ -38,7 +38,16 @@ class TestCase(unittest.TestCase):
     def assertSameWeights(self, first, second):
         self.assertEqual(set(first), set(second))
         for name, value in first.items():
-            self.assertTrue(torch.equal(value, second[name]), name)
+            self.assertSame(value, second[name], name)
+
+    def assertSame(self, first, second, message=None):
+        self.assertTrue(torch.equal(first, second), message)
+
+    def assertDiffer(self, first, second, message=None):
+        self.assertFalse(torch.equal(first, second), message)
+
+    def assertClose(self, found, expected, tolerance, message=None):
+        self.assertLess((found - expected).abs().max(), tolerance, message)
 
     def assertFinite(self, weights):
         for name, value in weights.items():

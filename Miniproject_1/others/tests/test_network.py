@@ -114,7 +114,7 @@ class TestAccelerated(TestCase):
         self.assertFalse(before.requires_grad)
         with torch.no_grad():
             network[0].weight.add_(1)
-        self.assertTrue(torch.equal(fast(images), before))
+        self.assertSame(fast(images), before)
         for change in (fast.eval, lambda: fast.train().eval()):
             change()
             self.assertLess(relative_error(fast(images), network(images)), 1e-10)
@@ -239,9 +239,9 @@ class TestInitialization(TestCase):
     def test_seed_decides_and_the_random_state_of_pytorch_is_left_alone(self):
         state = torch.random.get_rng_state()
         one, same, other = (weights_of(Model(seed=seed)) for seed in (0, 0, 1))
-        self.assertTrue(torch.equal(state, torch.random.get_rng_state()))
+        self.assertSame(state, torch.random.get_rng_state())
         self.assertSameWeights(one, same)
-        self.assertFalse(torch.equal(one["0.weight"], other["0.weight"]))
+        self.assertDiffer(one["0.weight"], other["0.weight"])
 
     def test_a_fresh_model_predicts_mid_grey(self):
         output = Model().predict(torch.rand(1, 3, 16, 16) * 255)

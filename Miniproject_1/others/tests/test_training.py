@@ -32,7 +32,7 @@ class TestBatches(TestCase):
         for first_step in (0, 2):
             pairs = zip(batches(first_step), batches(first_step + 1))
             noisy, target = (torch.cat(parts)[:, 0, 0, 0] for parts in pairs)
-            self.assertTrue(torch.equal(target, noisy + 100))
+            self.assertSame(target, noisy + 100)
             self.assertEqual(sorted(noisy.tolist()), list(range(6)))
             epochs.append(noisy.tolist())
         self.assertNotEqual(*epochs)
@@ -42,9 +42,9 @@ class TestBatches(TestCase):
         first, again, other = (Batches(*images, seed=seed) for seed in (0, 0, 1))
         for step in (0, 5, 1):
             for whole, same, part in zip(first(step), again(step), first(step, slice(1, None, 3))):
-                self.assertTrue(torch.equal(whole, same))
-                self.assertTrue(torch.equal(whole[1::3], part))
-        self.assertFalse(torch.equal(first(0)[0], other(0)[0]))
+                self.assertSame(whole, same)
+                self.assertSame(whole[1::3], part)
+        self.assertDiffer(first(0)[0], other(0)[0])
 
     def test_flips_turn_both_images_of_a_pair_alike(self):
         images = random_images(1, 8, 8), random_images(1, 8, 8, seed=1)
@@ -55,14 +55,14 @@ class TestBatches(TestCase):
         ):
             batch = Batches(*images, flips=[name], flip_fraction=1, swap=False)(0)
             for found, original in zip(batch, images):
-                self.assertTrue(torch.equal(found, turn(original)), name)
+                self.assertSame(found, turn(original), name)
 
     def test_all_eight_symmetries_are_equally_frequent(self):
         ramp = torch.arange(4, dtype=torch.uint8).view(2, 2).expand(10_000, 3, 2, 2)
         noisy, _ = Batches(ramp, ramp, 10_000, swap=False)(0)
         kinds, counts = noisy[:, 0].flatten(1).unique(dim=0, return_counts=True)
         self.assertEqual(len(kinds), 8)
-        self.assertLess((counts - 1250).abs().max(), 150)
+        self.assertClose(counts, 1250, 150)
 
     def test_flip_fraction_is_the_share_that_is_flipped(self):
         ramp = torch.arange(4, dtype=torch.uint8).view(2, 2).expand(10_000, 3, 2, 2)
@@ -72,7 +72,7 @@ class TestBatches(TestCase):
     def test_input_and_target_of_half_of_the_pairs_change_places(self):
         noisy = torch.zeros(10_000, 3, 1, 1, dtype=torch.uint8)
         first, second = Batches(noisy, noisy + 1, 10_000)(0)
-        self.assertTrue(torch.equal(first + second, noisy + 1))
+        self.assertSame(first + second, noisy + 1)
         self.assertAlmostEqual(first[:, 0].float().mean().item(), 0.5, delta=0.02)
 
 
@@ -182,8 +182,8 @@ class TestSafeguard(TrainingCase):
         training, weights = self.with_losses([1.0, 1.0, 50.0, 1e6, 1.0])
         self.assertEqual(training.safeguard.rollbacks, 1)
         for name in ("21.bias", "0.weight"):
-            self.assertTrue(torch.equal(weights[4][name], weights[1][name]), name)
-            self.assertFalse(torch.equal(weights[2][name], weights[1][name]), name)
+            self.assertSame(weights[4][name], weights[1][name], name)
+            self.assertDiffer(weights[2][name], weights[1][name], name)
         self.assertAlmostEqual(training.history["learning_rate"][4], 10 * (1 - 4 / 99) / 2)
 
     def test_a_loss_explodes_by_a_thousand_times_the_usual_one_or_of_40_db(self):
@@ -200,7 +200,7 @@ class TestSafeguard(TrainingCase):
         with self.assertRaisesRegex(FloatingPointError, "has the last good weights"):
             self.train(model, 5, learning_rate=1e30)
         self.assertFinite(weights_of(model))
-        self.assertTrue(torch.equal(before["0.weight"], model.network[0].weight))
+        self.assertSame(before["0.weight"], model.network[0].weight)
 
     def test_weights_that_cannot_be_right_are_an_error_even_with_a_finite_loss(self):
         """An infinite variance in BatchNorm makes a channel constant, and the loss stays finite."""
@@ -213,7 +213,7 @@ class TestSafeguard(TrainingCase):
 
     def test_the_last_step_is_not_trusted_unseen(self):
         model = self.train(Model(), batch_size=16, learning_rate=1e4)  # a single step
-        self.assertTrue(torch.equal(Model().network[0].weight, model.network[0].weight))
+        self.assertSame(Model().network[0].weight, model.network[0].weight)
 
     def test_an_error_in_a_step_leaves_the_last_good_weights(self):
         for place in ("loss", "optimizer"):
@@ -248,9 +248,9 @@ class TestModelTrain(TrainingCase):
         state = torch.random.get_rng_state()
         first, second = (self.train(Model(), hybrid=True) for _ in range(2))
         self.assertSameWeights(weights_of(first), weights_of(second))
-        self.assertTrue(torch.equal(state, torch.random.get_rng_state()))
+        self.assertSame(state, torch.random.get_rng_state())
         for images, kept in zip(self.pairs, before):
-            self.assertTrue(torch.equal(images, kept))
+            self.assertSame(images, kept)
 
     def test_previews_in_another_thread_change_nothing(self):
         model, images, stop = Model(), random_images(2, 8, 8), threading.Event()
@@ -317,7 +317,7 @@ class TestResume(TrainingCase):
             self.assertEqual(found.history[name], expected.history[name])
         self.assertEqual(found.history["seconds"], sorted(found.history["seconds"]))
         self.assertSameWeights(weights_of(found.network), weights_of(expected.network))
-        self.assertTrue(torch.equal(found.safeguard.good, expected.safeguard.good))
+        self.assertSame(found.safeguard.good, expected.safeguard.good)
 
     def test_a_state_shares_nothing_with_its_training(self):
         training = self.training()
@@ -328,4 +328,4 @@ class TestResume(TrainingCase):
         training.take_step()
         self.assertEqual(state["history"], kept["history"])
         self.assertSameWeights(state["network"], kept["network"])
-        self.assertTrue(torch.equal(state["safeguard"]["good"], kept["safeguard"]["good"]))
+        self.assertSame(state["safeguard"]["good"], kept["safeguard"]["good"])

@@ -46,7 +46,7 @@ class TestOnePicture(DenoiseCase):
         self.network_is(lambda images: 255 - images.float())
         self.assertIn("out.png", self.succeed("denoise", "in.png", "out.png"))
         before, after = (read_picture(self.folder / name) for name in ("in.png", "out.png"))
-        self.assertTrue(torch.equal(after, 255 - before))
+        self.assertSame(after, 255 - before)
 
     def test_options_reach_the_network(self):
         self.make("in.png")
@@ -70,7 +70,7 @@ class TestOnePicture(DenoiseCase):
             self.denoise(path, out, "--overwrite")
             wanted = load_picture(path).pixels.int() + torch.tensor(added).view(-1, 1, 1)
             with self.subTest(path.name):
-                self.assertTrue(torch.equal(load_picture(out).pixels, wanted.clamp(0, 255)))
+                self.assertSame(load_picture(out).pixels, wanted.clamp(0, 255))
 
     def test_a_line_says_what_is_not_kept(self):
         path = kinds.write("transparent", self.folder)

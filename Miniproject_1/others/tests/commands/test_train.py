@@ -68,7 +68,7 @@ class TestTrain(TrainCase):
         self.assertIn("m.pth: weights after 4 steps", out)
         self.assertEqual(len(self.record("m.pth")["history"]["loss"]), 4)
         self.assertEqual(set(self.files()), {"m.pth", "m.pth.json", "start.pth", "train_data.pkl"})
-        self.assertTrue(torch.equal(self.load("m.pth")["0.weight"], start["0.weight"]))
+        self.assertSame(self.load("m.pth")["0.weight"], start["0.weight"])
 
     def test_says_how_far_the_result_is_ahead_or_behind(self):
         share = ("--validation-share", 0.5)

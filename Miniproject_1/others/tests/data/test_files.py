@@ -27,7 +27,7 @@ class TestDataFiles(TestCase):
     def test_a_folder_stands_for_the_file_in_it(self):
         good = random_images(2, 4, 4)
         torch.save([good, good], self.folder / "val_data.pkl")
-        self.assertTrue(torch.equal(files.load_pairs(self.folder, "val_data.pkl")[0], good))
+        self.assertSame(files.load_pairs(self.folder, "val_data.pkl")[0], good)
         with self.assertRaisesRegex(FileNotFoundError, "train_data.pkl does not exist"):
             files.load_pairs(self.folder, "train_data.pkl")
 

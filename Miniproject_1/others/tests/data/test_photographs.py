@@ -49,7 +49,7 @@ class TestDrawPairs(TestCase):
             generator = torch.Generator().manual_seed(0)
             with contextlib.redirect_stderr(io.StringIO()):
                 pairs = photographs.draw_pairs([1, 2, 3], 31, draw, generator, read=int)
-            self.assertTrue(torch.equal(pairs[0], -pairs[1]))
+            self.assertSame(pairs[0], -pairs[1])
             drawn.append(pairs[0].tolist())
         self.assertEqual([drawn[0].count(source) for source in (1, 2, 3)], [11, 10, 10])
         self.assertNotEqual(drawn[0], sorted(drawn[0]))

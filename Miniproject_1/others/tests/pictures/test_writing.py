@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import torch
 from torch.nn.functional import interpolate
 
 from ... import pictures
@@ -62,4 +61,4 @@ class TestComparison(PictureCase):
             for column, picture in enumerate(images):
                 top, left = 3 + row * 13, 3 + column * 11
                 found = grid[:, top : top + 10, left : left + 8]
-                self.assertTrue(torch.equal(found, interpolate(picture[None], scale_factor=2)[0]))
+                self.assertSame(found, interpolate(picture[None], scale_factor=2)[0])

@@ -76,7 +76,7 @@ class TestMaterial(WithPhotographs):
         self.assertEqual(len(places), 40)
         first, second = (torch.stack(self.material.photographs_of(seed)) for seed in (1, 2))
         self.assertEqual(len(first), 17)
-        self.assertFalse(torch.equal(first, second))
+        self.assertDiffer(first, second)
 
 
 class TestNetworks(TestCase):
