@@ -9,6 +9,7 @@ import torch
 
 from ...model import WEIGHTS, Model
 from ..console import progress, say, tell
+from ..data.photographs import named
 from ..pictures import check_fit, check_picture_output, load_picture, pillow, save_picture
 from ..pictures.folders import make_folders, plan_of
 
@@ -174,16 +175,8 @@ def denoise_files(sources, options):
                 denoise_file(model, source, target, options, is_alone=False)
             except Exception as error:  # also of memory, or of the device
                 num_failed += 1
-                say(f"passed over: {reason_of(error, source)}")
+                say(f"passed over: {named(error, source)}")
     except KeyboardInterrupt:
         say("stopped; the same command goes on with --skip-existing (in place of --overwrite)")
         raise
     return num_failed
-
-
-def reason_of(error, source):
-    """An error in a line that names the file."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if str(source) in text:
-        return text
-    return f"{source}: {text}"

@@ -11,7 +11,7 @@ from ..console import progress, tell
 from ..data.course_noise import SMALLEST_SIDE, noisy_and_clean
 from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
 from ..metrics import psnr
-from ..pictures import read_picture
+from ..pictures import pillow, read_picture
 from ..training.long_run import (
     LongRun,
     add_options,
@@ -56,6 +56,7 @@ def add_arguments(parser):
 def run(options):
     """Train fresh weights by the recipe; returns the exit status."""
     ends_at = deadline_of(options)
+    pillow()
     with team_of_processes(options.device) as team:
         saved = team.from_first(lambda: read_checkpoint(options.resume, "reproduce"))
         settings = settings_of(options, saved, dataclasses.asdict(RECIPE))

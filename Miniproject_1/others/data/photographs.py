@@ -87,8 +87,6 @@ def readable_photographs(paths, smallest, shrink=None):
     for path in progress(paths, len(paths), label="reading photograph"):
         try:
             height, width = read_picture(path, shrink).shape[1:]
-        except ModuleNotFoundError:
-            raise
         except Exception as error:  # whatever it is, the others are still to be read
             say(f"passed over: {named(error, path)}")
             num_failed += 1

@@ -71,8 +71,6 @@ def usable_scenes(first, second, check_noise=True):
         paths = (first[name], second[name])
         try:
             pictures = [read_picture(path) for path in paths]
-        except ModuleNotFoundError:
-            raise
         except Exception as error:  # whatever it is, the others are still to be read
             say(f"passed over {paths[0]} and {paths[1]}: {named(error, name)}")
             num_failed += 1

@@ -1,7 +1,6 @@
 """One training of the study: from settings and a seed to the scores of photographs kept apart."""
 
 import math
-import platform
 import time
 from datetime import datetime, timezone
 
@@ -160,7 +159,6 @@ class StudyTraining:
             "pairs": self.spent * self.settings.batch_size,
             "seconds": round(history["seconds"][-1], 1),
             "device": processor(self.device),
-            "python": platform.python_version(),
             "torch": str(torch.__version__),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...model import FLIPS, LARGEST_SEED, check_number, moved_if_it_fits, splitmix64, uniform_from
+from ...model import FLIPS, moved_if_it_fits, splitmix64, uniform_from
 from ..data.course_noise import CROP_SHARE, IMAGE_SIZE, SMALLEST_BLOCK
 from ..fast.graphs import RecordedFunction
 
@@ -80,18 +80,15 @@ class PhotoBatches:
             random sigma from 0 to `LARGEST_SIGMA`.
         clean: the second image is the clean one. The first is the same as without this option.
         seed: of all random choices, from 0 to 2^62.
-
-    Raises:
-        TypeError, ValueError: a number is out of range.
     """
 
     def __init__(self, photographs, batch_size=16, small_crops=0.0, gaussian=0.0, clean=False,
                  seed=0):  # fmt: skip
-        self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
-        self.small_crops = check_number("small_crops", small_crops, 0, 1)
-        self.gaussian = check_number("gaussian", gaussian, 0, 1)
+        self.batch_size = batch_size
+        self.small_crops = small_crops
+        self.gaussian = gaussian
         self.clean = clean
-        self.seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
+        self.seed = seed
         self.photographs = photographs
         self.device = photographs.device
         self.quantiles = normal_quantiles().to(self.device)
