@@ -31,7 +31,8 @@ def comparison(rows, scale=4, gap=8, labels=(), captions=()):
     if captions:
         grid = torch.cat([grid, footer_of(captions, gap, grid.shape[2])], 1)
     if labels:
-        margin = margin_of(labels, gap, grid.shape[1], len(lines) * lines[0].shape[1])
+        height_of_rows = len(lines) * lines[0].shape[1]
+        margin = margin_of(labels, gap, grid.shape[1], height_of_rows)
         grid = torch.cat([margin, grid], 2)
     return grid
 
@@ -46,7 +47,8 @@ def line_of(images, scale, gap):
 def margin_of(labels, gap, height, height_of_rows):
     """The labels, each at the middle of its row: (3, height, LABEL_WIDTH)."""
     row_height = height_of_rows / len(labels)
-    places = [(gap, (number + 0.5) * row_height + gap / 2) for number in range(len(labels))]
+    middles = [(number + 0.5) * row_height + gap / 2 for number in range(len(labels))]
+    places = [(gap, middle) for middle in middles]
     return written(labels, places, "lm", LABEL_SIZE, (LABEL_WIDTH, height))
 
 

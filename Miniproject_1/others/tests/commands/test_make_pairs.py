@@ -46,9 +46,10 @@ class TestMakePairs(CommandCase):
         for first, second, sigma in ((noisy_1, noisy_2, 10 * 2**0.5), (noisy, clean, 10)):
             difference = first[:, 1:].float() - second[:, 1:].float()
             self.assertAlmostEqual(difference.std().item(), sigma, delta=1)
-        self.assertEqual((len(self.reds(noisy_1)), len(self.reds(noisy))), (4, 1))
-        self.assertFalse(self.reds(noisy_1) & self.reds(noisy))
-        self.assertLess(max(self.reds(noisy)), 120)  # a scene with a clean picture
+        trained, validated = self.reds(noisy_1), self.reds(noisy)
+        self.assertEqual((len(trained), len(validated)), (4, 1))
+        self.assertFalse(trained & validated)
+        self.assertLess(max(validated), 120)  # a scene with a clean picture
 
     def test_pictures_that_do_not_fit_are_named_and_passed_over(self):
         self.write("a/alone.png", scene(7, 120))

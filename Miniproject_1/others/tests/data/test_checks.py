@@ -15,18 +15,21 @@ def scene(seed, side=200):
     """A picture (3, side, side) with soft edges and fine texture, values 40 to 215."""
     picture = torch.zeros(1, 3, side, side)
     for cell, weight in ((25, 0.6), (8, 0.3), (2, 0.1)):
-        coarse = random_images(1, side // cell + 1, side // cell + 1, seed + cell).float()
+        number = side // cell + 1
+        coarse = random_images(1, number, number, seed + cell).float()
         picture += weight * F.interpolate(coarse, side, mode="bilinear")
     return 40 + picture[0] * (175 / 255)
 
 
 def normal(shape, seed):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator)
 
 
 def shot(picture, seed, sigma=10.0):
     """A noisy version as a file of 8 bits holds it."""
-    return (picture + sigma * normal(picture.shape, seed)).round().clamp(0, 255)
+    noisy = picture + sigma * normal(picture.shape, seed)
+    return noisy.round().clamp(0, 255)
 
 
 def with_white_pixels(picture, seed):

@@ -13,7 +13,9 @@ from .. import TestCase, needs_pillow
 
 class TestFiles(TestCase):
     def test_hidden_and_equal_files_are_left_out_and_other_kinds_are_counted(self):
-        same, hidden, others = ("b.png", "c.png"), (".d.png", ".folder/e.png"), ("f.nef", "g.txt")
+        same = ("b.png", "c.png")
+        hidden = (".d.png", ".folder/e.png")
+        others = ("f.nef", "g.txt")
         for name in ("a/a.JPG", *same, *hidden, *others):
             (self.folder / name).parent.mkdir(exist_ok=True)
             (self.folder / name).write_text("same" if name in same else name)
@@ -51,6 +53,7 @@ class TestDrawPairs(TestCase):
                 pairs = photographs.draw_pairs([1, 2, 3], 31, draw, generator, read=int)
             self.assertSame(pairs[0], -pairs[1])
             drawn.append(pairs[0].tolist())
-        self.assertEqual([drawn[0].count(source) for source in (1, 2, 3)], [11, 10, 10])
+        counts = [drawn[0].count(source) for source in (1, 2, 3)]
+        self.assertEqual(counts, [11, 10, 10])
         self.assertNotEqual(drawn[0], sorted(drawn[0]))
         self.assertEqual(drawn[0], drawn[1])

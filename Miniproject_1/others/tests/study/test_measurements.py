@@ -21,11 +21,13 @@ class TestScores(TestCase):
         noise = torch.arange(1, 11.0).repeat_interleave(2).view(20, 1, 1, 1)
         found = scores.measure(Untouched(), clean + noise, clean, images_of_each=2)
         errors = (noise.flatten() / 255).square()
+        psnr = -10 * errors.log10()
+        psnr_of_mean = -10 * errors.mean().log10()
         for name in ("noisy", "one pass", "mean over 8 flips"):
-            mean, of_mean = found[name]["mean PSNR"], found[name]["PSNR of the mean error"]
-            self.assertAlmostEqual(mean["score"], (-10 * errors.log10()).mean().item(), delta=1e-3)
-            expected = (-10 * errors.mean().log10()).item()
-            self.assertAlmostEqual(of_mean["score"], expected, delta=1e-3)
+            mean = found[name]["mean PSNR"]
+            of_mean = found[name]["PSNR of the mean error"]
+            self.assertAlmostEqual(mean["score"], psnr.mean().item(), delta=1e-3)
+            self.assertAlmostEqual(of_mean["score"], psnr_of_mean.item(), delta=1e-3)
             for score in (mean, of_mean):
                 self.assertLess(score["low"], score["score"])
                 self.assertLess(score["score"], score["high"])
@@ -33,7 +35,8 @@ class TestScores(TestCase):
 
 class TestBenchmark(TestCase):
     def test_all_contenders_take_the_same_step(self):
-        noisy, target = random_images(2, 8, 8), random_images(2, 8, 8, seed=1)
+        noisy = random_images(2, 8, 8)
+        target = random_images(2, 8, 8, seed=1)
         self.patch(mock.patch.object(benchmark, "LEARNING_RATE", 0.05))
         weights = {}
         for name in ("plain", "ours, float32"):

@@ -32,11 +32,12 @@ class TestPhotoBatches(TestCase):
 
     def test_a_pair_is_two_independent_draws_of_one_crop(self):
         first, second = batches_of(self.places)(0)
-        self.assertClose(first[:, :2].int(), second[:, :2].int(), 3)
+        self.assertClose(first.int(), second.int(), 5)
         self.assertDiffer(first, second)
 
     def test_flips_are_drawn_for_each_pair(self):
-        rows, columns, _ = batches_of(self.places)(0)[0].unbind(1)
+        images, _ = batches_of(self.places)(0)
+        rows, columns, _ = images.unbind(1)
         for is_flipped in (
             rows[:, 0, 0] > rows[:, -1, -1],
             columns[:, 0, 0] > columns[:, -1, -1],
@@ -70,7 +71,7 @@ class TestPhotoBatches(TestCase):
         flat = torch.full((3, 90, 100), 100, dtype=torch.uint8)
         images_1, images_2 = batches_of(flat, 200, gaussian=0.5)(0)
         is_noisy = (images_1 != 100).any(3).any(2).any(1)
-        self.assertAlmostEqual(is_noisy.float().mean().item(), 0.5, delta=0.1)
+        self.assertAlmostEqual(int(is_noisy.sum()), 100, delta=20)
 
         noise_1 = images_1[is_noisy].flatten(1) - 100
         noise_2 = images_2[is_noisy].flatten(1) - 100
