@@ -21,21 +21,18 @@ def refuse_what_would_be_misread(image, path):
     """Raise ValueError for a TIFF file that Pillow opens, but reads as something else."""
     tags = image.tag_v2
     bits = max(tags.get(BITS, (1,)))
+    is_apart = tags.get(CHANNELS, 1) > 1 and tags.get(PLANES) == 2
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
-        raise ValueError(
-            "it is a TIFF file by another name, as a camera's raw file: save it as .tif"
-        )
+        raise ValueError("it may be a camera's raw file: save it as .tif")
     if tags.get(KIND_OF_IMAGE, 0) & 1:
-        raise ValueError(
-            "its first picture is a preview, as in a camera's raw file: develop it first"
-        )
+        raise ValueError("its first picture is a preview, as in a raw file: develop it first")
     if set(tags.get(FORMAT, (1,))) != {1}:
         raise ValueError("its values are floats or have a sign: save it with 8 or 16 bits")
     if bits not in (1, 2, 4, 8, 16):
         raise ValueError(f"its values have {bits} bits: save it with 8 or 16")
     if bits == 16 and tags.get(PHOTOMETRIC) == 0:
         raise ValueError("its 0 is white, with 16 bits: save it with 0 for black")
-    if bits == 16 and tags.get(CHANNELS, 1) > 1 and tags.get(PLANES) == 2:
+    if bits == 16 and is_apart:
         raise ValueError("its channels are apart, with 16 bits: save it with interleaved channels")
 
 
@@ -58,11 +55,11 @@ def has_further_channels(image):
 
 
 def iptc_of(image):
-    """Captions and keywords; from Photoshop's blocks where Pillow cannot read their own tag."""
+    """Captions and keywords; from Photoshop's blocks where they have no tag of their own."""
     found = image.tag_v2.get(IPTC)
     blocks = image.get_photoshop_blocks()
     if not isinstance(found, bytes) and IPTC_BLOCK in blocks:
-        found = blocks[IPTC_BLOCK]["data"]
+        return blocks[IPTC_BLOCK]["data"]
     if found is not None and not isinstance(found, bytes):
         raise ValueError("they are declared as integers")
     return found

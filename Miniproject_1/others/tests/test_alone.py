@@ -70,7 +70,7 @@ class TestAlone(AloneCase):
             ("Miniproject_1.model", PROJECT, "True"),
         ):
             with self.subTest(module, fast=is_fast):
-                out, _ = self.python(GRADING.format(module=module), self.file, path=path)
+                out = self.python(GRADING.format(module=module), self.file, path=path)
                 self.assertEqual(out.split()[-1], is_fast)
 
     def test_it_needs_pytorch_alone(self):

@@ -216,22 +216,18 @@ class TestSafeguard(TrainingCase):
         self.assertSame(Model().network[0].weight, model.network[0].weight)
 
     def test_an_error_in_a_step_leaves_the_last_good_weights(self):
-        for place in ("loss", "optimizer"):
-            training = self.training()
+        training = self.training()
+        training.take_step()
+
+        def broken():
+            training.network[0].weight.data.fill_(math.nan)
+            raise KeyboardInterrupt
+
+        training.optimizer.step = broken
+        with self.assertRaises(KeyboardInterrupt):
             training.take_step()
-
-            def broken(*_, training=training):
-                training.network[0].weight.data.fill_(math.nan)
-                raise KeyboardInterrupt
-
-            if place == "loss":
-                training.loss = broken
-            else:
-                training.optimizer.step = broken
-            with self.assertRaises(KeyboardInterrupt):
-                training.take_step()
-            self.assertEqual(training.step, 1)
-            self.assertFinite(weights_of(training.network))
+        self.assertEqual(training.step, 1)
+        self.assertFinite(weights_of(training.network))
 
 
 class TestModelTrain(TrainingCase):
@@ -278,18 +274,18 @@ class TestModelTrain(TrainingCase):
 
     @unittest.skipUnless(importlib.util.find_spec("resource"), "memory is not told here")
     def test_memory_is_that_of_the_batch_not_of_the_training_set(self):
-        """50,000 pairs are 0.3 GB as uint8 and 1.2 GB as float32: training may add 0.5 GB."""
+        """20,000 pairs are 0.5 GB as float32: training may add 0.3 GB."""
         code = """
 import resource, torch
 from Miniproject_1.model import Batches, Training, build_network
-pairs = torch.zeros(2, 50_000, 3, 32, 32, dtype=torch.uint8)
+pairs = torch.zeros(2, 20_000, 3, 32, 32, dtype=torch.uint8)
 pairs[:, :, :, ::2] = 200
 network = build_network()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 Training(network, Batches(*pairs, batch_size=1), 9, 0).take_step()
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
 """
-        self.assertLess(float(self.python(code)[0]), 0.5)
+        self.assertLess(float(self.python(code)), 0.3)
 
 
 class TestResume(TrainingCase):
