@@ -72,10 +72,14 @@ class TestUpright(PictureCase):
                 self.assertEqual(save_picture(load_picture(path), copied), [])
                 with self.subTest(ending, orientation=orientation):
                     self.assertUpright(path, copied)
+                    if ending != ".webp":
+                        turned = {3: (300, 150), 6: (150, 300)}[orientation]
+                        self.assertEqual(load_picture(copied).metadata["resolution"], turned)
 
     def save_turned(self, path, orientation):
         """Write a picture whose EXIF and XMP say how it lies."""
-        options = {"exif": kinds.camera_exif(orientation), "lossless": True, "quality": 95}
+        options = {"exif": kinds.camera_exif(orientation), "dpi": (300, 150)}
+        options.update(lossless=True, quality=95)
         xmp = kinds.XMP % (orientation, WIDTH)
         if path.suffix == ".png":
             options["pnginfo"] = kinds.png_info()
@@ -100,11 +104,6 @@ class TestUpright(PictureCase):
         self.assertEqual((table[0xA002], table[0xA003]), size)
         error = read_picture(copied).float() - read_picture(path)
         self.assertLess(error.abs().mean(), 2)
-
-    def test_resolution_is_turned_too(self):
-        path = self.folder / "a.png"
-        image().save(path, exif=kinds.camera_exif(6), dpi=(300, 150))
-        self.assertEqual(load_picture(path).metadata["resolution"], (150, 300))
 
 
 @needs_pillow

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch.nn.functional import interpolate
 
 from ... import pictures
-from ...pictures import load_picture, pillow, save_picture
+from ...pictures import load_picture, pillow, read_picture, save_picture
 from .. import needs_pillow, random_images
 from . import ENDINGS, PictureCase, kinds
 
@@ -50,6 +50,16 @@ class TestWhatIsKept(PictureCase):
                 self.assertEqual(after.tobytes(), before.tobytes())
                 self.assertEqual(after.info.get("icc_profile"), before.info.get("icc_profile"))
                 self.assertEqual(getattr(after, "text", None), getattr(before, "text", None))
+
+    def test_webp_is_lossless_and_jpeg_has_full_resolution_of_colours(self):
+        from PIL.JpegImagePlugin import get_sampling
+
+        path = kinds.write("RGB", self.folder)
+        copied, _ = self.copy(path, ".webp")
+        self.assertSame(read_picture(copied), read_picture(path))
+        copied, _ = self.copy(path, ".jpg")
+        with pillow().open(copied) as image:
+            self.assertEqual(get_sampling(image), 0)
 
 
 class TestComparison(PictureCase):

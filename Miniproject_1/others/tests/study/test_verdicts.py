@@ -52,14 +52,10 @@ class TestVerdicts(TestCase):
                     found = frequencies(0.0, num_seeds, spread_of_seeds)
                     self.assertGreater(found["contained"], 0.9)
 
-    def test_a_difference_that_matters_is_seldom_called_equal_or_contrary(self):
+    def test_a_difference_that_matters_is_found_and_seldom_called_equal_or_contrary(self):
         found = frequencies(0.06, num_seeds=3)
         self.assertLess(found["equal"] + found["smaller"], 0.05)
-
-    def test_five_seeds_find_a_difference_and_an_equality(self):
-        self.assertGreater(frequencies(0.2, 5)["larger"], 0.95)
-        self.assertGreater(frequencies(-0.2, 5)["smaller"], 0.95)
-        self.assertGreater(frequencies(0.0, 5, spread_of_seeds=0.005)["equal"], 0.7)
+        self.assertGreater(frequencies(0.2, num_seeds=5)["larger"], 0.95)
 
     def test_one_seed_decides_nothing_and_seeds_that_only_one_arm_has_do_not_count(self):
         found = verdicts.difference({1: [20.0, 20.0], 2: [21.0, 21.0]}, {2: [20.5, 20.5]})

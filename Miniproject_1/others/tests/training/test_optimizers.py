@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ....model import Batches, Training
-from ...training.optimizers import ALL_OPTIMIZERS, Muon, is_hidden_kernel, orthogonalized
+from ...training.optimizers import ALL_OPTIMIZERS, Muon, orthogonalized
 from .. import TestCase, random_images, weights_of
 
 SHAPES = ((64, 32, 2, 2), (32, 64, 2, 2), (64, 64, 2, 2))
@@ -51,11 +51,6 @@ class TestMuon(TestCase):
             if name == "1.weight":
                 wanted = wanted - 0.25 * 0.01 * 3.0 * before[name]
             self.assertClose(step[name], wanted, 1e-6, name)
-
-    def test_only_kernels_between_features_are_hidden(self):
-        weights = weights_of(three_convolutions())
-        hidden = [name for name in weights if is_hidden_kernel(weights[name])]
-        self.assertEqual(hidden, ["1.weight"])
 
     def test_all_other_parameters_are_trained_by_adam(self):
         ours, reference = nn.Linear(4, 4), nn.Linear(4, 4)
