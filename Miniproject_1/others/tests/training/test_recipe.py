@@ -17,7 +17,8 @@ class TestRecipe(TestCase):
         self.assertEqual(decaying["weight_decay"], 0.1)
         self.assertEqual(others["weight_decay"], 0)
         self.assertEqual(others["factor"], 0.25)
-        self.assertEqual(len(others["params"]), len(parameters) - 5)
+        num_others = len(parameters) - 5
+        self.assertEqual(len(others["params"]), num_others)
 
     def test_the_rate_rises_stays_and_falls_to_zero(self):
         recipe = Recipe(pairs=20, batch_size=2, learning_rate=4, share_of_fall=0.5, warm_up=2)
