@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .writing import check_picture_output, format_of
+from .writing import check_picture_output, is_written
 
 NOT_READ = (  # endings of pictures that are named, since somebody may miss them
     *(".3fr", ".arw", ".avif", ".bmp", ".cr2", ".cr3", ".dng", ".exr", ".gif", ".hdr", ".heic"),
@@ -82,7 +82,7 @@ def pictures_in(folder, output, out_of_reach):
         out_of_reach += [f"{path} is a link to a folder" for path in visible if path.is_symlink()]
         for name in sorted(names):
             path = Path(place, name)
-            is_picture = format_of(path) or path.suffix.lower() in NOT_READ
+            is_picture = is_written(path) or path.suffix.lower() in NOT_READ
             if not name.startswith(".") and (is_picture or not os.path.isfile(path)):
                 yield path
 
@@ -91,7 +91,7 @@ def add_to(plan, source, target, skip_existing):
     """Add a file to a `Plan`."""
     if not os.path.isfile(source):
         plan.out_of_reach.append(f"{source} is a broken link, or no file")
-    elif format_of(source) is None:
+    elif not is_written(source):
         plan.of_other_formats.append(source)
     elif plan.sources.get(target, source) != source:
         raise ValueError(f"{plan.sources[target]} and {source} would both be written to {target}")

@@ -18,12 +18,19 @@ LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # pixels
 LOST_GREY = "one channel of grey (it has three that are equal)"
 
 
+def is_written(path):
+    """Whether a file's ending stands for one of `FORMATS`."""
+    ending = Path(path).suffix.lower()
+    return pillow().registered_extensions().get(ending) in FORMATS
+
+
 def format_of(path):
-    """Pillow's name of the format in `FORMATS` that a file's ending stands for, or None."""
-    name = pillow().registered_extensions().get(Path(path).suffix.lower())
-    if name in FORMATS:
-        return name
-    return None
+    """Pillow's name of the format that a file's ending stands for, or ValueError."""
+    if not is_written(path):
+        raise ValueError(
+            f"{path}: the ending must name a format that is written: .png, .jpg, .tif or .webp"
+        )
+    return pillow().registered_extensions()[Path(path).suffix.lower()]
 
 
 def check_picture_output(path, overwrite=False):
@@ -41,10 +48,7 @@ def check_picture_output(path, overwrite=False):
         ValueError: the ending names no format that is written.
     """
     path = check_output(path, overwrite)
-    if format_of(path) is None:
-        raise ValueError(
-            f"{path}: the ending must name a format that is written: .png, .jpg, .tif or .webp"
-        )
+    format_of(path)
     return path
 
 
@@ -71,7 +75,7 @@ def save_picture(picture, path, overwrite=True):
 
     Args:
         picture: what to write.
-        path: the file to write, as `check_picture_output` lets it pass.
+        path: the file to write.
         overwrite: whether a file that is there by then may be replaced.
 
     Returns:
@@ -80,7 +84,7 @@ def save_picture(picture, path, overwrite=True):
     Raises:
         ModuleNotFoundError: Pillow is not installed.
         OSError: the file cannot be written; if there was one of this name it is still there.
-        ValueError: the format cannot hold the picture.
+        ValueError: the ending names no format that is written, or one that cannot hold the picture.
     """
     check_fit(picture, path)
     name = format_of(path)
