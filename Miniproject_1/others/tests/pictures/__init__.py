@@ -1,4 +1,4 @@
-"""Picture files: what is read of them, what of them is kept, and the `denoise` command."""
+"""Picture files: what is read of them, and what of them is kept."""
 
 from ...pictures import load_picture, save_picture
 from .. import TestCase
