@@ -29,9 +29,9 @@ from ..training.revive import dead_channels, revive
 RECIPE = Recipe()
 VALIDATION_SHARE = 0.05  # of the photographs, kept apart whatever the seed
 VALIDATION_PAIRS = 8  # of each of them
-STEPS_BETWEEN_MEASUREMENTS = 2_500  # 40,000 pairs, 7 to 14 minutes on two cores
+STEPS_BETWEEN_MEASUREMENTS = 2_500  # 320,000 pairs
 GRADIENTS_OF_MEASUREMENT = 200  # it takes as long as these
-BATCHES_TO_REVIVE = 16  # on which a channel must be zero to be drawn anew: 256 images
+BATCHES_TO_REVIVE = 16  # on which a channel must be zero to be drawn anew: 2,048 images
 
 
 def add_arguments(parser):
