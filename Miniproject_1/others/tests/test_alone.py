@@ -16,9 +16,8 @@ import os, sys, torch
 from {module} import Model, accelerated
 sys.modules[Model.__module__].LBFGS_STEPS = 2  # of 20, for the sake of time
 noisy, expected, pairs = torch.load(sys.argv[1])
-dummy = torch.rand(1, 3, 64, 64) * 255
-output = Model().predict(dummy)
-assert output.shape == dummy.shape and output.min() >= 0 and 1 < output.max() <= 255
+output = Model().predict(noisy)
+assert output.shape == noisy.shape and output.min() >= 0 and 1 < output.max() <= 255
 model = Model()
 model.load_pretrained_model()
 difference = (model.predict(noisy) - expected).abs().max().item()
@@ -111,8 +110,6 @@ class TestProcess(AloneCase):
 
     def test_whatever_was_set_before(self):
         grading = GRADING.format(module="Miniproject_1.model")
-        # the dummy image is made before anything else is switched on
-        grading = grading.replace("torch.rand(1, 3, 64, 64)", "noisy.new_tensor(0.5)")
         after = AFTER.format(grading=grading)
         for name, preparation in self.PREPARATIONS.items():
             with self.subTest(name):
