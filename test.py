@@ -63,7 +63,7 @@ class TestGradingScript(unittest.TestCase):
         cls.pairs = torch.load(str(folder / "train_data.pkl"))
         if OPTIONS.data_path is None:
             cls.noisy, cls.clean = cls.noisy[::10], cls.clean[::10]
-            cls.pairs = [images[:48] for images in cls.pairs]
+            cls.pairs = [images[:96] for images in cls.pairs]
         cls.noisy_psnr = psnr(cls.noisy / 255, cls.clean / 255).item()
 
     def score(self, model):
@@ -88,7 +88,7 @@ class TestGradingScript(unittest.TestCase):
         model.load_pretrained_model()
         score = self.score(model)
         print(f"the shipped weights raise the PSNR from {self.noisy_psnr:.2f} to {score:.2f} dB")
-        least = 28.45 if OPTIONS.data_path is None else self.noisy_psnr + 3  # 28.52 measured
+        least = 28.47 if OPTIONS.data_path is None else self.noisy_psnr + 3  # 28.55 measured
         self.assertGreater(score, least)
 
     def test_4_training(self):
@@ -105,7 +105,7 @@ class TestGradingScript(unittest.TestCase):
         score = self.score(model)
         print(f"after an epoch of training they raise it to {score:.2f} dB")
         self.assertFalse(torch.equal(shipped, model.network[0].weight))
-        least = 28.02 if OPTIONS.data_path is None else self.noisy_psnr  # 28.12 measured
+        least = 27.5 if OPTIONS.data_path is None else self.noisy_psnr  # 27.69 measured
         self.assertGreater(score, least)
 
     def train(self, model):
@@ -113,7 +113,7 @@ class TestGradingScript(unittest.TestCase):
             model.train(*self.pairs, num_epochs=1)
             return
         with mock.patch.object(model_module, "LBFGS_STEPS", 3):  # of 20, for the sake of time
-            model.train(*self.pairs, num_epochs=1, batch_size=4)
+            model.train(*self.pairs, num_epochs=1, batch_size=16)
 
 
 def all_tests():

@@ -1,7 +1,11 @@
 """`model.py` with `bestmodel.pth` alone, and processes where others have changed something."""
 
 import ast
+import os
+import platform
 import shutil
+import unittest
+from unittest import mock
 
 import torch
 
@@ -85,6 +89,42 @@ class TestAlone(AloneCase):
         standard = "contextlib copy math operator pathlib sys time typing warnings zipfile"
         self.assertEqual(found, {"torch", *standard.split()})
         self.assertEqual(relative, ["others.fast"])
+
+
+MEMORY = """
+import resource, torch
+from Miniproject_1.model import Model
+from Miniproject_1.others.fast import memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
+
+def page_faults(steps):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    model.train(images, images, steps, **options)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+model, images = Model(device="cpu"), torch.randint(256, (16, 3, 32, 32), dtype=torch.uint8)
+options = dict(batch_size=16, hybrid=False, precision="float32", progress=False)
+glibc, memory.glibc = memory.glibc, lambda: None
+plain = page_faults(3)
+memory.glibc = glibc
+before = resident()
+kept = page_faults(3)
+print(before, resident(), kept, plain)
+"""
+
+
+@unittest.skipUnless(platform.libc_ver()[0] == "glibc", "for glibc on Linux")
+class TestMemory(TestCase):
+    def test_it_is_kept_while_it_is_needed_and_given_back(self):
+        with mock.patch.dict(os.environ):
+            for name in list(os.environ):
+                if name.startswith("MALLOC_") or name in ("LD_PRELOAD", "GLIBC_TUNABLES"):
+                    del os.environ[name]
+            before, after, kept, plain = map(float, self.python(MEMORY).split())
+        self.assertLess(kept, plain / 2)
+        self.assertLess(after, before + 40)  # MB
 
 
 @thorough
