@@ -8,7 +8,7 @@ from unittest import mock
 
 from ...commands import demo, evaluate
 from ...data.files import SAMPLE
-from .. import PROJECT
+from .. import PROJECT, needs_pillow
 from . import CommandCase
 
 
@@ -32,6 +32,7 @@ class TestMain(CommandCase):
         with self.assertRaisesRegex(RuntimeError, "a bug"):
             self.run_command("evaluate", SAMPLE)
 
+    @needs_pillow
     def test_requests_to_end_are_tidy(self):
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name)
