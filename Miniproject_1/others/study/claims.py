@@ -6,7 +6,7 @@ from .findings import compared
 
 ONE_RUN = "the training loss of one run"
 ARMS = {  # of an experiment: what arms are called at their setting, and at a fair one
-    "targets": (None, "512 thousand pairs, {}"),
+    "targets": (None, "128 thousand pairs, {}"),
     "starts": ("{}, at 0.05", "{}, falling"),
     "variants": (None, "{}"),
     "flips": (None, "{}"),

@@ -58,7 +58,7 @@ def main():
     pairs = load_pairs(options.data, "train_data.pkl")
     noisy, clean = load_pairs(options.data, "val_data.pkl")
     results = load("precision") or {}
-    results["processor"] = processor()
+    results.setdefault("processor", processor())
     results["images"] = len(noisy)
     results["noisy_psnr"] = psnr(noisy, clean).mean().item()
     for name, make, precision in jobs(pairs):
