@@ -29,7 +29,7 @@ import warnings
 import zipfile
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -331,8 +331,9 @@ class Training:
             learning rate and momentum that returns a `torch.optim.Optimizer`.
         learning_rate: initial rate, which falls linearly to zero; or a function of the step.
         momentum: momentum of the optimizer, 0 to 1.
-        precision: of all but the first and the last convolution. "float32"; "bfloat16", in all
-            steps but those of L-BFGS; "auto": bfloat16 where the hardware multiplies it.
+        precision: of all convolutions, on a CPU except the first and the last. "float32";
+            "bfloat16", in all steps but those of L-BFGS; "auto": bfloat16 where the hardware
+            multiplies it.
         loss: function of output and target, (B, 3, H, W) with values 0 to 1.
 
     Attributes:
@@ -406,13 +407,14 @@ class Training:
             self.optimizer = self.new_optimizer()
         self.set_learning_rate()
         loss = self.loss_of(self.batches(self.step), self.forward)
-        if self.safeguard.undo_if_exploded(loss.item()):
+        self.safeguard.look_at(loss)
+        self.optimizer.zero_grad()
+        loss.backward()  # a GPU does this while the loss is judged
+        if self.safeguard.undo_if_exploded():
             self.optimizer = None  # its momentum points to where the loss exploded
         else:
-            self.optimizer.zero_grad()
-            loss.backward()
             self.optimizer.step()
-        return loss.item(), 1
+        return self.safeguard.loss, 1
 
     def lbfgs_iteration(self):
         """Up to 20 quasi-Newton steps on one batch. Returns the same as `gradient_step`.
@@ -437,11 +439,13 @@ class Training:
             return loss
 
         self.optimizer.step(closure)
-        loss_after = self.loss_of(unseen, forward).item()
-        is_better = loss_after < loss_before  # not where it is NaN
-        if not is_better:
+        loss_after = self.loss_of(unseen, forward)
+        is_better = loss_after.item() < loss_before  # not where it is NaN
+        if is_better:
+            self.safeguard.look_at(loss_after)
+        else:
             self.network.load_state_dict(weights_before)
-        if not is_better or self.safeguard.undo_if_exploded(loss_after):
+        if not is_better or self.safeguard.undo_if_exploded():
             self.optimizer = None  # the curvature that it found belongs to weights that are gone
         return losses[0], len(losses)
 
@@ -449,8 +453,8 @@ class Training:
         """Each step judges the one before it. No step follows the last one, so judge it here."""
         self.forward.eval()
         with torch.no_grad():
-            loss = self.loss_of(self.batches(self.step), self.forward)
-        self.safeguard.undo_if_exploded(loss.item())
+            self.safeguard.look_at(self.loss_of(self.batches(self.step), self.forward))
+        self.safeguard.undo_if_exploded()
 
     def loss_of(self, batch, forward):
         """The loss of a batch, values 0 to 255, with gradients."""
@@ -511,8 +515,13 @@ class Training:
 class Safeguard:
     """Remembers the last good weights of a network, and goes back to them when the loss explodes.
 
-    Call `undo_if_exploded` with the loss of the present weights before each change of them. The
-    usual loss is the lowest value that the running mean of the losses has had.
+    Before each change of the weights, let it look at their loss and then ask `undo_if_exploded`.
+    The usual loss is the lowest value that the running mean of the losses has had.
+
+    Attributes:
+        loss: the one that was judged last.
+        good: the last good weights, see `flattened`.
+        rollbacks: how often the loss has exploded.
     """
 
     GOOD_UP_TO = 10  # times the usual loss: the weights are worth going back to
@@ -523,15 +532,20 @@ class Safeguard:
     def __init__(self, network):
         self.network = network
         self.good = flattened(network)
+        self.present = None  # weights that are to be judged
+        self.reading = None  # of their loss and of their sum
+        self.loss = None
         self.mean_loss = None  # a running mean
         self.usual_loss = math.inf
         self.rollbacks = 0
 
-    def undo_if_exploded(self, loss: float) -> bool:
-        """Give the network its last good weights if the loss of the present ones has exploded.
+    def look_at(self, loss: Tensor) -> None:
+        """Note the weights of the network as they are, and their loss."""
+        self.present = flattened(self.network)
+        self.reading = Reading(torch.stack([loss.detach(), self.present.sum()]))
 
-        Args:
-            loss: loss of the present weights.
+    def undo_if_exploded(self) -> bool:
+        """Give the network its last good weights if the loss that was looked at has exploded.
 
         Returns:
             whether it has.
@@ -539,11 +553,12 @@ class Safeguard:
         Raises:
             FloatingPointError: it has gone wrong more than `MOST_ROLLBACKS` times.
         """
-        weights = flattened(self.network)
-        all_finite = math.isfinite(loss) and math.isfinite(weights.sum().item())
+        loss, sum_of_weights = self.reading.numbers()
+        self.loss = loss
+        all_finite = math.isfinite(loss) and math.isfinite(sum_of_weights)
         if all_finite and loss <= self.EXPLODED_FROM * self.usual_loss:
             if loss <= self.GOOD_UP_TO * self.usual_loss:
-                self.good = weights
+                self.good = self.present
             if self.mean_loss is None:
                 self.mean_loss = loss
             self.mean_loss = 0.9 * self.mean_loss + 0.1 * loss
@@ -735,7 +750,8 @@ class Model:
             average: return the mean over the 8 flips and rotations of the images. It takes 8 times
                 as long, and raises the PSNR by 0.06 dB.
             progress: show on standard error how far it is.
-            precision: as in `train`. bfloat16 changes the PSNR by less than 0.002 dB.
+            precision: "float32"; "bfloat16", in all convolutions but the first and the last, which
+                changes the PSNR by less than 0.002 dB; "auto", as in `train`.
 
         Returns:
             float32 tensor of the same shape, values 0 to 255, on the model's device.
@@ -935,6 +951,24 @@ def check_weights(path, weights: Dict[str, Any], expected: Dict[str, Tensor]) ->
 def to_unit_range(images: Tensor, device: torch.device) -> Tensor:
     """Images with values 0 to 255, of any dtype, as float32 with values 0 to 1."""
     return images.to(device).to(torch.float32) / 255
+
+
+class Reading:
+    """Numbers that are copied from a GPU while it goes on computing.
+
+    To read them is to wait for what was asked of the GPU before them, and for nothing after that.
+    """
+
+    def __init__(self, numbers: Tensor):
+        self.copy = numbers.to("cpu", non_blocking=numbers.is_cuda)
+        self.copied = None
+        if numbers.is_cuda:
+            self.copied = torch.cuda.current_stream(numbers.device).record_event()
+
+    def numbers(self) -> List[float]:
+        if self.copied is not None:
+            self.copied.synchronize()
+        return self.copy.tolist()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from .graphs import GraphedNetwork
 from .memory import keep_memory_for
 from .precision import uses_bfloat16
 
-BFLOAT16_CHANNELS = 64  # convolutions with so many on both sides use bfloat16: 99.9 % of the work
+WIDE = 64  # channels on both sides of a convolution; 99.9 % of the work is in such ones
 LARGE_BATCH = 16 * 3 * 32 * 32  # values; its feature maps are hundreds of megabytes
 
 
@@ -34,8 +34,9 @@ def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
         network: maps (N, C, H, W) to (N, C, H, W). An `nn.Sequential` is taken apart, with its
             convolutions merged where nothing is between them. Any other module is called as it is.
         precision: "float32" stands for the dtype of the weights. "bfloat16": in all convolutions
-            with at least 64 channels on both sides, while weights, their gradients, and inputs and
-            outputs keep their dtype. "auto": bfloat16 where the hardware multiplies it.
+            with at least 64 channels on both sides, and in all others too when a GPU trains. The
+            weights, their gradients, inputs and outputs keep their dtype. "auto": bfloat16 where
+            the hardware multiplies it.
     """
     device = next(network.parameters()).device
     bfloat16 = uses_bfloat16(precision, device)
@@ -130,13 +131,15 @@ class Block:
 
     def __call__(self, features: Tensor) -> Tensor:
         kernel, bias, padding = self.as_one_convolution()
-        features = convolved(features, kernel, bias, padding, self.relu, self.bfloat16)
+        # A GPU waits for memory at the large feature maps of the narrow convolutions
+        bfloat16 = self.bfloat16 and (is_wide(kernel) or features.device.type == "cuda")
+        features = convolved(features, kernel, bias, padding, self.relu, bfloat16)
         return features if self.norm is None else self.norm(features)
 
     def as_one_convolution(self):
         """Kernel (O, C, k, k), bias (O,) and padding, with gradients to the layers' parameters."""
         if len(self.convolutions) == 2:
-            return merged(*self.convolutions)
+            return merged(*self.convolutions, self.bfloat16)
         (layer,) = self.convolutions
         if isinstance(layer, nn.Conv2d):
             return layer.weight, layer.bias, layer.padding[0]
@@ -156,7 +159,7 @@ class FoldedBlock:
             scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)  # (O,)
             kernel = kernel * scale[:, None, None, None]
             bias = (bias - norm.running_mean) * scale + norm.bias
-        self.arguments = kernel, bias, padding, block.relu, block.bfloat16
+        self.arguments = kernel, bias, padding, block.relu, block.bfloat16 and is_wide(kernel)
 
     def __call__(self, features: Tensor) -> Tensor:
         return convolved(features, *self.arguments)
@@ -167,10 +170,13 @@ def folded_if_block(block):
     return FoldedBlock(block) if isinstance(block, Block) else block
 
 
+def is_wide(kernel: Tensor) -> bool:
+    return min(kernel.shape[:2]) >= WIDE
+
+
 def convolved(features, kernel, bias, padding, relu, bfloat16):
     """The convolution of the features, or of their positive part, in one precision or the other."""
-    is_wide = min(kernel.shape[:2]) >= BFLOAT16_CHANNELS
-    dtype = torch.bfloat16 if bfloat16 and is_wide else kernel.dtype
+    dtype = torch.bfloat16 if bfloat16 else kernel.dtype
     features = features.to(dtype)
     if features.device.type == "cpu":
         return winograd.conv2d(features, kernel, bias, padding, relu)
@@ -179,7 +185,7 @@ def convolved(features, kernel, bias, padding, relu, bfloat16):
     return F.conv2d(features, kernel.to(dtype), bias.to(dtype), padding=padding)
 
 
-def merged(conv: nn.Conv2d, deconv: nn.ConvTranspose2d):
+def merged(conv: nn.Conv2d, deconv: nn.ConvTranspose2d, bfloat16: bool):
     """Kernel, bias and padding of the 3 x 3 convolution that both of these 2 x 2 layers are.
 
     With kernels c (M, I, 2, 2) and t (M, O, 2, 2), it has
@@ -191,8 +197,10 @@ def merged(conv: nn.Conv2d, deconv: nn.ConvTranspose2d):
     """
     c, t = conv.weight, deconv.weight
     bias = deconv.bias + torch.einsum("mokl,m->o", t, conv.bias)
+    dtype = torch.bfloat16 if bfloat16 else c.dtype
     # letters: k, l are row and column in t, p, q those in c
-    taps = torch.einsum("mokl,mipq->klopqi", t, c)  # (2, 2, O, 2, 2, I)
+    taps = torch.einsum("mokl,mipq->klopqi", t.to(dtype), c.to(dtype))  # (2, 2, O, 2, 2, I)
+    taps = taps.to(c.dtype)
     kernel = 0
     for row in range(2):
         for column in range(2):

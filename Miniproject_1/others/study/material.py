@@ -18,7 +18,7 @@ import torch
 
 from ...model import Batches
 from ..console import say
-from ..data.course_noise import average_blocks, random_crop, sample_blocks
+from ..data.course_noise import SMALLEST_SIDE, average_blocks, random_crop, sample_blocks
 from ..data.noises import NOISES, random_square
 from ..data.photographs import distinct_photographs
 from ..pictures import read_picture
@@ -100,7 +100,7 @@ class Material:
         order = torch.randperm(len(photographs), generator=seeded(0)).tolist()
         reporting = min(REPORTING, len(photographs) // 10)
         choosing = min(CHOOSING, len(photographs) // 20)
-        shuffled = [photographs[place] for place in order]
+        shuffled = [photographs[place] for place in order if is_large_enough(photographs[place])]
         self.reporting = shuffled[:reporting]
         self.choosing = shuffled[reporting : reporting + choosing]
         self.rest = shuffled[reporting + choosing :]
@@ -130,6 +130,11 @@ class Material:
             self.on_device[seed] = Photographs(self.photographs_of(seed), self.device)
         is_clean = settings.target == "clean"
         return PhotoBatches(self.on_device[seed], settings.batch_size, clean=is_clean, seed=seed)
+
+
+def is_large_enough(photograph):
+    """Whether each crop of a photograph has blocks of at least 2 x 2 pixels."""
+    return min(photograph.shape[1:]) >= SMALLEST_SIDE
 
 
 def seeded(seed):
