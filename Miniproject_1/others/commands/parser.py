@@ -2,7 +2,17 @@
 
 import argparse
 
-from . import demo, denoise, evaluate, make_data, make_pairs, reproduce, train
+from . import (
+    demo,
+    denoise,
+    evaluate,
+    make_data,
+    make_pairs,
+    reproduce,
+    reproduce_sampler,
+    sample,
+    train,
+)
 
 COMMANDS = {
     "denoise": (denoise, "denoise picture files"),
@@ -11,6 +21,8 @@ COMMANDS = {
     "make-pairs": (make_pairs, "build data files from two noisy shots of every scene"),
     "train": (train, "train on pairs of noisy images"),
     "reproduce": (reproduce, "train the weights that come with the project anew"),
+    "sample": (sample, "draw sharp pictures that fit a noisy one"),
+    "reproduce-sampler": (reproduce_sampler, "train the weights of 'sample' anew"),
 }
 
 

@@ -135,25 +135,19 @@ def read_data(folder, recipe, device):
     Raises:
         OSError, ValueError: there is no such folder, or too little in it.
     """
-    paths, _ = readable_photographs(distinct_photographs(folder), SMALLEST_SIDE, recipe.shrink)
-    if len(paths) < 2:
-        found = f"{folder} has {len(paths)} usable photographs"
-        raise ValueError(f"{found}; at least 2 are needed")
     generator = torch.Generator().manual_seed(0)
-    kept, others = split(paths, VALIDATION_SHARE, generator)
+    photographs, kept = read_photographs(folder, recipe.shrink, device, generator)
+    batches = PhotoBatches(
+        photographs, recipe.batch_size, recipe.small_crops, recipe.gaussian, seed=recipe.seed
+    )
 
     def read(path):
         return read_picture(path, recipe.shrink)
 
-    paths_shown = progress(others, len(others), "photograph to train on")
-    photographs = Photographs([read(path) for path in paths_shown], device)
-    batches = PhotoBatches(
-        photographs, recipe.batch_size, recipe.small_crops, recipe.gaussian, seed=recipe.seed
-    )
     num_pairs = VALIDATION_PAIRS * len(kept)
     noisy, clean = draw_pairs(kept, num_pairs, noisy_and_clean, generator, read)
     description = {
-        "photographs": len(others),
+        "photographs": len(photographs),
         "pixels": len(photographs.pixels),
         "sum": photographs.pixels.sum().item(),
         "kept_apart": len(kept),
@@ -161,6 +155,31 @@ def read_data(folder, recipe, device):
         "noisy_psnr": psnr(noisy, clean).mean().item(),
     }
     return batches, noisy, clean, description
+
+
+def read_photographs(folder, shrink, device, generator):
+    """Read the photographs to train on, and choose those that are kept apart.
+
+    Args:
+        folder: of photographs.
+        shrink: see `read_picture`.
+        device: see `Photographs`.
+        generator: the `torch.Generator` of the choice.
+
+    Returns:
+        a `Photographs`, and the paths of those kept apart.
+
+    Raises:
+        OSError, ValueError: there is no such folder, or too little in it.
+    """
+    paths, _ = readable_photographs(distinct_photographs(folder), SMALLEST_SIDE, shrink)
+    if len(paths) < 2:
+        found = f"{folder} has {len(paths)} usable photographs"
+        raise ValueError(f"{found}; at least 2 are needed")
+    kept, others = split(paths, VALIDATION_SHARE, generator)
+    paths_shown = progress(others, len(others), "photograph to train on")
+    pictures = [read_picture(path, shrink) for path in paths_shown]
+    return Photographs(pictures, device), kept
 
 
 def measurement(training, model, noisy, clean, batch_size):

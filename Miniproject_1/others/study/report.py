@@ -33,7 +33,7 @@ from .verdicts import EQUAL
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
-MEASURED = ("weights", "scores", "peers", "robustness", "benchmark", "precision")
+MEASURED = ("weights", "scores", "peers", "robustness", "benchmark", "precision", "sampling")
 PAIR = 12  # of the sample, shown with its two noisy versions
 
 

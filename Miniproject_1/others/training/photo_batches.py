@@ -67,28 +67,30 @@ class Photographs:
 class PhotoBatches:
     """Pairs of images that are drawn anew for each step: crops of photographs, noisy twice.
 
-    `batches(step)` is the batch of a step, two tensors (B, 3, 32, 32), values 0 to 255. They are
-    uint8; or float32, if there is Gaussian noise, which is not cut off at 0 and 255, since that
-    would move its mean. Every pair is flipped and turned at random.
+    `batches(step)` is the batch of a step: for each draw a tensor (B, 3, 32, 32), values 0 to 255,
+    of the same crops. They are uint8; or float32, if there is Gaussian noise, which is not cut off
+    at 0 and 255, since that would move its mean. Every pair is flipped and turned at random.
 
     Args:
         photographs: a `Photographs`. Batches are made where it lies.
         batch_size: pairs in a batch.
         small_crops: share of the pairs whose crop has less than 75 % of the photograph's short
             side. Their blocks are smaller, so their noise is weaker.
-        gaussian: share of the pairs with Gaussian noise added to both images, independently, of a
+        gaussian: share of the pairs with Gaussian noise added to all draws, independently, of a
             random sigma from 0 to `LARGEST_SIGMA`.
         clean: the second image is the clean one. The first is the same as without this option.
         seed: of all random choices, from 0 to 2^62.
+        draws: noisy images of each crop.
     """
 
     def __init__(self, photographs, batch_size=16, small_crops=0.0, gaussian=0.0, clean=False,
-                 seed=0):  # fmt: skip
+                 seed=0, draws=2):  # fmt: skip
         self.batch_size = batch_size
         self.small_crops = small_crops
         self.gaussian = gaussian
         self.clean = clean
         self.seed = seed
+        self.draws = draws
         self.photographs = photographs
         self.device = photographs.device
         self.quantiles = normal_quantiles().to(self.device)
@@ -96,7 +98,7 @@ class PhotoBatches:
         self.recorded_batch = RecordedFunction(self.batch)
 
     def __call__(self, step, share=slice(None)):
-        """Return the two images of all pairs of a step, or of those that a slice takes."""
+        """Return the images of all crops of a step, or of those that a slice takes."""
         stream = splitmix64(self.seed, torch.tensor(step, device="cpu")).to(self.device)
         if share == slice(None):
             return self.recorded_batch(stream)
@@ -107,22 +109,24 @@ class PhotoBatches:
         num_values = VALUES
         if self.gaussian == 0:
             num_values = 0
-        sizes = [CHOICES, PLACES, PLACES, num_values, num_values]
+        sizes = [CHOICES, *[PLACES] * self.draws, *[num_values] * self.draws]
         index = torch.arange(self.batch_size * sum(sizes), device=self.device)
         bits = splitmix64(stream, index).view(self.batch_size, -1)[share]
-        choices, places_1, places_2, values_1, values_2 = bits.split(sizes, dim=1)
+        choices, *of_draws = bits.split(sizes, dim=1)
+        places, values = of_draws[: self.draws], of_draws[self.draws :]
         choices = uniform_from(choices)
         crops = self.crops(choices[:, :5])
         flips, noise = choices[:, 5:8], choices[:, 8:]
 
-        images_1 = self.noisy(crops, places_1)
-        images_1 = self.with_gaussian_noise(images_1, noise, values_1)
-        if self.clean:
-            images_2 = self.clean_images(crops)
-        else:
-            images_2 = self.noisy(crops, places_2)
-            images_2 = self.with_gaussian_noise(images_2, noise, values_2)
-        return flipped(images_1, flips), flipped(images_2, flips)
+        images = []
+        for draw in range(self.draws):
+            if self.clean and draw == 1:
+                image = self.clean_images(crops)
+            else:
+                image = self.noisy(crops, places[draw])
+                image = self.with_gaussian_noise(image, noise, values[draw])
+            images.append(flipped(image, flips))
+        return tuple(images)
 
     def crops(self, choices):
         """The crops that these numbers choose: (B, 5), 0 to 1."""

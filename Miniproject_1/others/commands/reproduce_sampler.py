@@ -1,0 +1,76 @@
+"""`reproduce-sampler`: from photographs to the weights of `sample`, by their recipe."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from ...model import check_number
+from ..pictures import pillow
+from ..sampling.recipe import SamplerRecipe, sampler_training
+from ..sampling.scores import TARGETS
+from ..training.long_run import (
+    LongRun,
+    add_options,
+    deadline_of,
+    machine,
+    read_checkpoint,
+    reserved_outputs,
+    settings_of,
+)
+from ..training.processes import OneProcess
+from .reproduce import read_photographs
+
+RECIPE = SamplerRecipe()
+
+
+def add_arguments(parser):
+    """Describe the command to a parser of `argparse`."""
+    parser.description = (
+        "Train the network of 'sample' from photographs by its recipe, on pairs of single noisy "
+        "draws. Ctrl-C ends the training after the step under way; nothing is lost, --resume "
+        "continues."
+    )
+    text = "folder of photographs; folders within it count"
+    parser.add_argument("photographs", type=Path, metavar="PHOTOS", help=text)
+    add_options(parser)
+    text = f"noisy images to draw; default: {RECIPE.pairs}"
+    parser.add_argument("--pairs", type=int, metavar="N", help=text)
+    text = "what samples are judged by: pairs (default), three draws, clean"
+    parser.add_argument("--targets", choices=TARGETS, help=text)
+    text = "of all random choices; default: 0"
+    parser.add_argument("--seed", type=int, metavar="N", help=text)
+
+
+def run(options):
+    """Train by the recipe; returns the exit status."""
+    ends_at = deadline_of(options)
+    pillow()
+    saved = read_checkpoint(options.resume, "reproduce-sampler")
+    settings = settings_of(options, saved, dataclasses.asdict(RECIPE))
+    recipe = SamplerRecipe(**settings)
+    check_number("pairs", recipe.pairs, 1, whole=True)
+    with reserved_outputs(options, saved, is_first=True) as outputs:
+        generator = torch.Generator().manual_seed(0)  # keeps the same ones apart as `reproduce`
+        photographs, _ = read_photographs(options.photographs, None, options.device, generator)
+        training = sampler_training(recipe, photographs, options.device)
+        data = {"photographs": len(photographs), "sum": photographs.pixels.sum().item()}
+        about = {"settings": settings, "data": data, "machines": []}
+        if saved is not None:
+            about = saved["about"]
+            if about["data"] != data:
+                raise ValueError(f"--resume: {options.resume} was begun with other photographs")
+            training.load_state_dict(saved["training"])
+        if machine(training.device) not in about["machines"]:
+            about["machines"].append(machine(training.device))
+
+        def record():
+            hours = round(training.history["seconds"][-1] / 3600, 3)
+            return {**about, "hours": hours}
+
+        long_run = LongRun(
+            "reproduce-sampler", options.photographs, options, training, outputs, about,
+            OneProcess(options.device), ends_at,
+        )  # fmt: skip
+        long_run.carry_out(lambda: None, lambda: "", record)
+        return long_run.status()

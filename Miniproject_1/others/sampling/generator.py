@@ -1,0 +1,143 @@
+"""The generator: from a noisy image and random numbers to an image that fits the noisy one.
+
+A sample is the output of the network that comes with the project, the mean, plus a deviation from
+it. A second network, which has the layers of Appendix A of Brown et al. at half their width, sees
+the noisy image, the mean and random fields. For each value of the deviation it gives
+
+    base + sum over the fields of gain * field.
+
+So the first samples vary already, and the gains say where and how smoothly. Without them, samples
+came to differ a hundred times more slowly.
+
+Deviations are given for several colours of each block. Their mean belongs to the sampled image,
+whose blocks are means. One of them, picked at random, is a noisy draw of that image.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...model import accelerated, build_network
+
+COLOURS = 4  # of each block
+WIDTHS = (0.0, 0.6, 1.0, 1.8)  # in pixels, of the Gaussian that smooths each random field
+REACH = 5  # pixels from the centre to the end of that Gaussian
+
+
+def build_deviation_network() -> nn.Sequential:
+    """Return the second network, with PyTorch's initialization.
+
+    It maps (N, 6 + F, H, W) to (N, (1 + F) * 3 * COLOURS, H, W), where F is the number of fields:
+    base and gains of each colour.
+    """
+    fields = len(WIDTHS)
+    layers = []
+    for layer in build_network():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer = nn.BatchNorm2d(layer.num_features // 2)
+        elif isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            inputs, outputs = layer.in_channels // 2, layer.out_channels // 2
+            if layer.in_channels == 3:
+                inputs = 6 + fields
+            if layer.out_channels == 3:
+                outputs = (1 + fields) * 3 * COLOURS
+            layer = type(layer)(inputs, outputs, kernel_size=2, padding=1)
+        layers.append(layer)
+    return nn.Sequential(*layers)
+
+
+def seeded_deviation_network(seed: int) -> nn.Sequential:
+    """The second network with weights that follow from a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_deviation_network()
+
+
+def random_fields(uniform: Tensor) -> Tensor:
+    """Random fields of mean 0 and variance 1, from independent numbers to smooth hills.
+
+    Args:
+        uniform: (N, F, H, W), independent and uniform from 0 to 1.
+
+    Returns:
+        (N, F, H, W). Each is smoothed by the Gaussian of `WIDTHS` that belongs to it.
+    """
+    values = (uniform - 0.5) * 12**0.5
+    fields = []
+    for width, field in zip(WIDTHS, values.split(1, dim=1)):
+        if width > 0:
+            field = smoothed(field, width)
+        fields.append(field)
+    return torch.cat(fields, dim=1)
+
+
+def smoothed(field: Tensor, width: float) -> Tensor:
+    """Smooth a field (N, 1, H, W) so that its variance stays the same, except near the border."""
+    places = torch.arange(-REACH, REACH + 1, dtype=field.dtype, device=field.device)
+    weights = torch.exp(-((places / width) ** 2) / 2)
+    weights = weights / weights.square().sum().sqrt()
+    field = F.conv2d(field, weights.view(1, 1, -1, 1), padding=(REACH, 0))
+    return F.conv2d(field, weights.view(1, 1, 1, -1), padding=(0, REACH))
+
+
+def deviations(network: nn.Module, noisy: Tensor, mean: Tensor, fields: Tensor) -> Tensor:
+    """What a sample differs by from the mean, in each colour of each block.
+
+    Args:
+        network: the second network.
+        noisy, mean: (N, 3, H, W), values 0 to 1.
+        fields: (N, F, H, W), of `random_fields`.
+
+    Returns:
+        (N, COLOURS, 3, H, W).
+    """
+    found = network(torch.cat([noisy, mean, fields], dim=1))
+    number, _, height, width = found.shape
+    found = found.view(number, 1 + len(WIDTHS), COLOURS, 3, height, width)
+    base, gains = found[:, 0], found[:, 1:]
+    return base + (gains * fields[:, :, None, None]).sum(1)
+
+
+class Generator(nn.Module):
+    """Two samples for each noisy image, as `model.Training` trains them.
+
+    Only the second network is trained; its parameters are those of this module.
+
+    Args:
+        mean_network: the network that comes with the project.
+        deviation_network: of `build_deviation_network`.
+        precision: see `model.Training`, which is to be told "float32".
+    """
+
+    def __init__(self, mean_network, deviation_network, precision="auto"):
+        super().__init__()
+        self.deviation_network = deviation_network
+        # in a list, whose entries do not count as parts of this module
+        self.fast = [
+            accelerated(mean_network, precision),
+            accelerated(deviation_network, precision),
+        ]
+
+    def train(self, mode=True):
+        mean_network, deviation_network = self.fast
+        mean_network.eval()
+        deviation_network.train(mode)
+        return super().train(mode)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Sample.
+
+        Args:
+            inputs: (2 B, 3 + F, H, W), values 0 to 1: B noisy images twice, and uniform random
+                numbers.
+
+        Returns:
+            (2 B, 3 + 3 COLOURS, H, W): the mean, and deviations from it.
+        """
+        mean_network, deviation_network = self.fast
+        noisy = inputs[:, :3]
+        with torch.no_grad():
+            mean = mean_network(noisy[: len(noisy) // 2]).repeat(2, 1, 1, 1)
+        fields = random_fields(inputs[:, 3:])
+        found = deviations(deviation_network, noisy, mean, fields)
+        return torch.cat([mean, found.flatten(1, 2)], dim=1)

@@ -1,0 +1,155 @@
+"""What the generator is trained by: scores that are least for the true distribution.
+
+Let y1 be the noisy image that the generator sees, x the clean image, y2 and y3 other noisy images
+of the same scene, m the output of the first network, and d, d' the deviations of two samples from
+it. Noisy images are independent given the scene, and their mean is x. So pairs determine of
+p(x | y1)
+
+- the mean, E[x | y1] = E[y2 | y1];
+- the products of different pixels i and j, E[x_i x_j | y1] = E[y2_i y2_j | y1];
+- the mean over all images of the variance of a pixel, since
+  E (m - x)^2 = E (m - y2)^2 - E (y1 - y2)^2 / 2.
+
+They do not tell the variance of a single pixel, since the noise within its block adds to it. A
+third noisy image does: E[x_i^2 | y1] = E[y2_i y3_i | y1].
+
+The energy score (Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation",
+2007) compares noisy draws of samples with y2. Beside it, squares hold the mean variances where they
+should be. A square of an expectation is estimated without bias by the product of two independent
+estimates.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .generator import COLOURS
+
+TARGETS = ("pairs", "three draws", "clean")
+
+# Weights of terms of the loss, in which the energy score has weight one
+MEAN_VARIANCES = 30.0  # of samples, and of the colours of their blocks
+VARIANCES = 0.02  # of each pixel, where there are three draws
+
+# Windows of the energy score: images are reduced by a factor, and compared in squares of pixels
+REDUCTIONS = (1, 2, 4)
+SQUARES = (1, 2, 4)
+
+FLOOR = 0.002  # added to the local noise where it is divided by: that of nearly flat regions
+NEIGHBOURHOOD = 5  # pixels, of the local noise
+
+
+class SamplerLoss:
+    """The loss of the generator, for `model.Training`.
+
+    `loss(output, target)` takes what `Generator` returns and what `SamplerBatches` gives as target.
+
+    Args:
+        targets: "pairs"; "three draws"; "clean", where the clean image is in the place of y2.
+    """
+
+    def __init__(self, targets: str):
+        self.targets = targets
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        number = len(output) // 2
+        mean = output[:number, :3]
+        colours = output[:, 3:].view(2 * number, COLOURS, 3, *output.shape[2:])
+        y1, y2, y3 = target[:number, :9].split(3, dim=1)
+        picked = drawn(colours, target[:, 9:]).chunk(2)
+        deviations = colours.mean(1).chunk(2)
+
+        error = y2 - mean
+        if self.targets == "clean":
+            return energy_score(*deviations, error).mean()
+        loss = energy_score(*picked, error).mean()
+        noise = mean_square(y1 - y2) / 2
+        spread = mean_square(deviations[0] - deviations[1]) / 2
+        gaps = spread - (mean_square(error) - noise)
+        of_colours = colours.var(1, unbiased=False).flatten(1).mean(1).view(2, number).mean(0)
+        gaps_of_colours = of_colours - noise
+        squares = squared_mean(gaps) + squared_mean(gaps_of_colours)
+        loss = loss + MEAN_VARIANCES * squares
+        if self.targets == "three draws":
+            weight = 1 / (local_noise(y1 - mean) + FLOOR) ** 2
+            score = variance_score(*deviations, error * (y3 - mean), weight)
+            loss = loss + VARIANCES * score
+        return loss
+
+
+def drawn(colours: Tensor, picks: Tensor) -> Tensor:
+    """One colour of each block.
+
+    Args:
+        colours: (N, COLOURS, 3, H, W).
+        picks: (N, 1, H, W), the number of a colour, over 255.
+
+    Returns:
+        (N, 3, H, W).
+    """
+    places = (255 * picks).round().long()[:, :, None]  # (N, 1, 1, H, W)
+    return colours.gather(1, places.expand(-1, -1, 3, -1, -1))[:, 0]
+
+
+def local_noise(difference: Tensor) -> Tensor:
+    """The mean square over channels and a neighbourhood: (N, 3, H, W) to (N, 1, H, W).
+
+    It depends on y1 alone, so the scores that it weights stay proper.
+    """
+    squares = difference.square().mean(1, keepdim=True)
+    padding = NEIGHBOURHOOD // 2
+    return F.avg_pool2d(squares, NEIGHBOURHOOD, 1, padding, count_include_pad=False)
+
+
+def mean_square(images: Tensor) -> Tensor:
+    """The mean square of each image: (N, 3, H, W) to (N,)."""
+    return images.square().flatten(1).mean(1)
+
+
+def squared_mean(gaps: Tensor) -> Tensor:
+    """The square of the expectation of values (N,), from the means of their two halves.
+
+    It has no bias, so it may come out negative.
+    """
+    half = len(gaps) // 2
+    return gaps[:half].mean() * gaps[half:].mean()
+
+
+def variance_score(deviation_1, deviation_2, product, weight) -> Tensor:
+    """Least where each pixel of the samples has the variance that a third draw tells.
+
+    Args:
+        deviation_1, deviation_2: of two samples, (N, 3, H, W).
+        product: (y2 - m) (y3 - m).
+        weight: (N, 1, H, W), which depends on y1 alone.
+    """
+    return ((deviation_1**2 - product) * (deviation_2**2 - product) * weight).mean()
+
+
+def energy_score(sample_1: Tensor, sample_2: Tensor, image: Tensor) -> Tensor:
+    """E |sample - image| - E |sample - other sample| / 2, the mean over windows of several sizes.
+
+    Args:
+        sample_1, sample_2: independent samples, (N, 3, H, W).
+        image: what they are judged by, (N, 3, H, W).
+
+    Returns:
+        the score of each image, (N,).
+    """
+    scores = []
+    for reduction in REDUCTIONS:
+        first, second, third = (
+            F.avg_pool2d(each, reduction) for each in (sample_1, sample_2, image)
+        )
+        for side in SQUARES:
+            to_image = (norms(first - third, side) + norms(second - third, side)) / 2
+            between = norms(first - second, side)
+            scores.append((to_image - between / 2).flatten(1).mean(1))
+    return torch.stack(scores).mean(0)
+
+
+def norms(images: Tensor, side: int) -> Tensor:
+    """Root mean squares over squares of side x side pixels and the sum over channels."""
+    squares = images.square().sum(1, keepdim=True)
+    squares = F.avg_pool2d(squares, side, stride=max(side // 2, 1))
+    return torch.sqrt(squares + 1e-8)  # whose gradient is finite at zero
