@@ -12,6 +12,7 @@ ARMS = {  # of an experiment: what arms are called at their setting, and at a fa
     "flips": (None, "{}"),
     "optimizers": ("{} at 0.05", "{}, falling, 600 gradients"),
     "hybrid": ("{} at 0.05", "{}, falling, 2000 gradients"),
+    "momenta": (None, "{}"),
 }
 
 
@@ -74,6 +75,9 @@ CLAIMS = [
         "optimizers",
         "L-BFGS",
         "momAGD",
+    ),
+    Claim(
+        "The best momentum is 0.9.", "that it was found", "momenta", "momentum 0.9", "momentum 0.8"
     ),
     Claim("A hybrid start leads to better performance.", "nothing", "hybrid", "hybrid", "momAGD"),
 ]

@@ -187,6 +187,15 @@ def hybrid():
     return arms
 
 
+def momenta():
+    """Gradient descent with more or less momentum, each at the best of its falling rates."""
+    longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=600, rate="falling")
+    return [
+        Arm(f"momentum {momentum}", replace(longer, momentum=momentum), (0.025, 0.05, 0.1))
+        for momentum in (0.5, 0.8, 0.9, 0.95)
+    ]
+
+
 def starts():
     """Brown et al.'s Figure 1 as they drew it, then each start at the best of its rates."""
     theirs = replace(THEIRS, batch_size=100, gradients=200)
@@ -278,6 +287,7 @@ EXPERIMENTS = {  # most important first
     "batches": Experiment("How many pairs in a batch?", batch_sizes(), seeds=(1,)),
     "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),
     "hybrid": Experiment("Is the hybrid better?", hybrid(), seeds=(1, 2, 3, 4, 5)),
+    "momenta": Experiment("How much momentum?", momenta()),
     "starts": Experiment("Which initialization and BatchNorms?", starts(), seeds=(1, 2, 3, 4, 5)),
     "original": Experiment("What does Brown et al.'s training reach?", their_training()),
     "passes": Experiment("When is the noise of targets learned?", repeated_targets()),

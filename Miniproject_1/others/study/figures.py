@@ -5,6 +5,9 @@ A figure whose trainings have not been run is not drawn.
 
 from functools import partial
 
+from torch import nn
+
+from ...model import build_network
 from .experiments import EXPERIMENTS
 from .findings import arms_of, compared, scores_of
 from .results import load
@@ -39,6 +42,50 @@ def pyplot():
         }
     )
     return plt
+
+
+# ----------------------------------------------------------------------------------------------
+# The network
+
+
+def draw_network(plt):
+    """A box for the images and for each feature map, as high as it has channels."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.7))
+    maps = feature_maps(build_network())
+    for place, (channels, size, norm, is_encoder) in enumerate(maps):
+        height = channels**0.5  # so that 3 channels are seen beside 512
+        colour = NOISY if is_encoder else CLEAN
+        hatch = "////" if norm else ""
+        axes.bar(place, height, 0.55, color=colour, edgecolor="white", hatch=hatch, lw=0)
+        axes.text(place, height + 0.6, str(channels), ha="center")
+        axes.text(place, -0.8, size, ha="center", va="top", fontsize=7)
+    axes.set(xlim=(-0.6, len(maps) - 0.4), ylim=(-4, 26))
+    axes.set_axis_off()
+    kinds = {"convolution": (NOISY, ""), "transposed": (CLEAN, ""), "BatchNorm": (GREY, "////")}
+    for label, (colour, hatch) in kinds.items():
+        axes.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", lw=0, label=label)
+    axes.legend(frameon=False, loc="upper left", ncols=3)
+    return figure, True
+
+
+def feature_maps(network):
+    """The channels and the size of the image and of each feature map, and how it is made.
+
+    Returns:
+        list of channels; a text such as "H + 2"; whether a BatchNorm follows; whether it is part
+        of the encoder.
+    """
+    maps = [[3, "H", False, True]]
+    grown = 0
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm2d):
+            maps[-1][2] = True
+        elif isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            is_encoder = isinstance(layer, nn.Conv2d)
+            grown += 1 if is_encoder else -1
+            size = f"H + {grown}" if grown > 0 else "H"
+            maps.append([layer.out_channels, size, False, is_encoder])
+    return maps
 
 
 # ----------------------------------------------------------------------------------------------
@@ -208,6 +255,7 @@ def draw_learning_curve(plt):
 
 
 FIGURES = {
+    "network": draw_network,
     "targets": draw_targets,
     "passes": draw_passes,
     "networks": partial(draw_all_arms, name="networks", reference="Appendix A"),

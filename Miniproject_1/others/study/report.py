@@ -191,7 +191,7 @@ def build(output, folder):
     numbers["figures"] = draw_all(folder)
     numbers.update(draw_pictures(folder))
     (folder / "numbers.json").write_text(json.dumps(numbers, default=asdict))
-    for name in ("report.typ", "references.yml"):
+    for name in ("report.typ", "references.yml", "samples.png"):
         shutil.copy(SOURCES / name, folder)
     typst.compile(folder / "report.typ", output=output, root=folder)
 

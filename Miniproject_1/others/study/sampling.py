@@ -16,6 +16,8 @@ each strength of noise:
 
 The same measures are there for the output of `predict` in one pass, and for that output with
 independent Gaussian numbers on it, as large as its error. Intervals are over photographs.
+
+`samples.png` shows samples of images of the sample that comes with the project.
 """
 
 from pathlib import Path
@@ -25,9 +27,10 @@ import torch.nn.functional as F
 
 from ..console import progress, tell
 from ..data.course_noise import IMAGE_SIZE, SMALLEST_SIDE, average_blocks, sample_blocks
+from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..data.photographs import distinct_photographs
 from ..metrics import psnr, squared_errors
-from ..pictures import read_picture
+from ..pictures import comparison, read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
 from ..sampling.scores import drawn, energy_score
 from . import parser_of
@@ -35,6 +38,7 @@ from .results import save
 from .verdicts import DRAWS, middle
 
 SHARES = {"weak": (0.25, 0.5), "medium": (0.5, 0.75), "as in the course": (0.75, 1.0)}
+PICTURE = Path(__file__).resolve().parent / "samples.png"
 CROPS = 2  # of each photograph, for each strength of noise
 SAMPLES = 64
 PATCH = 4  # pixels
@@ -177,6 +181,16 @@ def of_baselines(output, judge, clean):
     }
 
 
+def draw_picture(sampler, path):
+    """Noisy images, what `predict` and `sample` make of them, and the clean images."""
+    places = [numbers[0] for numbers in list(sample_photographs().values())[::2]]
+    noisy, clean = (images[places] for images in load_pairs(SAMPLE, "val_data.pkl"))
+    samples = list(sampler.samples(noisy, number=3))
+    rows = [noisy, sampler.model.predict(noisy), *samples, clean]
+    labels = ("noisy", "predict", "sample 1", "sample 2", "sample 3", "clean")
+    write_picture(comparison(rows, labels=labels), path)
+
+
 def main():
     """Measure, print and file."""
     parser = parser_of(__doc__)
@@ -208,6 +222,7 @@ def main():
                 for key, value in measures.items()
             )
             tell(f"{strength}, {name}: {values}")
+    draw_picture(next(iter(samplers.values())), PICTURE)
     save("sampling", {"photographs": len(pictures), "images": len(noisy), "rows": rows})
 
 
