@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ...model import check_number
+from ...model import LARGEST_SEED, check_number
 from ..pictures import pillow
 from ..sampling.recipe import SamplerRecipe, sampler_training
 from ..sampling.scores import TARGETS
@@ -27,9 +27,9 @@ RECIPE = SamplerRecipe()
 def add_arguments(parser):
     """Describe the command to a parser of `argparse`."""
     parser.description = (
-        "Train the network of 'sample' from photographs by its recipe, on pairs of single noisy "
-        "draws. Ctrl-C ends the training after the step under way; nothing is lost, --resume "
-        "continues."
+        "Train the network of 'sample' from photographs by its recipe, by default on pairs of "
+        "single noisy draws. Ctrl-C ends the training after the step under way; nothing is lost, "
+        "--resume continues."
     )
     text = "folder of photographs; folders within it count"
     parser.add_argument("photographs", type=Path, metavar="PHOTOS", help=text)
@@ -50,6 +50,7 @@ def run(options):
     settings = settings_of(options, saved, dataclasses.asdict(RECIPE))
     recipe = SamplerRecipe(**settings)
     check_number("pairs", recipe.pairs, 1, whole=True)
+    check_number("seed", recipe.seed, 0, LARGEST_SEED - 1, whole=True)
     with reserved_outputs(options, saved, is_first=True) as outputs:
         generator = torch.Generator().manual_seed(0)  # keeps the same ones apart as `reproduce`
         photographs, _ = read_photographs(options.photographs, None, options.device, generator)
@@ -66,7 +67,8 @@ def run(options):
 
         def record():
             hours = round(training.history["seconds"][-1] / 3600, 3)
-            return {**about, "hours": hours}
+            names = ("settings", "data", "machines")
+            return {**{name: about[name] for name in names}, "hours": hours}
 
         long_run = LongRun(
             "reproduce-sampler", options.photographs, options, training, outputs, about,

@@ -1,5 +1,7 @@
 """The batches that the generator is trained on."""
 
+import math
+
 import torch
 
 from ...model import random_bits
@@ -8,7 +10,7 @@ from .generator import COLOURS, WIDTHS
 
 
 class SamplerBatches:
-    """Noisy images with random numbers, and what their samples are judged by.
+    """Inputs and targets of the generator.
 
     `batches(step)` follows from seed and step alone. It returns two uint8 tensors: for `Generator`
     (2 B, 3 + F, H, W), B noisy images twice with different random numbers; and for `SamplerLoss`
@@ -39,8 +41,8 @@ class SamplerBatches:
         y3 = others[0] if others else y2
         number, _, height, width = y1.shape
         shape = (2 * number, len(WIDTHS) + 1, height, width)
-        count = 2 * number * (len(WIDTHS) + 1) * height * width
-        random = (random_bits(self.seed + 1, step, count, y1.device) & 255).view(shape)
+        random = random_bits(self.seed + 1, step, math.prod(shape), y1.device) & 255
+        random = random.view(shape)
         random, picks = random[:, :-1], random[:, -1:] % COLOURS
         inputs = torch.cat([y1.repeat(2, 1, 1, 1), random.to(torch.uint8)], dim=1)
         target = torch.cat([y1, y2, y3], dim=1).repeat(2, 1, 1, 1)

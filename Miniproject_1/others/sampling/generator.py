@@ -6,18 +6,19 @@ the noisy image, the mean and random fields. For each value of the deviation it 
 
     base + sum over the fields of gain * field.
 
-So the first samples vary already, and the gains say where and how smoothly. Without them, samples
-came to differ a hundred times more slowly.
+The gains say where and how smoothly samples differ.
 
-Deviations are given for several colours of each block. Their mean belongs to the sampled image,
-whose blocks are means. One of them, picked at random, is a noisy draw of that image.
+Deviations are given for several colours of each block. Their mean is the block's value in the
+sampled image. One of them, picked at random, is its value in a noisy draw of that image.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...model import accelerated, build_network
+from ...model import build_network
+from ..fast.network import InBlocks
+from ..fast.precision import uses_bfloat16
 
 COLOURS = 4  # of each block
 WIDTHS = (0.0, 0.6, 1.0, 1.8)  # in pixels, of the Gaussian that smooths each random field
@@ -91,7 +92,7 @@ def deviations(network: nn.Module, noisy: Tensor, mean: Tensor, fields: Tensor) 
     Returns:
         (N, COLOURS, 3, H, W).
     """
-    found = network(torch.cat([noisy, mean, fields], dim=1))
+    found = network(torch.cat([noisy, mean, fields], dim=1)).to(noisy.dtype)
     number, _, height, width = found.shape
     found = found.view(number, 1 + len(WIDTHS), COLOURS, 3, height, width)
     base, gains = found[:, 0], found[:, 1:]
@@ -101,28 +102,23 @@ def deviations(network: nn.Module, noisy: Tensor, mean: Tensor, fields: Tensor) 
 class Generator(nn.Module):
     """Two samples for each noisy image, as `model.Training` trains them.
 
-    Only the second network is trained; its parameters are those of this module.
+    Only the second network is trained; its parameters are those of this module. The first one stays
+    in evaluation mode, so its kernels are prepared once.
+
+    `Training` is to be told "float32", so that it does not compute all of this in bfloat16.
 
     Args:
         mean_network: the network that comes with the project.
         deviation_network: of `build_deviation_network`.
-        precision: see `model.Training`, which is to be told "float32".
+        precision: of both networks, see `accelerated`.
     """
 
     def __init__(self, mean_network, deviation_network, precision="auto"):
         super().__init__()
         self.deviation_network = deviation_network
+        bfloat16 = uses_bfloat16(precision, next(deviation_network.parameters()).device)
         # in a list, whose entries do not count as parts of this module
-        self.fast = [
-            accelerated(mean_network, precision),
-            accelerated(deviation_network, precision),
-        ]
-
-    def train(self, mode=True):
-        mean_network, deviation_network = self.fast
-        mean_network.eval()
-        deviation_network.train(mode)
-        return super().train(mode)
+        self.fast = [InBlocks(mean_network.eval(), bfloat16), InBlocks(deviation_network, bfloat16)]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Sample.
@@ -137,7 +133,8 @@ class Generator(nn.Module):
         mean_network, deviation_network = self.fast
         noisy = inputs[:, :3]
         with torch.no_grad():
-            mean = mean_network(noisy[: len(noisy) // 2]).repeat(2, 1, 1, 1)
+            mean = mean_network(noisy[: len(noisy) // 2]).to(noisy.dtype).clamp(0, 1)
+        mean = mean.repeat(2, 1, 1, 1)
         fields = random_fields(inputs[:, 3:])
         found = deviations(deviation_network, noisy, mean, fields)
         return torch.cat([mean, found.flatten(1, 2)], dim=1)

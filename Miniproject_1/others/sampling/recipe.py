@@ -1,4 +1,9 @@
-"""The recipe of the weights in sampler.pth, and the training that it describes."""
+"""The recipe of the weights in sampler.pth, and the training that it describes.
+
+Terms of the loss were compared by one run each of 4,800 pairs, on photographs of the training set.
+A term on products of different pixels, one on the mean of the samples, and ten times as much weight
+on the mean variances brought no lower energy score of samples against clean images.
+"""
 
 import math
 from dataclasses import dataclass
@@ -15,16 +20,17 @@ class SamplerRecipe:
     """All numbers of the run.
 
     Attributes:
-        pairs: noisy images that the generator sees, each of them once.
+        pairs: noisy images that the generator sees, each once, with another one of its scene.
         batch_size: noisy images in a step; each has two samples.
         learning_rate: of Muon, after the warm-up. It falls to zero in a straight line.
         warm_up: steps in which it rises from zero.
+        momentum: of Muon.
         small_crops: see `PhotoBatches`.
         targets: "pairs", "three draws" or "clean", see `SamplerLoss`.
         seed: of all random choices.
     """
 
-    pairs: int = 100_000
+    pairs: int = 128_000
     batch_size: int = 16
     learning_rate: float = 0.004
     warm_up: int = 50

@@ -2,21 +2,22 @@
 
 Let y1 be the noisy image that the generator sees, x the clean image, y2 and y3 other noisy images
 of the same scene, m the output of the first network, and d, d' the deviations of two samples from
-it. Noisy images are independent given the scene, and their mean is x. So pairs determine of
-p(x | y1)
+it. Noisy images are independent given the scene, and their mean is x. Pairs determine three things
+about p(x | y1):
 
 - the mean, E[x | y1] = E[y2 | y1];
 - the products of different pixels i and j, E[x_i x_j | y1] = E[y2_i y2_j | y1];
-- the mean over all images of the variance of a pixel, since
-  E (m - x)^2 = E (m - y2)^2 - E (y1 - y2)^2 / 2.
+- the squared error of any function f of y1, averaged over all images,
+  E (f - x)^2 = E (f - y2)^2 - E (y1 - y2)^2 / 2. That of the mean of the samples is what the
+  variance between samples should be.
 
 They do not tell the variance of a single pixel, since the noise within its block adds to it. A
 third noisy image does: E[x_i^2 | y1] = E[y2_i y3_i | y1].
 
 The energy score (Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation",
-2007) compares noisy draws of samples with y2. Beside it, squares hold the mean variances where they
-should be. A square of an expectation is estimated without bias by the product of two independent
-estimates.
+2007) compares noisy draws of samples with y2. Two squares pull mean variances to what pairs say of
+them: that between samples, and that between the colours of a block. A square of an expectation is
+estimated without bias by the product of two independent estimates.
 """
 
 import torch
@@ -65,7 +66,8 @@ class SamplerLoss:
         loss = energy_score(*picked, error).mean()
         noise = mean_square(y1 - y2) / 2
         spread = mean_square(deviations[0] - deviations[1]) / 2
-        gaps = spread - (mean_square(error) - noise)
+        error_of_mean = mean_product(error - deviations[0], error - deviations[1]) - noise
+        gaps = spread - error_of_mean
         of_colours = colours.var(1, unbiased=False).flatten(1).mean(1).view(2, number).mean(0)
         gaps_of_colours = of_colours - noise
         squares = squared_mean(gaps) + squared_mean(gaps_of_colours)
@@ -82,7 +84,7 @@ def drawn(colours: Tensor, picks: Tensor) -> Tensor:
 
     Args:
         colours: (N, COLOURS, 3, H, W).
-        picks: (N, 1, H, W), the number of a colour, over 255.
+        picks: (N, 1, H, W), the number of a colour, divided by 255.
 
     Returns:
         (N, 3, H, W).
@@ -94,7 +96,7 @@ def drawn(colours: Tensor, picks: Tensor) -> Tensor:
 def local_noise(difference: Tensor) -> Tensor:
     """The mean square over channels and a neighbourhood: (N, 3, H, W) to (N, 1, H, W).
 
-    It depends on y1 alone, so the scores that it weights stay proper.
+    Of what depends on y1 alone, so that the scores that it weights stay proper.
     """
     squares = difference.square().mean(1, keepdim=True)
     padding = NEIGHBOURHOOD // 2
@@ -103,7 +105,12 @@ def local_noise(difference: Tensor) -> Tensor:
 
 def mean_square(images: Tensor) -> Tensor:
     """The mean square of each image: (N, 3, H, W) to (N,)."""
-    return images.square().flatten(1).mean(1)
+    return mean_product(images, images)
+
+
+def mean_product(first: Tensor, second: Tensor) -> Tensor:
+    """The mean product of two images: (N, 3, H, W) twice to (N,)."""
+    return (first * second).flatten(1).mean(1)
 
 
 def squared_mean(gaps: Tensor) -> Tensor:
@@ -116,7 +123,7 @@ def squared_mean(gaps: Tensor) -> Tensor:
 
 
 def variance_score(deviation_1, deviation_2, product, weight) -> Tensor:
-    """Least where each pixel of the samples has the variance that a third draw tells.
+    """Least where at each pixel the expectation of d^2 is that of (y2 - m) (y3 - m), given y1.
 
     Args:
         deviation_1, deviation_2: of two samples, (N, 3, H, W).
@@ -149,7 +156,7 @@ def energy_score(sample_1: Tensor, sample_2: Tensor, image: Tensor) -> Tensor:
 
 
 def norms(images: Tensor, side: int) -> Tensor:
-    """Root mean squares over squares of side x side pixels and the sum over channels."""
+    """In each window of side x side pixels, the root of the mean of the sum over channels."""
     squares = images.square().sum(1, keepdim=True)
     squares = F.avg_pool2d(squares, side, stride=max(side // 2, 1))
     return torch.sqrt(squares + 1e-8)  # whose gradient is finite at zero

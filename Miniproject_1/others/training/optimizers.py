@@ -31,16 +31,16 @@ EPSILON = 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for the kernels between hidden layers; ADAM for all other parameters.
+    """Muon for kernels with more than 3 channels on both sides; ADAM for all other parameters.
 
-    All other parameters are the kernels of the first and the last layer, biases and BatchNorms.
+    In Appendix A all others are the kernels of the first and the last layer, biases and BatchNorms.
 
     Args:
         parameters: of a network of convolutions, or groups of them.
         lr: learning rate of both; 0.002 to 0.008 gave equal results from fresh weights.
         momentum: decay of the running mean of the gradients, of both; at least 0, less than 1.
-        weight_decay: each step takes this, times the learning rate, off the kernels between hidden
-            layers. Without it they grow, and every later step changes them less.
+        weight_decay: each step takes this, times the learning rate, off the kernels that Muon
+            changes. Without it they grow, and every later step changes them less.
         factor: multiplies the learning rate of a group.
 
     Raises:
