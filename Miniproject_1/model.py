@@ -38,6 +38,8 @@ from torch import Tensor, nn
 try:
     from .others.fast import accelerated
 except ImportError:  # model.py without others/: the same numbers in float32, more slowly
+    if __package__ and (Path(__file__).resolve().parent / "others").is_dir():
+        raise  # the folder is there, and something is wrong in it
 
     def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
         """The network itself."""
@@ -516,7 +518,8 @@ class Safeguard:
     """Remembers the last good weights of a network, and goes back to them when the loss explodes.
 
     Before each change of the weights, let it look at their loss and then ask `undo_if_exploded`.
-    The usual loss is the lowest value that the running mean of the losses has had.
+    The usual loss is the lowest value that the running mean of the losses has had, but at least
+    `SMALLEST_USUAL_LOSS`.
 
     Attributes:
         loss: the one that was judged last.
@@ -960,15 +963,15 @@ class Reading:
     """
 
     def __init__(self, numbers: Tensor):
-        self.copy = numbers.to("cpu", non_blocking=numbers.is_cuda)
-        self.copied = None
+        self.values = numbers.to("cpu", non_blocking=numbers.is_cuda)
+        self.end_of_copying = None
         if numbers.is_cuda:
-            self.copied = torch.cuda.current_stream(numbers.device).record_event()
+            self.end_of_copying = torch.cuda.current_stream(numbers.device).record_event()
 
     def numbers(self) -> List[float]:
-        if self.copied is not None:
-            self.copied.synchronize()
-        return self.copy.tolist()
+        if self.end_of_copying is not None:
+            self.end_of_copying.synchronize()
+        return self.values.tolist()
 
 
 @contextmanager

@@ -51,18 +51,19 @@ def average_blocks(crop):
     return mean.round().clamp(0, 255).to(torch.uint8)
 
 
-def random_crop(photograph, generator):
-    """Cut a random square out of a photograph, 75 to 100 % of its short side.
+def random_crop(photograph, generator, shares=CROP_SHARE):
+    """Cut a random square out of a photograph, by default 75 to 100 % of its short side.
 
     Args:
         photograph: (3, H, W), both sides at least `SMALLEST_SIDE`.
         generator: the `torch.Generator` of the random choices.
+        shares: the smallest and the largest share of the short side.
 
     Returns:
         tensor (3, 32 s, 32 s), a view; s is at least 2.
     """
     height, width = photograph.shape[1:]
-    smallest, largest = CROP_SHARE
+    smallest, largest = shares
     share = smallest + (largest - smallest) * torch.rand((), generator=generator).item()
     block = int(min(height, width) * share) // IMAGE_SIZE
     side = IMAGE_SIZE * max(block, SMALLEST_BLOCK)

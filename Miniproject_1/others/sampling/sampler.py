@@ -53,7 +53,7 @@ class Sampler:
         network = build_deviation_network()
         check_weights(path, weights, network.state_dict())
         network.load_state_dict(weights)
-        self.network = accelerated(network.to(self.model.device).eval())
+        self.network = accelerated(network.to(self.model.device).eval(), "auto")
 
     def samples(self, noisy: Tensor, number: int = 1, seed: int = 0) -> Iterator[Tensor]:
         """Draw samples, one after another.

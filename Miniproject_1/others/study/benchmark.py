@@ -8,8 +8,9 @@ first:
 
 - "correctness": the tests of the network and of training, and on a GPU those that need one;
 - "steps": steps of training with several batch sizes;
-- "epoch": an epoch over random pairs by the default settings of `Model.train`;
-- "networks": steps of other networks, as the study trains them;
+- "epoch": an epoch over random pairs, measured once: ours by the default settings of `Model.train`,
+  the plain one without L-BFGS and flips;
+- "networks": forward and backward passes of other networks, as the study computes them;
 - "quality": the PSNR of three networks that are trained for equally long (needs photographs);
 - "prediction": one pass over many images;
 - "commands": `train`, and `reproduce` if there are photographs, from the command line to their end;
@@ -125,10 +126,9 @@ class Benchmark:
         material = Material(PACKED, self.device)
         found = {}
         for name in ("Appendix A", "7 layers of 3 x 3", "small U-Net"):
-            initialization = NETWORKS_COMPARED[name]
-            milliseconds = self.milliseconds_of_network(name, initialization)
-            pairs = 1000 * QUALITY_SECONDS[self.device] / milliseconds
-            settings = muon(pairs, network=name, initialization=initialization)
+            settings = muon(10**9, network=name, initialization=NETWORKS_COMPARED[name])
+            pairs = settings.batch_size * self.steps_in_time(StudyTraining(settings, 0, material))
+            settings = muon(pairs, network=name, initialization=NETWORKS_COMPARED[name])
             training = StudyTraining(settings, 0, material)
             training.run()
             result = training.result()
@@ -136,6 +136,17 @@ class Benchmark:
             found[name] = {"psnr": psnr, "pairs": result["pairs"], "seconds": result["seconds"]}
             tell(f"{name}: {psnr:.2f} dB, {result['pairs']} pairs, {result['seconds']} s")
         return found
+
+    def steps_in_time(self, training):
+        """How many steps of a training take `QUALITY_SECONDS`."""
+        seconds = []
+        for _ in range(MEASUREMENTS):
+            start = time.perf_counter()
+            for _ in range(STEPS[self.device]):
+                training.training.take_step()
+            finish(self.device)
+            seconds.append((time.perf_counter() - start) / STEPS[self.device])
+        return QUALITY_SECONDS[self.device] / median(seconds[WARM_UPS:])
 
     def prediction(self):
         """Milliseconds an image in prediction in one pass, for each contender."""
@@ -152,9 +163,9 @@ class Benchmark:
         found = {}
         for name, words in commands.items():
             with tempfile.TemporaryDirectory() as folder:
-                output = ["--device", self.device, "--output", Path(folder) / "weights.pth"]
+                options = ["--device", self.device, "--output", Path(folder) / "weights.pth"]
                 start = time.monotonic()
-                command = [sys.executable, "-m", "Miniproject_1", *words, *output]
+                command = [sys.executable, "-m", "Miniproject_1", *words, *options]
                 status = subprocess.run(command, cwd=PROJECT).returncode
             seconds = round(time.monotonic() - start, 1)
             found[name] = {"status": status, "seconds": seconds}

@@ -1,20 +1,21 @@
 """Who is compared in the benchmark: this project, and PyTorch as others write it.
 
-All train the same weights on the same batches with momAGD:
+All train with momAGD, step by step from the same weights on the same batches:
 
 - "plain": the network and a training step as PyTorch's tutorials write them, in float32;
 - "informed": autocast to bfloat16, channels_last and, on a CPU, memory that the process keeps;
 - "compiled": the same with `torch.compile`;
 - "ours, float32" and "ours, bfloat16": `model.Training` and `Model.predict`.
 
-Each is in a process of its own, and they take turns, so that a machine that slows down is fair to
-all.
+Each is in a process of its own, and they take turns, so that a machine that slows down does so for
+all of them.
 """
 
 import math
 import multiprocessing
 import os
 import time
+from contextlib import suppress
 from functools import partial
 
 import torch
@@ -170,12 +171,16 @@ class Worker:
         Returns:
             the seconds for doing it once; infinity if it has failed.
         """
-        self.connection.send((task, images, times))
-        return self.connection.recv()
+        try:
+            self.connection.send((task, images, times))
+            return self.connection.recv()
+        except (EOFError, OSError):  # the process was killed, for memory perhaps
+            return math.inf
 
     def end(self):
         """Let the process end."""
-        self.connection.send(None)
+        with suppress(OSError):
+            self.connection.send(None)
         self.process.join()
 
 

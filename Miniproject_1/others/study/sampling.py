@@ -8,14 +8,18 @@ each strength of noise:
 
 - "gradient energy": the mean square of the differences of neighbouring pixels, as a share of that
   of the clean images;
-- "one sample", "mean of 64": their mean PSNR in dB;
-- "spread over error": the variance between samples, over the squared error of their mean;
-- "energy score": of noisy draws, judged by the other noisy image; lower is better;
+- "one sample", "mean of samples": their mean PSNR in dB;
+- "spread over error": the variance between samples, over the squared error of their expectation;
+- "score by pairs": the energy score of noisy draws, judged by the other noisy image. Weights that
+  were trained on clean images have no draws;
+- "score": the energy score of samples, judged by the clean image;
 - "patches": the sliced Wasserstein distance (Bonneel et al., 2015) of squares of 4 x 4 pixels to
-  those of the clean images; lower is better.
+  those of the clean images. It is in no interval.
 
-The same measures are there for the output of `predict` in one pass, and for that output with
-independent Gaussian numbers on it, as large as its error. Intervals are over photographs.
+Scores and distances are better where they are lower; both are for values 0 to 1. The same measures
+are there for the output of `predict` in one pass, for that output with independent Gaussian noise
+whose variance is its squared error, and, of patches, for half of the clean images against the other
+half. Intervals are over photographs.
 
 `samples.png` shows samples of images of the sample that comes with the project.
 """
@@ -26,9 +30,9 @@ import torch
 import torch.nn.functional as F
 
 from ..console import progress, tell
-from ..data.course_noise import IMAGE_SIZE, SMALLEST_SIDE, average_blocks, sample_blocks
+from ..data.course_noise import SMALLEST_SIDE, average_blocks, random_crop, sample_blocks
 from ..data.files import SAMPLE, load_pairs, sample_photographs
-from ..data.photographs import distinct_photographs
+from ..data.photographs import distinct_photographs, readable_photographs
 from ..metrics import psnr, squared_errors
 from ..pictures import comparison, read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
@@ -49,24 +53,14 @@ DIRECTIONS = 64  # of the sliced Wasserstein distance
 # Images
 
 
-def images_of(photographs, share, generator):
+def images_of(photographs, shares, generator):
     """Two noisy images and the clean one of crops of photographs: uint8 (N, 3, 32, 32) each."""
-    crops = [crop_of(each, share, generator) for each in photographs for _ in range(CROPS)]
+    repeated = [photograph for photograph in photographs for _ in range(CROPS)]
+    crops = [random_crop(photograph, generator, shares) for photograph in repeated]
     first = torch.stack([sample_blocks(crop, generator) for crop in crops])
     second = torch.stack([sample_blocks(crop, generator) for crop in crops])
     clean = torch.stack([average_blocks(crop) for crop in crops])
     return first, second, clean
-
-
-def crop_of(photograph, share, generator):
-    """A random square of this share of a photograph's short side, in blocks of 2 x 2 or more."""
-    height, width = photograph.shape[1:]
-    lowest, highest = share
-    side = lowest + (highest - lowest) * torch.rand((), generator=generator).item()
-    side = max(int(side * min(height, width)) // IMAGE_SIZE, 2) * IMAGE_SIZE
-    top = torch.randint(height - side + 1, (), generator=generator).item()
-    left = torch.randint(width - side + 1, (), generator=generator).item()
-    return photograph[:, top : top + side, left : left + side]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -82,7 +76,7 @@ def gradient_energies(images):
 
 
 def distance_of_patches(images, clean):
-    """The sliced Wasserstein distance of the patches of two sets of images, values 0 to 1."""
+    """The sliced Wasserstein distance of the patches of two sets of images, values 0 to 255."""
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(3 * PATCH**2, DIRECTIONS, generator=generator)
     directions = directions / directions.norm(dim=0)
@@ -92,7 +86,7 @@ def distance_of_patches(images, clean):
 
 
 def patches(images):
-    """Squares of 4 x 4 pixels, next to each other: (N, 3, H, W) to (patches, 48)."""
+    """Squares of 4 x 4 pixels, next to each other: (N, 3, H, W) to (patches, 48), from 0 to 1."""
     columns = F.unfold(images.float() / 255, PATCH, stride=PATCH)  # (N, 48, places)
     return columns.transpose(1, 2).flatten(0, 1)
 
@@ -106,8 +100,8 @@ def ratio(numerators, denominators):
     numerators = numerators.view(-1, CROPS).mean(1)
     denominators = denominators.view(-1, CROPS).mean(1)
     generator = torch.Generator().manual_seed(0)
-    drawn_rows = torch.randint(len(numerators), (DRAWS, len(numerators)), generator=generator)
-    ratios = numerators[drawn_rows].mean(1) / denominators[drawn_rows].mean(1)
+    rows = torch.randint(len(numerators), (DRAWS, len(numerators)), generator=generator)
+    ratios = numerators[rows].mean(1) / denominators[rows].mean(1)
     low, high = middle(ratios)
     return {"score": (numerators.mean() / denominators.mean()).item(), "low": low, "high": high}
 
@@ -117,67 +111,74 @@ def mean(values):
     return ratio(values, torch.ones_like(values))
 
 
-def measured(samples, noisy_draws, mean_of_all, spread, judge, clean):
-    """All measures of one way to make images.
+def measured(samples, draws, mean_of_samples, spread, error, judge, clean):
+    """All measures of one way to make images. Images have values 0 to 255.
 
     Args:
         samples: two samples; where there is one output alone, the same twice.
-        noisy_draws: of these two.
-        mean_of_all: the mean of all samples.
-        spread: the variance between samples of each image, (N,), values 0 to 1.
+        draws: noisy draws of these two, or None.
+        mean_of_samples: of as many as there are.
+        spread: the variance between samples of each image, (N,), for values 0 to 1.
+        error: the squared error of their expectation, (N,), for values 0 to 1.
         judge: the second noisy images.
         clean: what they are noisy versions of.
     """
-    score = energy_score(*(each.float() / 255 for each in (*noisy_draws, judge)))
-    error = squared_errors(mean_of_all, clean)
     return {
         "gradient energy": ratio(gradient_energies(samples[0]), gradient_energies(clean)),
         "one sample": mean(psnr(samples[0], clean)),
-        "mean of 64": mean(psnr(mean_of_all, clean)),
-        "spread over error": ratio(spread, error * SAMPLES / (SAMPLES + 1)),
-        "energy score": mean(score),
+        "mean of samples": mean(psnr(mean_of_samples, clean)),
+        "spread over error": ratio(spread, error),
+        "score by pairs": None if draws is None else mean(score(draws, judge)),
+        "score": mean(score(samples, clean)),
         "patches": distance_of_patches(samples[0], clean),
     }
 
 
-def of_sampler(sampler, noisy, judge, clean):
-    """The measures of samples, and the images that pictures show."""
+def score(samples, image):
+    """The energy score of each image, (N,)."""
+    return energy_score(*(each.float() / 255 for each in (*samples, image)))
+
+
+def of_sampler(sampler, has_draws, noisy, judge, clean):
+    """The measures of samples."""
     generator = torch.Generator().manual_seed(1)
-    kept, draws = [], []
+    samples, draws = [], []
     total, squares = 0, 0
     for colours in progress(sampler.colours(noisy, SAMPLES), SAMPLES, "sample"):
         sample = colours.mean(1).clamp(0, 255)
         total = total + sample
-        squares = squares + sample**2
-        if len(kept) < 3:
+        squares = squares + sample.double() ** 2
+        if len(samples) < 2:
             number, kinds, _, height, width = colours.shape
             picks = torch.randint(kinds, (number, 1, height, width), generator=generator)
             draws.append(drawn(colours, picks / 255))
-            kept.append(sample)
-    mean_of_all = total / SAMPLES
-    variance = (squares / SAMPLES - mean_of_all**2) * SAMPLES / (SAMPLES - 1)
-    spread = (variance / 255**2).flatten(1).mean(1)
-    return measured(kept[:2], draws[:2], mean_of_all, spread, judge, clean), kept
+            samples.append(sample)
+    mean_of_samples = total / SAMPLES
+    variance = (squares / SAMPLES - mean_of_samples.double() ** 2) * SAMPLES / (SAMPLES - 1)
+    spread = (variance / 255**2).flatten(1).mean(1).float()
+    # the mean of 64 has a 64th of their variance in its error
+    error = squared_errors(mean_of_samples, clean) - spread / SAMPLES
+    return measured(
+        samples, draws if has_draws else None, mean_of_samples, spread, error, judge, clean
+    )
 
 
 def of_baselines(output, judge, clean):
-    """The measures of the output of `predict`, and of that with random numbers on it."""
+    """The measures of the output of `predict`, and of that with noise on it."""
     generator = torch.Generator().manual_seed(2)
 
     def with_noise(variance):
         noise = torch.randn(output.shape, generator=generator)
-        return output + noise * 255 * variance**0.5
+        return (output + noise * 255 * variance**0.5).clamp(0, 255)
 
-    variance = squared_errors(output, clean).mean()  # of a pixel
-    of_draws = squared_errors(output, judge).mean()
-    none = torch.zeros(len(output))
-    samples = [with_noise(variance) for _ in range(2)]
-    draws = [with_noise(of_draws) for _ in range(2)]
+    error = squared_errors(output, clean)
+    samples = [with_noise(error.mean()) for _ in range(2)]
+    draws = [with_noise(squared_errors(output, judge).mean()) for _ in range(2)]
+    no_spread = torch.zeros(len(output))
+    even_spread = no_spread + error.mean()
     return {
-        "predict": measured([output] * 2, [output] * 2, output, none, judge, clean),
-        "predict and Gaussian numbers": measured(
-            samples, draws, output, none + variance, judge, clean
-        ),
+        "predict": measured([output] * 2, [output] * 2, output, no_spread, error, judge, clean),
+        "predict and noise": measured(samples, draws, output, even_spread, error, judge, clean),
     }
 
 
@@ -200,30 +201,41 @@ def main():
         "--weights", nargs="+", default=[f"pairs={WEIGHTS}"], metavar="NAME=FILE", help=text
     )
     options = parser.parse_args()
-    pictures = [read_picture(path) for path in distinct_photographs(options.photographs)]
-    pictures = [each for each in pictures if min(each.shape[1:]) >= SMALLEST_SIDE]
+    paths, _ = readable_photographs(distinct_photographs(options.photographs), SMALLEST_SIDE)
+    pictures = [read_picture(path) for path in paths]
     samplers = {}
     for text in options.weights:
         name, path = text.split("=", 1)
         samplers[name] = Sampler(path, device="cpu")
+    first = next(iter(samplers.values()))
     rows = []
-    for strength, share in SHARES.items():
+    for strength, shares in SHARES.items():
         generator = torch.Generator().manual_seed(0)
-        noisy, judge, clean = images_of(pictures, share, generator)
-        output = next(iter(samplers.values())).model.predict(noisy, average=False)
-        found = of_baselines(output, judge, clean)
+        noisy, judge, clean = images_of(pictures, shares, generator)
+        found = of_baselines(first.model.predict(noisy, average=False), judge, clean)
         for name, sampler in samplers.items():
-            found[name], _ = of_sampler(sampler, noisy, judge, clean)
-        noisy_psnr = psnr(noisy, clean).mean().item()
-        rows.append({"noise": strength, "noisy_psnr": noisy_psnr, "measures": found})
+            found[name] = of_sampler(sampler, name != "clean", noisy, judge, clean)
+        row = {
+            "noise": strength,
+            "noisy_psnr": psnr(noisy, clean).mean().item(),
+            "patches of clean images": distance_of_patches(clean[::2], clean[1::2]),
+            "measures": found,
+        }
+        rows.append(row)
         for name, measures in found.items():
-            values = ", ".join(
-                f"{key} {value['score'] if isinstance(value, dict) else value:.4g}"
-                for key, value in measures.items()
-            )
-            tell(f"{strength}, {name}: {values}")
-    draw_picture(next(iter(samplers.values())), PICTURE)
+            tell(f"{strength}, {name}: {described(measures)}")
     save("sampling", {"photographs": len(pictures), "images": len(noisy), "rows": rows})
+    draw_picture(first, PICTURE)
+
+
+def described(measures):
+    """Measures as a line of text."""
+    values = {
+        name: found["score"] if isinstance(found, dict) else found
+        for name, found in measures.items()
+        if found is not None
+    }
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 if __name__ == "__main__":

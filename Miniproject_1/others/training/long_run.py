@@ -154,7 +154,7 @@ class LongRun:
     """Takes the steps of a training that are left, and writes what comes of it.
 
     Args:
-        command: "train" or "reproduce".
+        command: "train", "reproduce" or "reproduce-sampler".
         source: the path that the user typed behind it.
         options: of the command, those of `add_options` among them.
         training: a `Training`, new or continued.
@@ -222,9 +222,9 @@ class LongRun:
                 say("the loss exploded: back to the last good weights, at half the learning rate")
             if training.step == training.num_steps:
                 break
-            if self.team.any(bool(requests)):
+            if self.team.is_in_any(bool(requests)):
                 return INTERRUPTED
-            if self.ends_at < math.inf and self.team.any(self.is_deadline_near()):
+            if self.ends_at < math.inf and self.team.is_in_any(self.is_deadline_near()):
                 return DEADLINE
             if time.monotonic() - last_checkpoint > 60 * CHECKPOINT_MINUTES:
                 self.try_checkpoint()

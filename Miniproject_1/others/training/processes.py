@@ -103,7 +103,7 @@ class OneProcess:
         """The same loss, over the shares of all processes."""
         return loss
 
-    def any(self, flag):
+    def is_in_any(self, flag):
         """Whether the flag is true in any process."""
         return flag
 
@@ -165,7 +165,7 @@ class Team:
         dist.all_reduce(everything)
         return everything
 
-    def any(self, flag):
+    def is_in_any(self, flag):
         number = torch.tensor(int(flag), device=self.device)
         return sum_over_processes(number).item() > 0
 
@@ -203,7 +203,7 @@ class SynchronizedBatchNorm(nn.BatchNorm2d):
         )
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (number / (number - 1)), self.momentum)
+        self.running_var.lerp_(variance * (number / max(number - 1, 1)), self.momentum)
         return output
 
 
