@@ -37,9 +37,9 @@ from torch import Tensor, nn
 
 try:
     from .others.fast import accelerated
-except ImportError:  # model.py without others/: the same numbers in float32, more slowly
-    if __package__ and (Path(__file__).resolve().parent / "others").is_dir():
-        raise  # the folder is there, and something is wrong in it
+except ImportError as error:  # model.py alone: the same numbers in float32, more slowly
+    if __package__ and (Path(__file__).resolve().parent / "others" / "fast").is_dir():
+        warnings.warn(f"others/fast cannot be used, and all is slower: {error}", stacklevel=2)
 
     def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
         """The network itself."""

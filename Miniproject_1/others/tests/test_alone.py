@@ -76,6 +76,19 @@ class TestAlone(AloneCase):
                 out = self.python(GRADING.format(module=module), self.file, path=path)
                 self.assertEqual(out.split()[-1], is_fast)
 
+    def test_a_fault_in_the_fast_folder_is_named(self):
+        package = self.copy("model.py")
+        (package / "others" / "fast").mkdir(parents=True)
+        (package / "others" / "fast" / "__init__.py").write_text("import nosuch")
+        code = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import Miniproject_1.model
+print(*(warning.message for warning in caught))
+"""
+        self.assertIn("No module named 'nosuch'", self.python(code, path=package.parent))
+
     def test_it_needs_pytorch_alone(self):
         tree = ast.parse((PACKAGE / "model.py").read_text(encoding="utf-8"))
         found, relative = set(), []
