@@ -33,7 +33,9 @@ from .verdicts import EQUAL
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
-MEASURED = ("weights", "scores", "peers", "robustness", "benchmark", "precision", "sampling")
+MEASURED = (
+    "weights", "scores", "peers", "robustness", "benchmark", "precision", "sampling", "consistency",
+)  # fmt: skip
 PAIR = 12  # of the sample, shown with its two noisy versions
 
 
