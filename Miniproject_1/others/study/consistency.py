@@ -5,8 +5,8 @@
 They trained for 20 epochs on one image, as input and as target, and report 74.5 dB. Here the same
 is done with images of the sample that comes with the project, by the hybrid and by momAGD alone.
 
-BatchNorm normalizes by the image itself while training, and in `predict` by running means, which
-20 steps hardly move from where they began. So there are two scores, "training" and "predict".
+BatchNorm normalizes by the image itself while training, and in `predict` by running means over
+earlier steps, whose weights were different. So there are two scores, "training" and "predict".
 """
 
 import copy
