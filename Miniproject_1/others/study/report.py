@@ -35,6 +35,7 @@ SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
 MEASURED = (
     "weights", "scores", "peers", "robustness", "benchmark", "precision", "sampling", "consistency",
+    "sampler_weights",
 )  # fmt: skip
 PAIR = 12  # of the sample, shown with its two noisy versions
 

@@ -21,7 +21,8 @@ are there for the output of `predict` in one pass, for that output with independ
 whose variance is its squared error, and, of patches, for half of the clean images against the other
 half. Intervals are over photographs.
 
-`samples.png` shows samples of images of the sample that comes with the project.
+Weights whose names begin with "short" are those of `reproduce-sampler TRAIN --pairs 12800 --targets
+TARGETS`. `samples.png` shows samples of images of the sample that comes with the project.
 """
 
 from pathlib import Path
@@ -30,7 +31,13 @@ import torch
 import torch.nn.functional as F
 
 from ..console import progress, tell
-from ..data.course_noise import SMALLEST_SIDE, average_blocks, random_crop, sample_blocks
+from ..data.course_noise import (
+    CROP_SHARE,
+    SMALLEST_SIDE,
+    average_blocks,
+    random_crop,
+    sample_blocks,
+)
 from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..data.photographs import distinct_photographs, readable_photographs
 from ..metrics import psnr, squared_errors
@@ -41,10 +48,12 @@ from . import parser_of
 from .results import save
 from .verdicts import DRAWS, middle
 
-SHARES = {"weak": (0.25, 0.5), "medium": (0.5, 0.75), "as in the course": (0.75, 1.0)}
+USUAL = "as in the course"
+SHARES = {"weak": (0.25, 0.5), "medium": (0.5, 0.75), USUAL: CROP_SHARE}
 PICTURE = Path(__file__).resolve().parent / "samples.png"
 CROPS = 2  # of each photograph, for each strength of noise
 SAMPLES = 64
+SHORT = 12_800  # pairs, of the trainings that compare targets
 PATCH = 4  # pixels
 DIRECTIONS = 64  # of the sliced Wasserstein distance
 
@@ -196,7 +205,10 @@ def main():
     """Measure, print and file."""
     parser = parser_of(__doc__)
     parser.add_argument("photographs", type=Path, help="folder of some that no training saw")
-    text = f"sets of weights, by the name that the results give them; default: pairs={WEIGHTS.name}"
+    text = (
+        "sets of weights by the names that the results give them, the first for all strengths of "
+        f"noise, others for that of the course; default: pairs={WEIGHTS.name}"
+    )
     parser.add_argument(
         "--weights", nargs="+", default=[f"pairs={WEIGHTS}"], metavar="NAME=FILE", help=text
     )
@@ -214,7 +226,8 @@ def main():
         noisy, judge, clean = images_of(pictures, shares, generator)
         found = of_baselines(first.model.predict(noisy, average=False), judge, clean)
         for name, sampler in samplers.items():
-            found[name] = of_sampler(sampler, name != "clean", noisy, judge, clean)
+            if sampler is first or strength == USUAL:
+                found[name] = of_sampler(sampler, "clean" not in name, noisy, judge, clean)
         row = {
             "noise": strength,
             "noisy_psnr": psnr(noisy, clean).mean().item(),
@@ -224,7 +237,8 @@ def main():
         rows.append(row)
         for name, measures in found.items():
             tell(f"{strength}, {name}: {described(measures)}")
-    save("sampling", {"photographs": len(pictures), "images": len(noisy), "rows": rows})
+    results = {"photographs": len(pictures), "images": len(noisy), "rows": rows}
+    save("sampling", {**results, "short_pairs": SHORT})
     draw_picture(first, PICTURE)
 
 
