@@ -69,6 +69,7 @@ class TestMessages(TestCase):
 
     def test_warnings_are_one_line_without_code(self):
         with contextlib.redirect_stderr(io.StringIO()) as stream, console.one_line_warnings():
+            warnings.simplefilter("always")  # whatever other tests have left
             warnings.warn("first line\nsecond line", stacklevel=1)
         self.assertEqual(stream.getvalue(), "warning: first line second line\n")
 

@@ -44,7 +44,7 @@ class TestSampler(TestCase):
         (whole,) = sampler.samples(noisy)
         with mock.patch.object(sampler_module, "MAX_PIXELS", 48 * 48):
             (in_tiles,) = sampler.samples(noisy)
-        self.assertClose(in_tiles, whole, 0.05)
+        self.assertClose(in_tiles, whole, 2)  # of 255: they are computed in bfloat16
 
     def test_samples_of_the_sample_are_sharp_and_their_mean_is_near_the_truth(self):
         """Gradient energy, and PSNR in dB, as the study measures them on other photographs."""

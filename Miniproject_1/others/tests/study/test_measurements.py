@@ -4,7 +4,7 @@ from unittest import mock
 
 import torch
 
-from ...study import benchmark, scores
+from ...study import contenders, scores
 from .. import TestCase, random_images, relative_error
 
 
@@ -37,10 +37,10 @@ class TestBenchmark(TestCase):
     def test_all_contenders_take_the_same_step(self):
         noisy = random_images(2, 8, 8)
         target = random_images(2, 8, 8, seed=1)
-        self.patch(mock.patch.object(benchmark, "LEARNING_RATE", 0.05))
+        self.patch(mock.patch.object(contenders, "LEARNING_RATE", 0.05))
         weights = {}
         for name in ("plain", "ours, float32"):
-            competitor = benchmark.CONTENDERS[name]("cpu")
+            competitor = contenders.CONTENDERS[name]("cpu")
             competitor.step(noisy, target)
             network = competitor.network if name == "plain" else competitor.model.network
             weights[name] = network.state_dict()

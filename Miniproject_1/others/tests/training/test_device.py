@@ -11,6 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from .... import model
 from ....model import Batches, Model, Training
 from ...training.optimizers import ALL_OPTIMIZERS
 from ...training.photo_batches import PhotoBatches, Photographs
@@ -46,6 +47,16 @@ def answering(method, answer):
     return answer_or_call
 
 
+class Halves:
+    """A `model.Reading` of a loss and of a sum of weights that have no values."""
+
+    def __init__(self, numbers):
+        pass
+
+    def numbers(self):
+        return [0.5, 0.5]
+
+
 @contextlib.contextmanager
 def one_device():
     """On "meta", where a value is asked for, it is a half, and every condition is true."""
@@ -53,6 +64,7 @@ def one_device():
         for name, answer in (("item", 0.5), ("__float__", 0.5), ("__bool__", True)):
             method = answering(getattr(torch.Tensor, name), answer)
             stack.enter_context(mock.patch.object(torch.Tensor, name, method))
+        stack.enter_context(mock.patch.object(model, "Reading", Halves))
         stack.enter_context(mock.patch("warnings.warn"))
         stack.enter_context(OneDevice())
         yield
