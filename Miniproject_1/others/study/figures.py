@@ -64,7 +64,7 @@ def draw_network(plt):
     kinds = {"convolution": (NOISY, ""), "transposed": (CLEAN, ""), "BatchNorm": (GREY, "////")}
     for label, (colour, hatch) in kinds.items():
         axes.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", lw=0, label=label)
-    axes.legend(frameon=False, loc="upper left", ncols=3)
+    axes.legend(frameon=False, loc="upper left")
     return figure, True
 
 
