@@ -2,6 +2,8 @@
 
 import math
 import multiprocessing
+import os
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 
@@ -94,10 +96,17 @@ class Runner:
 
 
 def begin_process(packed, device, threads):
-    """Load what all runs of this process share."""
+    """Load what all runs of this process share, and end it when the study is killed."""
     global material
+    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     material = Material(packed, device)
+
+
+def end_with_parent():
+    """Wait until the process that started this one has ended, and end this one at once."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def make(run, deadline, checkpoints):
