@@ -42,15 +42,20 @@ def add_arguments(parser):
         "the way. Ctrl-C ends the training after the step under way; nothing is lost, --resume "
         "continues."
     )
+    add_arguments_of_runs(parser, RECIPE)
+    text = "reduce photographs whose short side has more pixels"
+    parser.add_argument("--shrink", type=int, metavar="N", help=text)
+
+
+def add_arguments_of_runs(parser, recipe):
+    """Add the arguments of both commands that train from photographs by a recipe."""
     text = "folder of photographs; folders within it count"
     parser.add_argument("photographs", type=Path, metavar="PHOTOS", help=text)
     add_options(parser)
-    text = f"pairs to draw; default: {RECIPE.pairs}"
+    text = f"pairs to draw; default: {recipe.pairs}"
     parser.add_argument("--pairs", type=int, metavar="N", help=text)
-    text = "of all random choices; default: 0"
+    text = f"of all random choices; default: {recipe.seed}"
     parser.add_argument("--seed", type=int, metavar="N", help=text)
-    text = "reduce photographs whose short side has more pixels"
-    parser.add_argument("--shrink", type=int, metavar="N", help=text)
 
 
 def run(options):

@@ -1,7 +1,6 @@
 """`reproduce-sampler`: from photographs to the weights of `sample`, by their recipe."""
 
 import dataclasses
-from pathlib import Path
 
 import torch
 
@@ -11,7 +10,6 @@ from ..sampling.recipe import SamplerRecipe, sampler_training
 from ..sampling.scores import TARGETS
 from ..training.long_run import (
     LongRun,
-    add_options,
     deadline_of,
     machine,
     read_checkpoint,
@@ -19,7 +17,7 @@ from ..training.long_run import (
     settings_of,
 )
 from ..training.processes import OneProcess
-from .reproduce import read_photographs
+from .reproduce import add_arguments_of_runs, read_photographs
 
 RECIPE = SamplerRecipe()
 
@@ -31,15 +29,9 @@ def add_arguments(parser):
         "single noisy draws. Ctrl-C ends the training after the step under way; nothing is lost, "
         "--resume continues."
     )
-    text = "folder of photographs; folders within it count"
-    parser.add_argument("photographs", type=Path, metavar="PHOTOS", help=text)
-    add_options(parser)
-    text = f"noisy images to draw; default: {RECIPE.pairs}"
-    parser.add_argument("--pairs", type=int, metavar="N", help=text)
+    add_arguments_of_runs(parser, RECIPE)
     text = "what samples are judged by: pairs (default), three draws, clean"
     parser.add_argument("--targets", choices=TARGETS, help=text)
-    text = "of all random choices; default: 0"
-    parser.add_argument("--seed", type=int, metavar="N", help=text)
 
 
 def run(options):

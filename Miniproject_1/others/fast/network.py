@@ -130,16 +130,16 @@ class Block:
         self.bfloat16 = bfloat16
 
     def __call__(self, features: Tensor) -> Tensor:
-        kernel, bias, padding = self.as_one_convolution()
+        kernel, bias, padding = self.as_one_convolution(self.bfloat16)
         # A GPU waits for memory at the large feature maps of the narrow convolutions
         bfloat16 = self.bfloat16 and (is_wide(kernel) or features.device.type == "cuda")
         features = convolved(features, kernel, bias, padding, self.relu, bfloat16)
         return features if self.norm is None else self.norm(features)
 
-    def as_one_convolution(self):
+    def as_one_convolution(self, bfloat16: bool):
         """Kernel (O, C, k, k), bias (O,) and padding, with gradients to the layers' parameters."""
         if len(self.convolutions) == 2:
-            return merged(*self.convolutions, self.bfloat16)
+            return merged(*self.convolutions, bfloat16)
         (layer,) = self.convolutions
         if isinstance(layer, nn.Conv2d):
             return layer.weight, layer.bias, layer.padding[0]
@@ -151,7 +151,7 @@ class FoldedBlock:
     """A block in evaluation mode: kernel and bias as they were, with the BatchNorm in them."""
 
     def __init__(self, block: Block):
-        kernel, bias, padding = block.as_one_convolution()
+        kernel, bias, padding = block.as_one_convolution(bfloat16=False)  # once, so exactly
         if block.norm is None:
             kernel, bias = kernel.clone(), bias.clone()
         else:

@@ -57,21 +57,22 @@ class SamplerLoss:
         mean = output[:number, :3]
         colours = output[:, 3:].view(2 * number, COLOURS, 3, *output.shape[2:])
         y1, y2, y3 = target[:number, :9].split(3, dim=1)
-        picked = drawn(colours, target[:, 9:]).chunk(2)
         deviations = colours.mean(1).chunk(2)
-
         error = y2 - mean
         if self.targets == "clean":
             return energy_score(*deviations, error).mean()
-        loss = energy_score(*picked, error).mean()
+
+        draws = drawn(colours, target[:, 9:]).chunk(2)
+        loss = energy_score(*draws, error).mean()
+
         noise = mean_square(y1 - y2) / 2
         spread = mean_square(deviations[0] - deviations[1]) / 2
         error_of_mean = mean_product(error - deviations[0], error - deviations[1]) - noise
-        gaps = spread - error_of_mean
-        of_colours = colours.var(1, unbiased=False).flatten(1).mean(1).view(2, number).mean(0)
-        gaps_of_colours = of_colours - noise
-        squares = squared_mean(gaps) + squared_mean(gaps_of_colours)
+        variances = colours.var(1, unbiased=False).flatten(1).mean(1)  # of each sample's colours
+        of_colours = variances.view(2, number).mean(0)
+        squares = squared_mean(spread - error_of_mean) + squared_mean(of_colours - noise)
         loss = loss + MEAN_VARIANCES * squares
+
         if self.targets == "three draws":
             weight = 1 / (local_noise(y1 - mean) + FLOOR) ** 2
             score = variance_score(*deviations, error * (y3 - mean), weight)

@@ -18,7 +18,7 @@ from ..console import tell
 from ..data.course_noise import IMAGE_SIZE, average_blocks, sample_blocks
 from ..data.files import load_pairs
 from ..data.photographs import distinct_photographs
-from ..metrics import psnr
+from ..metrics import gradient_energies, psnr
 from ..pictures import read_picture
 from . import parser_of, shipped_model
 from .results import save
@@ -54,14 +54,6 @@ def centre_crops(picture, block):
     return [picture[:, top : top + side, left : left + side]]
 
 
-def gradient_energy(images):
-    """The mean square of the differences of neighbouring pixels of (N, 3, H, W)."""
-    images = images.float()
-    vertical = images.diff(dim=2).square().mean()
-    horizontal = images.diff(dim=3).square().mean()
-    return (vertical + horizontal).item()
-
-
 def measure(model, noisy, clean):
     """A row of the table.
 
@@ -73,7 +65,8 @@ def measure(model, noisy, clean):
     denoised = model.predict(noisy).cpu()
     for name, images in (("noisy", noisy), ("denoised", denoised)):
         row[f"{name}_psnr"] = psnr(images, clean).mean().item()
-        row[f"{name}_energy"] = gradient_energy(images) / gradient_energy(clean)
+        energy = gradient_energies(images).mean() / gradient_energies(clean).mean()
+        row[f"{name}_energy"] = energy.item()
     return row
 
 

@@ -40,7 +40,7 @@ from ..data.course_noise import (
 )
 from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..data.photographs import distinct_photographs, readable_photographs
-from ..metrics import psnr, squared_errors
+from ..metrics import gradient_energies, psnr, squared_errors
 from ..pictures import comparison, read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
 from ..sampling.scores import drawn, energy_score
@@ -74,14 +74,6 @@ def images_of(photographs, shares, generator):
 
 # ----------------------------------------------------------------------------------------------
 # Measures
-
-
-def gradient_energies(images):
-    """The mean square of the differences of neighbouring pixels of each image: (N,)."""
-    images = images.float() / 255
-    vertical = images.diff(dim=2).square().flatten(1).mean(1)
-    horizontal = images.diff(dim=3).square().flatten(1).mean(1)
-    return vertical + horizontal
 
 
 def distance_of_patches(images, clean):
