@@ -754,7 +754,7 @@ class Model:
                 as long, and raises the PSNR by 0.06 dB.
             progress: show on standard error how far it is.
             precision: "float32"; "bfloat16", in all convolutions but the first and the last, which
-                changes the PSNR by less than 0.002 dB; "auto", as in `train`.
+                changes the PSNR by less than 0.005 dB; "auto", as in `train`.
 
         Returns:
             float32 tensor of the same shape, values 0 to 255, on the model's device.
