@@ -5,6 +5,7 @@ one by one takes longer than computing them: on an H200, a forward and backward 
 takes 3 ms as a graph, and Muon's step takes 4 ms without one.
 """
 
+import gc
 import warnings
 from typing import Callable, Optional
 
@@ -95,29 +96,45 @@ class GraphedNetwork:
 
     def record(self, images: Tensor) -> None:
         self.recorded_shape = images.shape
+        gc.collect()  # frees the graphs of networks that are gone
         buffers = [buffer.clone() for buffer in self.computation.buffers()]
         try:
-            torch.cuda.make_graphed_callables(self.computation, (images.clone(),))
-            # PyTorch has put the graph in the place of `forward`, which other shapes still need
-            self.recorded = self.computation.forward
-            del self.computation.forward
-            expect_gradients_of_another_stream()
-        except RuntimeError as error:
+            self.recorded = recorded_with_its_own_leaves(self.computation, images)
+        except (RuntimeError, ImportError) as error:
             warn_without_graph(error)
         # Recording runs the network, which changes the statistics of BatchNorms
         for buffer, before in zip(self.computation.buffers(), buffers):
             buffer.copy_(before)
 
 
+def recorded_with_its_own_leaves(computation: nn.Module, images: Tensor) -> Callable:
+    """Record the passes of a module for images of this shape.
+
+    Where autograd has met a parameter, it remembers the stream. It may have met the parameters of
+    this module on another stream than the one that records, in another graph or in a loss that is
+    still there, and then it would wait for that stream, which a graph cannot contain. So the graph
+    is recorded with tensors of its own, which share the memory of the parameters.
+
+    Returns:
+        a function of images that returns the output, with gradients to the parameters.
+    """
+    from torch.func import functional_call  # PyTorch 2.0
+
+    names, parameters = zip(*computation.named_parameters())
+    leaves = [
+        parameter.detach().requires_grad_(parameter.requires_grad) for parameter in parameters
+    ]
+
+    def compute(images, *leaves):
+        return functional_call(computation, dict(zip(names, leaves)), (images,))
+
+    graph = torch.cuda.make_graphed_callables(compute, (images.clone(), *leaves))
+    return lambda images: graph(images, *parameters)
+
+
 def can_record_on(device: torch.device) -> bool:
     """PyTorch records the current GPU only; a graph for another one would be empty."""
     return device.type == "cuda" and device.index == torch.cuda.current_device()
-
-
-def expect_gradients_of_another_stream() -> None:
-    """The gradients of a graph come from its own stream, of which PyTorch would warn."""
-    if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):
-        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
 
 
 def has_several_processes() -> bool:

@@ -5,24 +5,24 @@ from dataclasses import asdict, dataclass
 from .findings import compared
 
 ONE_RUN = "the training loss of one run"
-ARMS = {  # of an experiment: what arms are called at their setting, and at a fair one
-    "targets": (None, "128 thousand pairs, {}"),
-    "starts": ("{}, at 0.05", "{}, falling"),
-    "variants": (None, "{}"),
-    "flips": (None, "{}"),
-    "optimizers": ("{} at 0.05", "{}, falling, 600 gradients"),
-    "hybrid": ("{} at 0.05", "{}, falling, 2000 gradients"),
-    "momenta": (None, "{}"),
+COMPARISONS = {  # an experiment, and what its arms are called at their setting and at a fair one
+    "targets": ("targets", None, "128 thousand pairs, {}"),
+    "starts": ("starts", "{}, at 0.05", "{}, falling"),
+    "variants": ("variants", None, "{}"),
+    "flips": ("flips", None, "{}"),
+    "optimizers": ("optimizers", "{} at 0.05", "{}, falling, 600 gradients"),
+    "momenta": ("optimizers", None, "{}, falling, 600 gradients"),
+    "hybrid": ("hybrid", "{} at 0.05", "{}, falling, 2000 gradients"),
 }
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What Brown et al. say, what they showed, and which arms of which experiment answer it."""
+    """What Brown et al. say, what they showed, and which two arms of a comparison answer it."""
 
     says: str
     showed: str
-    experiment: str
+    comparison: str
     first: str
     second: str
 
@@ -76,9 +76,7 @@ CLAIMS = [
         "L-BFGS",
         "momAGD",
     ),
-    Claim(
-        "The best momentum is 0.9.", "that it was found", "momenta", "momentum 0.9", "momentum 0.8"
-    ),
+    Claim("The best momentum is 0.9.", "that it was found", "momenta", "momAGD", "momentum 0.8"),
     Claim("A hybrid start leads to better performance.", "nothing", "hybrid", "hybrid", "momAGD"),
 ]
 
@@ -87,17 +85,17 @@ def answered():
     """The claims with what the trainings say, for the report's table."""
     rows = []
     for claim in CLAIMS:
-        arm_at_theirs, arm_at_fair = ARMS[claim.experiment]
+        experiment, theirs, fair = COMPARISONS[claim.comparison]
         row = asdict(claim)
-        row["has_theirs"] = arm_at_theirs is not None
-        row["theirs"] = answer(claim, arm_at_theirs)
-        row["fair"] = answer(claim, arm_at_fair)
+        row["has_theirs"] = theirs is not None
+        row["theirs"] = answer(claim, experiment, theirs)
+        row["fair"] = answer(claim, experiment, fair)
         rows.append(row)
     return rows
 
 
-def answer(claim, arm):
+def answer(claim, experiment, arm):
     """How much the first is above the second; None where that has not been run."""
     if arm is None:
         return None
-    return compared(claim.experiment, arm.format(claim.first), arm.format(claim.second))
+    return compared(experiment, arm.format(claim.first), arm.format(claim.second))

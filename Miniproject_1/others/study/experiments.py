@@ -156,10 +156,10 @@ def with_optimizer(settings, name):
     return replace(settings, optimizer=name)
 
 
-def searched_arm(settings, optimizer, rate):
+def searched_arm(settings, optimizer, rate, label=None):
     """These settings with an optimizer at the best of its learning rates."""
     chosen = replace(with_optimizer(settings, optimizer), rate=rate)
-    name = f"{optimizer}, {rate}, {settings.gradients} gradients"
+    name = f"{label or optimizer}, {rate}, {settings.gradients} gradients"
     return Arm(name, chosen, OPTIMIZERS_COMPARED[optimizer])
 
 
@@ -168,9 +168,20 @@ def optimizers():
     theirs = replace(THEIRS, batch_size=200, gradients=150)
     longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=600)
     arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in OPTIMIZERS_COMPARED]
+    arms += [searched_arm(longer, name, "falling") for name in OPTIMIZERS_COMPARED]
+    arms += momenta(longer)
+    arms += [searched_arm(theirs, name, "falling") for name in OPTIMIZERS_COMPARED]
     for settings in (theirs, longer):
-        for rate in ("falling", "constant"):
-            arms += [searched_arm(settings, name, rate) for name in OPTIMIZERS_COMPARED]
+        arms += [searched_arm(settings, name, "constant") for name in OPTIMIZERS_COMPARED]
+    return arms
+
+
+def momenta(settings):
+    """Gradient descent with other momenta than 0.9, which is momAGD, and 0, which is SGD."""
+    arms = []
+    for momentum in (0.8, 0.95, 0.5):
+        changed = replace(settings, momentum=momentum)
+        arms.append(searched_arm(changed, "momAGD", "falling", f"momentum {momentum}"))
     return arms
 
 
@@ -185,15 +196,6 @@ def hybrid():
     arms += [searched_arm(theirs, name, "falling") for name in names]
     arms += [searched_arm(longer, name, "constant") for name in names]
     return arms
-
-
-def momenta():
-    """Gradient descent with more or less momentum, each at the best of its falling rates."""
-    longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=600, rate="falling")
-    return [
-        Arm(f"momentum {momentum}", replace(longer, momentum=momentum), (0.025, 0.05, 0.1))
-        for momentum in (0.5, 0.8, 0.9, 0.95)
-    ]
 
 
 def starts():
@@ -287,7 +289,6 @@ EXPERIMENTS = {  # most important first
     "batches": Experiment("How many pairs in a batch?", batch_sizes(), seeds=(1,)),
     "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),
     "hybrid": Experiment("Is the hybrid better?", hybrid(), seeds=(1, 2, 3, 4, 5)),
-    "momenta": Experiment("How much momentum?", momenta()),
     "starts": Experiment("Which initialization and BatchNorms?", starts(), seeds=(1, 2, 3, 4, 5)),
     "original": Experiment("What does Brown et al.'s training reach?", their_training()),
     "passes": Experiment("When is the noise of targets learned?", repeated_targets()),

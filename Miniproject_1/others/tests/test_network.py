@@ -188,18 +188,19 @@ class TestGraphs(TestCase):
         self.patch(mock.patch.object(torch.cuda, "make_graphed_callables", self.record))
         self.recorded_calls = 0
 
-    def record(self, module, images):
-        """As PyTorch does, put the graph, which is for one shape, in the place of `forward`."""
-        forward = module.forward
-        forward(*images)  # which changes the statistics of BatchNorms
+    def record(self, function, arguments):
+        """Return a function for arguments of these shapes, as PyTorch does."""
+        function(*arguments)  # which changes the statistics of BatchNorms
 
-        def replay(found):
-            self.assertEqual(found.shape, images[0].shape)
+        def replay(*found):
+            self.assertEqual([each.shape for each in found], [each.shape for each in arguments])
+            for leaf, parameter in zip(arguments[1:], found[1:]):
+                self.assertIsNot(leaf, parameter)
+                self.assertEqual(leaf.data_ptr(), parameter.data_ptr())  # so nothing is copied
             self.recorded_calls += 1
-            return forward(found)
+            return function(*found)
 
-        module.forward = replay
-        return module
+        return replay
 
     def test_full_batches_are_recorded_after_some_calls_and_smaller_ones_never(self):
         plain = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
@@ -210,7 +211,13 @@ class TestGraphs(TestCase):
             output = graphed(images)
             if output is None:
                 output = graphed.computation(images)
-            self.assertLess(relative_error(output, plain(images)), 1e-5)
+            expected = plain(images)
+            self.assertLess(relative_error(output, expected), 1e-5)
+            for module, result in ((network, output), (plain, expected)):
+                module.zero_grad()
+                result.square().sum().backward()
+            for one, other in zip(network.parameters(), plain.parameters()):
+                self.assertLess(relative_error(one.grad, other.grad), 1e-4)
         self.assertEqual(self.recorded_calls, 3)
         for one, other in zip(network.buffers(), plain.buffers()):
             self.assertLess(relative_error(one, other), 1e-5)

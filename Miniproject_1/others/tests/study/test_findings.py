@@ -49,8 +49,9 @@ class TestFindings(TestCase):
 
     def test_every_claim_is_about_arms_that_exist(self):
         for claim in claims.CLAIMS:
-            names = [arm.name for arm in experiments.EXPERIMENTS[claim.experiment].arms]
-            for form in claims.ARMS[claim.experiment]:
+            experiment, *forms = claims.COMPARISONS[claim.comparison]
+            names = [arm.name for arm in experiments.EXPERIMENTS[experiment].arms]
+            for form in forms:
                 if form is not None:
                     self.assertIn(form.format(claim.first), names)
                     self.assertIn(form.format(claim.second), names)
