@@ -6,6 +6,10 @@
 Each training writes a file into `results/NAME/`. A training that has its file is not repeated, so
 the same command goes on with a study that was stopped. `experiments.py` says what is trained.
 `tables` writes a CSV file for each experiment, an arm on each line, the best first.
+
+A GPU is faster with several trainings at a time (`--processes 12`), if its Multi-Process Service
+runs (`nvidia-cuda-mps-control -d`). On an NVIDIA H200 twelve trainings with batches of 64 then saw
+27,000 pairs a second in all, one alone 12,000.
 """
 
 import math

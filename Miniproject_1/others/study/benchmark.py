@@ -70,6 +70,13 @@ class Benchmark:
         self.device = device
         self.folders = folders
 
+    def file(self, part, result):
+        """Save what a part has measured so far."""
+        results = load("benchmark") or {}
+        found = {"result": result, **machine(self.device)}
+        results.setdefault(self.device, {})[part] = found
+        save("benchmark", results)
+
     def correctness(self):
         """The tests; returns their last line."""
         command = [sys.executable, "test.py", "test_network", "test_training", "test_gpu"]
@@ -80,11 +87,12 @@ class Benchmark:
 
     def steps(self):
         """Milliseconds an image in a training step, for each batch size and contender."""
-        times = STEPS[self.device]
+        found = {}
         with Workers(COMPARED, self.device) as workers:
-            return {
-                size: workers.milliseconds("step", size, times) for size in STEP_SIZES[self.device]
-            }
+            for size in STEP_SIZES[self.device]:
+                found[size] = workers.milliseconds("step", size, STEPS[self.device])
+                self.file("steps", found)
+        return found
 
     def epoch(self):
         """Milliseconds a pair in an epoch."""
@@ -228,10 +236,7 @@ def main():
         result = getattr(benchmark, name)()
         if result is None:
             continue
-        results = load("benchmark") or {}
-        part = {"result": result, **machine(options.device)}
-        results.setdefault(options.device, {})[name] = part
-        save("benchmark", results)
+        benchmark.file(name, result)
         tell(f"{name}: measured in {time.monotonic() - start:.0f} s")
 
 

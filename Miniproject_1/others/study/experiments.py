@@ -147,6 +147,7 @@ OPTIMIZERS_COMPARED = {  # and the learning rates with which a search begins
     "hybrid": (0.025, 0.05, 0.1),
     "Muon": (0.002, 0.004, 0.008),
 }
+MOMENTA = (0.8, 0.95, 0.5)  # besides 0.9, which is momAGD, and 0, which is SGD
 
 
 def with_optimizer(settings, name):
@@ -177,9 +178,9 @@ def optimizers():
 
 
 def momenta(settings):
-    """Gradient descent with other momenta than 0.9, which is momAGD, and 0, which is SGD."""
+    """Gradient descent with other momenta."""
     arms = []
-    for momentum in (0.8, 0.95, 0.5):
+    for momentum in MOMENTA:
         changed = replace(settings, momentum=momentum)
         arms.append(searched_arm(changed, "momAGD", "falling", f"momentum {momentum}"))
     return arms

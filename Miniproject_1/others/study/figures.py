@@ -3,12 +3,10 @@
 A figure whose trainings have not been run is not drawn.
 """
 
-from functools import partial
-
 from torch import nn
 
 from ...model import build_network
-from .experiments import EXPERIMENTS
+from .experiments import MOMENTA
 from .findings import arms_of, compared, scores_of
 from .results import load
 
@@ -17,6 +15,13 @@ MARKERS = {"noisy": "o", "clean": "s"}
 WIDTH = 6.7  # inches: the text of the report
 THOUSANDS = (8, 32, 128, 512)
 PASSES = (1, 2, 5, 10, 20, 30)
+OTHER_MOMENTA = [f"momentum {momentum}" for momentum in sorted(MOMENTA)]
+OPTIMIZERS_DRAWN = ["SGD", *OTHER_MOMENTA, "momAGD", "Nesterov", "ADAM", "L-BFGS", "hybrid", "Muon"]
+OPTIMIZER_ARMS = (  # an experiment, and the ending of the names of its arms
+    ("optimizers", " at 0.05"),
+    ("optimizers", ", falling, 600 gradients"),
+    ("hybrid", ", falling, 2000 gradients"),
+)
 
 
 def pyplot():
@@ -98,9 +103,11 @@ def draw_targets(plt):
     names = {number: f"{number} thousand pairs" for number in THOUSANDS}
     has_results = draw_both_targets(left, "targets", names)
     left.set(ylabel="PSNR in dB", title="(a)")
+    drawn = []
     for number, name in names.items():
         difference = compared("targets", f"{name}, clean targets", f"{name}, noisy targets")
         if difference is not None and difference.mean is not None:
+            drawn.append(number)
             right.plot([number], [difference.mean], "o", color="black")
             if difference.low is not None:
                 ends = [difference.low, difference.high]
@@ -109,7 +116,7 @@ def draw_targets(plt):
     right.set(ylabel="clean minus noisy, dB", title="(b)")
     for axes in (left, right):
         axes.set(xscale="log", xlabel="thousand pairs")
-        axes.set_xticks(THOUSANDS, [str(number) for number in THOUSANDS], minor=False)
+        axes.set_xticks(drawn, [str(number) for number in drawn], minor=False)
         axes.minorticks_off()
     return figure, has_results
 
@@ -158,80 +165,34 @@ def mean_scores(results):
 
 
 # ----------------------------------------------------------------------------------------------
-# Arms beside one another
-
-
-def draw_differences(plt, name, panels):
-    """Differences from a reference with their intervals, from top to bottom.
-
-    Args:
-        plt: from `pyplot`.
-        name: of the experiment.
-        panels: for each panel its title, the reference, and a dict from labels to arms.
-
-    Returns:
-        the figure, and whether there was anything to draw.
-    """
-    longest = max(len(arms) for _, _, arms in panels)
-    size = (WIDTH, 0.6 + 0.2 * longest)
-    figure, all_axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
-    has_results = False
-    for axes, (title, reference, arms) in zip(all_axes[0], panels):
-        axes.axvline(0, color=GREY, lw=0.6)
-        for place, arm in enumerate(arms.values()):
-            difference = compared(name, arm, reference)
-            if difference is None or difference.mean is None:
-                continue
-            has_results = True
-            axes.plot([difference.mean], [place], "o", color="black")
-            if difference.low is not None:
-                axes.plot([difference.low, difference.high], [place] * 2, color="black", lw=0.8)
-        axes.set_yticks(range(len(arms)), list(arms))
-        axes.invert_yaxis()
-        axes.set(title=title, xlabel="dB above the reference")
-    return figure, has_results
-
-
-def draw_all_arms(plt, name, reference):
-    """All other arms of an experiment beside this one."""
-    names = [arm.name for arm in EXPERIMENTS[name].arms if arm.name != reference]
-    return draw_differences(plt, name, [("", reference, dict(zip(names, names)))])
+# Optimizers
 
 
 def draw_optimizers(plt):
-    """Optimizers beside momAGD, at 0.05 and at the best of their rates."""
-    names = ("SGD", "Nesterov", "ADAM", "L-BFGS", "hybrid", "Muon")
-    panels = []
-    for title, ending in (
-        ("(a) at their setting", " at 0.05"),
-        ("(b) at their best rates, fresh pairs", ", falling, 600 gradients"),
-    ):
-        panels.append((title, f"momAGD{ending}", {name: name + ending for name in names}))
-    return draw_differences(plt, "optimizers", panels)
-
-
-def draw_hybrid(plt):
-    """The hybrid and others beside momAGD."""
-    names = ("hybrid", "ADAM", "Muon")
-    panels = [("(a) at their setting", "momAGD at 0.05", {"hybrid": "hybrid at 0.05"})]
-    for letter, gradients in (("b", 400), ("c", 2000)):
-        ending = f"falling, {gradients} gradients"
-        arms = {name: f"{name}, {ending}" for name in names}
-        panels.append((f"({letter}) {gradients} gradients, best rates", f"momAGD, {ending}", arms))
-    return draw_differences(plt, "hybrid", panels)
-
-
-def draw_starts(plt):
-    """Initializations and BatchNorms beside plain Xavier in Appendix A."""
-    names = [arm.name for arm in EXPERIMENTS["starts"].arms]
-    reference = "xavier, two each"
-    panels = []
-    titles = {", at 0.05": "(a) at their setting", ", falling": "(b) at best rates"}
-    for ending, title in titles.items():
-        arms = {name.removesuffix(ending): name for name in names if name.endswith(ending)}
-        del arms[reference]
-        panels.append((title, reference + ending, arms))
-    return draw_differences(plt, "starts", panels)
+    """How much each optimizer is above momAGD, with 95 % intervals."""
+    size = (WIDTH, 2.0)
+    figure, panels = plt.subplots(1, len(OPTIMIZER_ARMS), figsize=size)
+    has_results = False
+    for letter, axes, (experiment, ending) in zip("abc", panels, OPTIMIZER_ARMS):
+        arms = arms_of(experiment)
+        labels = []
+        for name in OPTIMIZERS_DRAWN:
+            if name == "momAGD" or not arms.get(name + ending):
+                continue
+            difference = compared(experiment, name + ending, "momAGD" + ending)
+            if difference is None or difference.mean is None:
+                continue
+            has_results = True
+            ends = [difference.low, difference.high]
+            axes.plot([difference.mean], [len(labels)], "o", color="black")
+            if None not in ends:
+                axes.plot(ends, [len(labels)] * 2, color="black", lw=0.8)
+            labels.append(name)
+        axes.axvline(0, color=GREY, lw=0.6)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.set(title=f"({letter})", xlabel="dB above momAGD")
+    return figure, has_results
 
 
 # ----------------------------------------------------------------------------------------------
@@ -258,11 +219,7 @@ FIGURES = {
     "network": draw_network,
     "targets": draw_targets,
     "passes": draw_passes,
-    "networks": partial(draw_all_arms, name="networks", reference="Appendix A"),
     "optimizers": draw_optimizers,
-    "hybrid": draw_hybrid,
-    "starts": draw_starts,
-    "flips": partial(draw_all_arms, name="flips", reference="none"),
     "learning_curve": draw_learning_curve,
 }
 

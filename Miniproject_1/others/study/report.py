@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ...model import build_network
+from ...model import INITIALIZATIONS, build_network
 from ..console import tell
 from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..data.noises import NOISES
@@ -24,11 +24,11 @@ from ..metrics import psnr
 from ..pictures import comparison, write_picture
 from . import parser_of, shipped_model
 from .claims import answered
-from .experiments import EXPERIMENTS, NETWORKS_COMPARED
-from .figures import PASSES, THOUSANDS, draw_all
+from .experiments import EXPERIMENTS, NETWORKS_COMPARED, searched_rates
+from .figures import OPTIMIZER_ARMS, OPTIMIZERS_DRAWN, PASSES, THOUSANDS, draw_all
 from .findings import arms_of, best_arm, compared, table_of
 from .networks import cost
-from .results import load
+from .results import load, load_run, score_to_choose_by
 from .verdicts import EQUAL
 
 SOURCES = Path(__file__).resolve().parent
@@ -53,8 +53,15 @@ def gather_numbers():
     numbers["passes"] = worth_of_clean_targets("passes", PASSES, "{} passes")
     numbers["draws"] = scenes_or_draws()
     numbers["networks"] = beside_appendix_a()
+    numbers["optimizers"] = [beside_momagd(*arms) for arms in OPTIMIZER_ARMS]
+    numbers["optimizer_names"] = OPTIMIZERS_DRAWN
+    numbers["starts"] = starts()
+    numbers["positive_rates"] = rates_tried("starts", "xavier positive, two each, falling")
+    numbers["variants"] = variants()
+    numbers["flips"] = flipped()
     numbers["noises"] = other_noises()
     numbers["trainings"] = trainings()
+    numbers["progress"] = progress()
     numbers["layers"] = layers()
     numbers["parameters"] = sum(p.numel() for p in build_network().parameters())
     numbers["equal"] = EQUAL
@@ -93,24 +100,101 @@ def scenes_or_draws():
 
 def beside_appendix_a():
     """What every network costs, and how much it is above Appendix A."""
+    measured = (load("benchmark") or {}).get("cpu", {}).get("networks", {}).get("result", {})
     rows = []
     for name in NETWORKS_COMPARED:
         found = compared("networks", name, "Appendix A")
-        rows.append({"name": name, "difference": found, **cost(name)})
+        milliseconds = measured.get(name, {}).get("milliseconds")
+        row = {"name": name, "difference": found, "milliseconds": milliseconds, **cost(name)}
+        rows.append(row)
+    return rows
+
+
+def beside_momagd(experiment, ending):
+    """How much each optimizer is above momAGD, those of which there are trainings."""
+    rows = []
+    arms = {row["arm"]: row for row in table_of(experiment)}
+    for name in OPTIMIZERS_DRAWN:
+        if name + ending in arms:
+            difference = None
+            if name != "momAGD":
+                difference = compared(experiment, name + ending, "momAGD" + ending)
+            rows.append({"name": name, "row": arms[name + ending], "difference": difference})
+    return rows
+
+
+def starts():
+    """The PSNR of each initialization at 0.05, and how much two BatchNorms each are worth."""
+    rows = []
+    arms = {row["arm"]: row for row in table_of("starts")}
+    for name in INITIALIZATIONS:
+        row = {"name": name, "two each": arms.get(f"{name}, two each, at 0.05")}
+        for network in ("no BatchNorm", "BatchNorm everywhere"):
+            row[network] = None
+            if f"{name}, {network}, at 0.05" in arms:
+                other = f"{name}, {network}, at 0.05"
+                row[network] = compared("starts", f"{name}, two each, at 0.05", other)
+        rows.append(row)
+    return rows
+
+
+def rates_tried(experiment, name):
+    """The learning rates that the search for an arm's best one has tried."""
+    (arm,) = [arm for arm in EXPERIMENTS[experiment].arms if arm.name == name]
+    runs, _ = searched_rates(experiment, arm, score_to_choose_by)
+    return [run.settings.learning_rate for run in runs if load_run(run) is not None]
+
+
+def variants():
+    """How much Appendix A is above each variant of it."""
+    names = [arm.name for arm in EXPERIMENTS["variants"].arms if arm.name != "Appendix A"]
+    return {name: compared("variants", "Appendix A", name) for name in names}
+
+
+def flipped():
+    """How much each way to flip or to exchange is above none, as far as there are trainings."""
+    names = [arm.name for arm in EXPERIMENTS["flips"].arms if arm.name != "none"]
+    found = {name: compared("flips", name, "none") for name in names}
+    return {name: difference for name, difference in found.items() if difference is not None}
+
+
+def progress():
+    """How many arms each experiment has, how many are finished, and how many trainings that is."""
+    rows = []
+    for name, experiment in EXPERIMENTS.items():
+        results = arms_of(name)
+        finished = [arm for arm, seeds in results.items() if len(seeds) == len(experiment.seeds)]
+        rows.append(
+            {
+                "question": experiment.question,
+                "arms": len(experiment.arms),
+                "finished": len(finished),
+                "seeds": len(experiment.seeds),
+                "trainings": sum(len(seeds) for seeds in results.values()),
+            }
+        )
     return rows
 
 
 def other_noises():
-    """Clean minus noisy targets for every noise, and what classical methods reach."""
+    """For every noise what classical methods and the network reach, and clean minus noisy targets.
+
+    On the same images; the network has seen 64 thousand pairs, of the course's noise 128 thousand.
+    """
     classical = load("classical") or {}
     rows = []
     for noise in ("blocks", *NOISES):
-        found = None
-        if noise != "blocks":
-            found = compared("noises", f"{noise}, clean targets", f"{noise}, noisy targets")
-        methods = classical.get(noise, {})
-        means = {name: sum(values) / len(values) for name, values in methods.items()}
-        rows.append({"noise": noise, "clean minus noisy": found, "classical": means})
+        experiment, arm = "noises", f"{noise}, {{}} targets"
+        if noise == "blocks":
+            experiment, arm = "targets", "128 thousand pairs, {} targets"
+        scores = classical.get(noise, {})
+        row = {
+            "noise": noise,
+            "classical": {name: sum(values) / len(values) for name, values in scores.items()},
+            "arm": {"experiment": experiment, "name": arm.format("noisy")},
+            "clean minus noisy": compared(experiment, arm.format("clean"), arm.format("noisy")),
+        }
+        rows.append(row)
     return rows
 
 
@@ -169,7 +253,19 @@ def draw_pictures(folder):
     write_picture(comparison([torch.cat(pair)]), folder / "pair.png")
     before = psnr(noisy, clean)
     quoted = [{"noisy": before[case].item(), "denoised": scores[case].item()} for case in cases]
-    return {"cases": quoted, "sample_photographs": len(photographs)}
+    means = {
+        name: sum(values) / len(values)
+        for name, values in (load("classical") or {}).get("data", {}).items()
+    }
+    return {
+        "cases": quoted,
+        "sample": {
+            "photographs": len(photographs),
+            "images": len(noisy),
+            "denoised": scores.mean().item(),
+            "classical": means,
+        },
+    }
 
 
 def median_place(places, scores):

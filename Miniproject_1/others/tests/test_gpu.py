@@ -77,8 +77,10 @@ class TestGPU(TestCase):
     def test_both_networks_of_a_hybrid_training_are_recorded(self):
         batches = Batches(*random_images(100, 32, 32).split(50), batch_size=16)
         model = Model(device="cuda")
-        for _ in range(2):  # the second time, the graphs of the first are still there
+        trainings = []  # so that the graphs of the first are still there in the second
+        for _ in range(2):
             training = Training(model.network, batches, 1 + STEPS, lbfgs_iterations=1)
+            trainings.append(training)
             while training.step < training.num_steps:
                 training.take_step()
             for forward in (training.forward, training.forward_in_float32):

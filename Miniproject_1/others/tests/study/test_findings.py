@@ -1,8 +1,10 @@
 """What is concluded from files of results, and the figures and numbers of the report."""
 
+import json
+from dataclasses import asdict
 from unittest import mock
 
-from ...study import claims, experiments, findings, results
+from ...study import claims, experiments, figures, findings, report, results
 from ...study.experiments import Arm, Experiment, Settings, wanted_runs
 from .. import TestCase
 
@@ -55,3 +57,15 @@ class TestFindings(TestCase):
                 if form is not None:
                     self.assertIn(form.format(claim.first), names)
                     self.assertIn(form.format(claim.second), names)
+
+
+class TestReport(TestCase):
+    def test_its_numbers_follow_from_the_results_that_are_there(self):
+        numbers = report.gather_numbers()
+        text = json.dumps(numbers, default=asdict)  # as the report does
+        self.assertNotIn("NaN", text)
+        for (experiment, ending), rows in zip(figures.OPTIMIZER_ARMS, numbers["optimizers"]):
+            names = [arm.name for arm in experiments.EXPERIMENTS[experiment].arms]
+            self.assertIn(f"momAGD{ending}", names)
+            for row in rows:
+                self.assertIn(row["name"] + ending, names)
