@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from .findings import compared
+from .verdicts import EQUAL_WITHIN, LARGER, SMALLER
 
 ONE_RUN = "the training loss of one run"
 COMPARISONS = {  # an experiment, and what its arms are called at their setting and at a fair one
@@ -25,6 +26,7 @@ class Claim:
     comparison: str
     first: str
     second: str
+    if_smaller: str = "does not hold"  # what follows if the first is below the second
 
 
 CLAIMS = [
@@ -34,6 +36,7 @@ CLAIMS = [
         "targets",
         "noisy targets",
         "clean targets",
+        "nearly holds",
     ),
     Claim(
         "BatchNorm makes training easier.",
@@ -90,6 +93,7 @@ def answered():
         row["has_theirs"] = theirs is not None
         row["theirs"] = answer(claim, experiment, theirs)
         row["fair"] = answer(claim, experiment, fair)
+        row["conclusion"] = conclusion(claim, row["theirs"], row["fair"])
         rows.append(row)
     return rows
 
@@ -99,3 +103,19 @@ def answer(claim, experiment, arm):
     if arm is None:
         return None
     return compared(experiment, arm.format(claim.first), arm.format(claim.second))
+
+
+def conclusion(claim, theirs, fair):
+    """What the claim is worth, in words."""
+    words = {LARGER: "holds", SMALLER: claim.if_smaller, EQUAL_WITHIN: "makes no difference"}
+    at_theirs, at_fair = (
+        words.get(found.verdict, "not decided") if found is not None else None
+        for found in (theirs, fair)
+    )
+    if at_fair is None and at_theirs is None:
+        return "not run"
+    if at_fair is None or at_theirs == at_fair:
+        return at_theirs
+    if at_theirs is None:
+        return at_fair
+    return f"{at_theirs} at their setting, {at_fair} at a fair one"

@@ -98,9 +98,11 @@ def main():
     options = parser.parse_args()
     pack(options.photographs, PACKED)
     material = Material(PACKED, "cpu")
-    sets = {noise: material.kept_apart(noise)[0] for noise in ("blocks", *NOISES)}
+    sets = {}
     if options.data is not None:
         sets["data"] = Images(*load_pairs(options.data, "val_data.pkl"))
+    for noise in ("blocks", *NOISES):
+        sets[noise] = material.kept_apart(noise)[0]
     results = load("classical") or {}
     for name_of_set, images in sets.items():
         found = results.setdefault(name_of_set, {})

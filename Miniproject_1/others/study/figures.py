@@ -144,16 +144,18 @@ def draw_both_targets(axes, name, arms):
     """
     results = arms_of(name)
     has_results = False
-    for target, colour in (("noisy", NOISY), ("clean", CLEAN)):
+    for target, colour, dashes in (("noisy", NOISY, "-"), ("clean", CLEAN, "--")):
+        marks = {"marker": MARKERS[target], "color": colour, "mfc": "none"}
         means = {}
         for x, arm in arms.items():
             scores = mean_scores(results[f"{arm}, {target} targets"])
-            axes.plot([x] * len(scores), scores, MARKERS[target], color=colour, mfc="none")
+            axes.plot([x] * len(scores), scores, linestyle="", **marks)
             if scores:
                 means[x] = sum(scores) / len(scores)
         if means:
             has_results = True
-            axes.plot(list(means), list(means.values()), color=colour, label=f"{target} targets")
+            axes.plot([], [], dashes, label=f"{target} targets", **marks)
+            axes.plot(list(means), list(means.values()), dashes, color=colour)
             axes.legend(frameon=False)
     return has_results
 

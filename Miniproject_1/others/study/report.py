@@ -7,6 +7,7 @@ files in `results/`. What has no result there is named in the report as not run.
 made from the embedded sample with the shipped weights. Needs: pip install pillow matplotlib typst
 """
 
+import inspect
 import json
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from torch import nn
 from ...model import INITIALIZATIONS, build_network
 from ..console import tell
 from ..data.files import SAMPLE, load_pairs, sample_photographs
-from ..data.noises import NOISES
+from ..data.noises import NOISES, STRENGTHS
 from ..metrics import psnr
 from ..pictures import comparison, write_picture
 from . import parser_of, shipped_model
@@ -37,6 +38,12 @@ MEASURED = (
     "weights", "scores", "peers", "robustness", "benchmark", "precision", "sampling", "consistency",
     "sampler_weights",
 )  # fmt: skip
+SEARCHES = {  # for a learning rate that the text names: an experiment and an arm
+    "momAGD": ("hybrid", "momAGD, falling, 2000 gradients"),
+    "hybrid": ("hybrid", "hybrid, falling, 2000 gradients"),
+    "L-BFGS": ("optimizers", "L-BFGS, falling, 600 gradients"),
+    "positive": ("starts", "xavier positive, two each, falling"),
+}
 PAIR = 12  # of the sample, shown with its two noisy versions
 
 
@@ -56,10 +63,17 @@ def gather_numbers():
     numbers["optimizers"] = [beside_momagd(*arms) for arms in OPTIMIZER_ARMS]
     numbers["optimizer_names"] = OPTIMIZERS_DRAWN
     numbers["starts"] = starts()
-    numbers["positive_rates"] = rates_tried("starts", "xavier positive, two each, falling")
+    numbers["adam_hybrid"] = compared(
+        "hybrid", "ADAM, falling, 2000 gradients", "hybrid, falling, 2000 gradients"
+    )
+    numbers["searches"] = {name: searched(*arm) for name, arm in SEARCHES.items()}
     numbers["variants"] = variants()
     numbers["flips"] = flipped()
     numbers["noises"] = other_noises()
+    numbers["learned"] = repeated_and_fresh()
+    numbers["adam"] = [
+        result["losses"] for result in arms_of("optimizers")["ADAM at 0.05"].values()
+    ]
     numbers["trainings"] = trainings()
     numbers["progress"] = progress()
     numbers["layers"] = layers()
@@ -124,11 +138,18 @@ def beside_momagd(experiment, ending):
 
 
 def starts():
-    """The PSNR of each initialization at 0.05, and how much two BatchNorms each are worth."""
+    """Each initialization at 0.05: its PSNR, and how much others are worth.
+
+    "masked": how much masked Xavier is above it; the rest: how much two BatchNorms each are above
+    other BatchNorms.
+    """
     rows = []
     arms = {row["arm"]: row for row in table_of("starts")}
     for name in INITIALIZATIONS:
-        row = {"name": name, "two each": arms.get(f"{name}, two each, at 0.05")}
+        row = {"name": name, "two each": arms.get(f"{name}, two each, at 0.05"), "masked": None}
+        if name != "masked xavier":
+            masked = "masked xavier, two each, at 0.05"
+            row["masked"] = compared("starts", masked, f"{name}, two each, at 0.05")
         for network in ("no BatchNorm", "BatchNorm everywhere"):
             row[network] = None
             if f"{name}, {network}, at 0.05" in arms:
@@ -138,11 +159,16 @@ def starts():
     return rows
 
 
-def rates_tried(experiment, name):
-    """The learning rates that the search for an arm's best one has tried."""
+def searched(experiment, name):
+    """The learning rates that were tried for an arm, and the PSNR each was chosen by or not."""
     (arm,) = [arm for arm in EXPERIMENTS[experiment].arms if arm.name == name]
     runs, _ = searched_rates(experiment, arm, score_to_choose_by)
-    return [run.settings.learning_rate for run in runs if load_run(run) is not None]
+    tried = []
+    for run in runs:
+        result = load_run(run)
+        if result is not None:
+            tried.append({"rate": run.settings.learning_rate, "psnr": result["psnr_choosing"]})
+    return tried
 
 
 def variants():
@@ -188,14 +214,45 @@ def other_noises():
         if noise == "blocks":
             experiment, arm = "targets", "128 thousand pairs, {} targets"
         scores = classical.get(noise, {})
+        results = arms_of(experiment)[arm.format("noisy")].values()
         row = {
             "noise": noise,
+            "strength": strength_of(noise),
+            "noisy": mean_of(result["psnr_noisy"] for result in results),
             "classical": {name: sum(values) / len(values) for name, values in scores.items()},
             "arm": {"experiment": experiment, "name": arm.format("noisy")},
             "clean minus noisy": compared(experiment, arm.format("clean"), arm.format("noisy")),
         }
         rows.append(row)
     return rows
+
+
+def strength_of(noise):
+    """The strength of a noise of the study, in words; None for the course's noise."""
+    if noise == "blocks":
+        return None
+    function, _ = NOISES[noise]
+    argument, *_ = STRENGTHS[noise]
+    return f"{argument} {inspect.signature(function).parameters[argument].default:g}"
+
+
+def mean_of(values):
+    """The mean, or None if there are no values."""
+    values = list(values)
+    return sum(values) / len(values) if values else None
+
+
+def repeated_and_fresh():
+    """The PSNR and the last loss, means over seeds, of 1,000 images 30 times and of fresh pairs."""
+    arms = {"repeated": ("flips", "none"), "fresh": ("targets", "32 thousand pairs, noisy targets")}
+    found = {}
+    for name, (experiment, arm) in arms.items():
+        results = arms_of(experiment)[arm].values()
+        found[name] = {
+            "psnr": mean_of(mean_of(result["psnr_one_pass"]) for result in results),
+            "loss": mean_of(result["losses"][-1] for result in results),
+        }
+    return found
 
 
 def trainings():
