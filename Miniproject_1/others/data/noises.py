@@ -5,6 +5,7 @@ returns float32 images of the same shape. Values are not cut off at 0 and 255: i
 mean over many draws would no longer be the clean image.
 """
 
+import inspect
 from functools import partial
 
 import torch
@@ -77,6 +78,13 @@ STRENGTHS = {  # what a user's number means: the argument, and its range
     "Bernoulli": ("missing", 0, 0.99),
     "text": ("share", 0, 0.5),
 }
+
+
+def default_strength(noise):
+    """What a noise in `NOISES` has for its strength, and how much of it, if a user gives none."""
+    function, _ = NOISES[noise]
+    argument, *_ = STRENGTHS[noise]
+    return argument, inspect.signature(function).parameters[argument].default
 
 
 def named_noise(name):

@@ -7,7 +7,8 @@ takes 3 ms as a graph, and Muon's step takes 4 ms without one.
 
 import gc
 import warnings
-from typing import Callable, Optional
+from contextlib import contextmanager
+from typing import Callable, Iterator, Optional
 
 import torch
 import torch.distributed
@@ -52,12 +53,10 @@ class RecordedFunction:
     def record(self, tensors):
         self.inputs = [tensor.clone() for tensor in tensors]
         graph = torch.cuda.CUDAGraph()
-        try:
+        with recording():
             with torch.cuda.graph(graph):  # records only; nothing runs yet
                 self.outputs = self.function(*self.inputs)
             self.graph = graph
-        except RuntimeError as error:
-            warn_without_graph(error)
 
 
 class GraphedNetwork:
@@ -66,6 +65,9 @@ class GraphedNetwork:
     The shape is the first that comes more than `CALLS_BEFORE` times: that of a full batch. Smaller
     last batches, several processes (which exchange sums within a pass), and whatever cannot be
     recorded are computed without a graph.
+
+    Gradients do not add up over calls: the next backward pass overwrites the memory that `.grad`
+    may lie in. Set them to None before it, as `zero_grad()` does.
 
     Args:
         computation: maps images in channels_last to the output, by the same kernels each time.
@@ -96,40 +98,48 @@ class GraphedNetwork:
 
     def record(self, images: Tensor) -> None:
         self.recorded_shape = images.shape
-        gc.collect()  # frees the graphs of networks that are gone
+        gc.collect()  # the graphs of networks that are gone are in reference cycles
         buffers = [buffer.clone() for buffer in self.computation.buffers()]
-        try:
-            self.recorded = recorded_with_its_own_leaves(self.computation, images)
-        except (RuntimeError, ImportError) as error:
-            warn_without_graph(error)
+        with recording():
+            self.recorded = recorded_passes(self.computation, images)
         # Recording runs the network, which changes the statistics of BatchNorms
         for buffer, before in zip(self.computation.buffers(), buffers):
             buffer.copy_(before)
 
 
-def recorded_with_its_own_leaves(computation: nn.Module, images: Tensor) -> Callable:
-    """Record the passes of a module for images of this shape.
+def recorded_passes(computation: nn.Module, images: Tensor) -> Callable:
+    """Record the forward and the backward pass of a module for images of this shape.
 
-    Where autograd has met a parameter, it remembers the stream. It may have met the parameters of
-    this module on another stream than the one that records, in another graph or in a loss that is
-    still there, and then it would wait for that stream, which a graph cannot contain. So the graph
-    is recorded with tensors of its own, which share the memory of the parameters.
+    Autograd keeps a node for each parameter for as long as a loss or another graph refers to it,
+    and the node keeps the stream on which it was made. A graph cannot wait for the default stream.
+    So it is recorded with leaves that are new to autograd and share the parameters' memory.
 
     Returns:
         a function of images that returns the output, with gradients to the parameters.
     """
-    from torch.func import functional_call  # PyTorch 2.0
+    from torch.func import functional_call  # not in PyTorch 1.13, which has no graphs
 
-    names, parameters = zip(*computation.named_parameters())
-    leaves = [
-        parameter.detach().requires_grad_(parameter.requires_grad) for parameter in parameters
-    ]
+    parameters = dict(computation.named_parameters())
+    leaves = [each.detach().requires_grad_(each.requires_grad) for each in parameters.values()]
 
-    def compute(images, *leaves):
-        return functional_call(computation, dict(zip(names, leaves)), (images,))
+    def compute(batch, *weights):
+        return functional_call(computation, dict(zip(parameters, weights)), (batch,))
 
     graph = torch.cuda.make_graphed_callables(compute, (images.clone(), *leaves))
-    return lambda images: graph(images, *parameters)
+    return lambda batch: graph(batch, *parameters.values())
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Warn if what is recorded within fails, and go on with the stream that was current."""
+    stream = torch.cuda.current_stream() if torch.cuda.is_available() else None
+    try:
+        yield
+    except (RuntimeError, ImportError) as error:
+        if stream is not None:  # PyTorch would go on with the one that it recorded on
+            torch.cuda.set_stream(stream)
+        reason = str(error).split("\n")[0]
+        warnings.warn(f"computing without CUDA graphs: {reason}", stacklevel=4)
 
 
 def can_record_on(device: torch.device) -> bool:
@@ -140,8 +150,3 @@ def can_record_on(device: torch.device) -> bool:
 def has_several_processes() -> bool:
     """Whether this process trains together with others."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def warn_without_graph(error: RuntimeError) -> None:
-    reason = str(error).split("\n")[0]
-    warnings.warn(f"computing without CUDA graphs: {reason}", stacklevel=3)

@@ -70,13 +70,6 @@ class Benchmark:
         self.device = device
         self.folders = folders
 
-    def file(self, part, result):
-        """Save what a part has measured so far."""
-        results = load("benchmark") or {}
-        found = {"result": result, **machine(self.device)}
-        results.setdefault(self.device, {})[part] = found
-        save("benchmark", results)
-
     def correctness(self):
         """The tests; returns their last line."""
         command = [sys.executable, "test.py", "test_network", "test_training", "test_gpu"]
@@ -87,12 +80,11 @@ class Benchmark:
 
     def steps(self):
         """Milliseconds an image in a training step, for each batch size and contender."""
-        found = {}
+        times = STEPS[self.device]
         with Workers(COMPARED, self.device) as workers:
-            for size in STEP_SIZES[self.device]:
-                found[size] = workers.milliseconds("step", size, STEPS[self.device])
-                self.file("steps", found)
-        return found
+            return {
+                size: workers.milliseconds("step", size, times) for size in STEP_SIZES[self.device]
+            }
 
     def epoch(self):
         """Milliseconds a pair in an epoch."""
@@ -236,7 +228,10 @@ def main():
         result = getattr(benchmark, name)()
         if result is None:
             continue
-        benchmark.file(name, result)
+        results = load("benchmark") or {}
+        part = {"result": result, **machine(options.device)}
+        results.setdefault(options.device, {})[name] = part
+        save("benchmark", results)
         tell(f"{name}: measured in {time.monotonic() - start:.0f} s")
 
 

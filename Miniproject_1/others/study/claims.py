@@ -1,32 +1,51 @@
 """The claims of Brown et al., and by which trainings the study answers them."""
 
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from .findings import compared
-from .verdicts import EQUAL_WITHIN, LARGER, SMALLER
+from .verdicts import EQUAL_WITHIN, LARGER, SMALLER, UNDECIDED
 
 ONE_RUN = "the training loss of one run"
-COMPARISONS = {  # an experiment, and what its arms are called at their setting and at a fair one
-    "targets": ("targets", None, "128 thousand pairs, {}"),
-    "starts": ("starts", "{}, at 0.05", "{}, falling"),
-    "variants": ("variants", None, "{}"),
-    "flips": ("flips", None, "{}"),
-    "optimizers": ("optimizers", "{} at 0.05", "{}, falling, 600 gradients"),
-    "momenta": ("optimizers", None, "{}, falling, 600 gradients"),
-    "hybrid": ("hybrid", "{} at 0.05", "{}, falling, 2000 gradients"),
+
+
+class Comparison(NamedTuple):
+    """An experiment, and how its arms are called at the setting of Brown et al. and at a fair one.
+
+    There is a place in a form for the name of what is compared. None: there are no such arms.
+    """
+
+    experiment: str
+    form_at_theirs: str | None
+    form_at_fair: str
+
+
+COMPARISONS = {
+    "targets": Comparison("targets", None, "128 thousand pairs, {}"),
+    "starts": Comparison("starts", "{}, at 0.05", "{}, falling"),
+    "variants": Comparison("variants", None, "{}"),
+    "flips": Comparison("flips", None, "{}"),
+    "optimizers": Comparison("optimizers", "{} at 0.05", "{}, falling, 600 gradients"),
+    "momenta": Comparison("optimizers", None, "{}, falling, 600 gradients"),
+    "hybrid": Comparison("hybrid", "{} at 0.05", "{}, falling, 2000 gradients"),
 }
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What Brown et al. say, what they showed, and which two arms of a comparison answer it."""
+    """What Brown et al. say, what they showed, and which two arms of a comparison answer it.
+
+    The claim holds if the first is above the second; `if_equal` and `if_smaller` say what follows
+    otherwise.
+    """
 
     says: str
     showed: str
     comparison: str
     first: str
     second: str
-    if_smaller: str = "does not hold"  # what follows if the first is below the second
+    if_equal: str = "makes no difference"
+    if_smaller: str = "does not hold"
 
 
 CLAIMS = [
@@ -36,7 +55,8 @@ CLAIMS = [
         "targets",
         "noisy targets",
         "clean targets",
-        "nearly holds",
+        if_equal="holds",
+        if_smaller="clean ones are better",
     ),
     Claim(
         "BatchNorm makes training easier.",
@@ -65,6 +85,7 @@ CLAIMS = [
         "variants",
         "Appendix A",
         "pooling early",
+        if_equal="holds",
     ),
     Claim("Padding improves the performance.", "nothing", "variants", "Appendix A", "no padding"),
     Claim("Flips enlarge the training set.", "nothing", "flips", "all 8", "none"),
@@ -88,34 +109,37 @@ def answered():
     """The claims with what the trainings say, for the report's table."""
     rows = []
     for claim in CLAIMS:
-        experiment, theirs, fair = COMPARISONS[claim.comparison]
+        comparison = COMPARISONS[claim.comparison]
         row = asdict(claim)
-        row["has_theirs"] = theirs is not None
-        row["theirs"] = answer(claim, experiment, theirs)
-        row["fair"] = answer(claim, experiment, fair)
+        row["has_theirs"] = comparison.form_at_theirs is not None
+        row["theirs"] = answer(claim, comparison.form_at_theirs)
+        row["fair"] = answer(claim, comparison.form_at_fair)
         row["conclusion"] = conclusion(claim, row["theirs"], row["fair"])
         rows.append(row)
     return rows
 
 
-def answer(claim, experiment, arm):
+def answer(claim, form):
     """How much the first is above the second; None where that has not been run."""
-    if arm is None:
+    if form is None:
         return None
-    return compared(experiment, arm.format(claim.first), arm.format(claim.second))
+    experiment = COMPARISONS[claim.comparison].experiment
+    return compared(experiment, form.format(claim.first), form.format(claim.second))
 
 
 def conclusion(claim, theirs, fair):
-    """What the claim is worth, in words."""
-    words = {LARGER: "holds", SMALLER: claim.if_smaller, EQUAL_WITHIN: "makes no difference"}
-    at_theirs, at_fair = (
-        words.get(found.verdict, "not decided") if found is not None else None
-        for found in (theirs, fair)
-    )
-    if at_fair is None and at_theirs is None:
-        return "not run"
-    if at_fair is None or at_theirs == at_fair:
-        return at_theirs
+    """What the claim is worth, in words, by two differences."""
+    at_theirs, at_fair = in_words(claim, theirs), in_words(claim, fair)
     if at_theirs is None:
-        return at_fair
+        return at_fair or "not run"
+    if at_fair is None or at_fair == at_theirs:
+        return at_theirs
     return f"{at_theirs} at their setting, {at_fair} at a fair one"
+
+
+def in_words(claim, found):
+    """What a difference says about a claim; None if it has not been run."""
+    if found is None:
+        return None
+    words = {LARGER: "holds", EQUAL_WITHIN: claim.if_equal, SMALLER: claim.if_smaller}
+    return words.get(found.verdict, UNDECIDED)

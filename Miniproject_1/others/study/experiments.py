@@ -102,6 +102,9 @@ NETWORKS_COMPARED = {  # and how their weights are drawn
 # ----------------------------------------------------------------------------------------------
 # Noisy and clean targets
 
+THOUSANDS = (8, 32, 128, 512)  # of fresh pairs
+PASSES = (1, 2, 5, 10, 20, 30)  # over the same images
+
 
 def fresh_targets(thousands):
     """Noisy and clean targets for the same inputs, every pair seen once."""
@@ -115,7 +118,7 @@ def fresh_targets(thousands):
 def repeated_targets():
     """The same 1,000 images, each with one noisy draw as input and one as target, or clean."""
     arms = []
-    for passes in (1, 2, 5, 10, 20, 30):
+    for passes in PASSES:
         for target in ("noisy", "clean"):
             settings = muon(1_000 * passes, images=1_000, target=target)
             arms.append(Arm(f"{passes} passes, {target} targets", settings))
@@ -149,6 +152,16 @@ OPTIMIZERS_COMPARED = {  # and the learning rates with which a search begins
 }
 MOMENTA = (0.8, 0.95, 0.5)  # besides 0.9, which is momAGD, and 0, which is SGD
 
+OPTIMIZER_SETTINGS = {  # that the report quotes: an experiment, and how its arms are called
+    "theirs": ("optimizers", "{} at 0.05"),
+    "fair": ("optimizers", "{}, falling, 600 gradients"),
+    "longer": ("hybrid", "{}, falling, 2000 gradients"),
+}
+OPTIMIZERS_QUOTED = [
+    "SGD", "momentum 0.5", "momentum 0.8", "momAGD", "momentum 0.95", "Nesterov", "ADAM", "L-BFGS",
+    "hybrid", "Muon",
+]  # fmt: skip
+
 
 def with_optimizer(settings, name):
     """These settings with another optimizer."""
@@ -157,15 +170,18 @@ def with_optimizer(settings, name):
     return replace(settings, optimizer=name)
 
 
-def searched_arm(settings, optimizer, rate, label=None):
+def searched_arm(settings, optimizer, rate):
     """These settings with an optimizer at the best of its learning rates."""
     chosen = replace(with_optimizer(settings, optimizer), rate=rate)
-    name = f"{label or optimizer}, {rate}, {settings.gradients} gradients"
+    name = f"{optimizer}, {rate}, {settings.gradients} gradients"
     return Arm(name, chosen, OPTIMIZERS_COMPARED[optimizer])
 
 
 def optimizers():
-    """Brown et al.'s Figure 2 as they drew it, then each optimizer at the best of its rates."""
+    """Brown et al.'s Figure 2 as they drew it, then each optimizer at the best of its rates.
+
+    The most important arms come first.
+    """
     theirs = replace(THEIRS, batch_size=200, gradients=150)
     longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=600)
     arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in OPTIMIZERS_COMPARED]
@@ -178,12 +194,15 @@ def optimizers():
 
 
 def momenta(settings):
-    """Gradient descent with other momenta."""
-    arms = []
-    for momentum in MOMENTA:
-        changed = replace(settings, momentum=momentum)
-        arms.append(searched_arm(changed, "momAGD", "falling", f"momentum {momentum}"))
-    return arms
+    """Gradient descent with other momenta, each at the best of its falling rates."""
+    return [
+        Arm(
+            f"momentum {momentum}, falling, {settings.gradients} gradients",
+            replace(settings, momentum=momentum, rate="falling"),
+            OPTIMIZERS_COMPARED["momAGD"],
+        )
+        for momentum in MOMENTA
+    ]
 
 
 def hybrid():
@@ -285,7 +304,7 @@ def noises():
 
 
 EXPERIMENTS = {  # most important first
-    "targets": Experiment("What are clean targets worth?", fresh_targets((8, 32, 128, 512))),
+    "targets": Experiment("What are clean targets worth?", fresh_targets(THOUSANDS)),
     "networks": Experiment("Which network, of the same pairs?", networks()),
     "batches": Experiment("How many pairs in a batch?", batch_sizes(), seeds=(1,)),
     "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),

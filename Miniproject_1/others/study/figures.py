@@ -1,27 +1,17 @@
-"""The figures of the report, drawn with matplotlib from the files in `results/` alone.
+"""The figures of the report, drawn with matplotlib.
 
-A figure whose trainings have not been run is not drawn.
+Each function takes pyplot and the numbers of `quoted.py`, and returns a figure; or None, if nothing
+has been run of what it shows.
 """
 
 from torch import nn
 
 from ...model import build_network
-from .experiments import MOMENTA
-from .findings import arms_of, compared, scores_of
-from .results import load
+from .findings import arms_of, mean_of, scores_of
 
 NOISY, CLEAN, GREY = "#1f5f8b", "#d1732c", "#777777"  # the same in all figures; apart in grey too
 MARKERS = {"noisy": "o", "clean": "s"}
 WIDTH = 6.7  # inches: the text of the report
-THOUSANDS = (8, 32, 128, 512)
-PASSES = (1, 2, 5, 10, 20, 30)
-OTHER_MOMENTA = [f"momentum {momentum}" for momentum in sorted(MOMENTA)]
-OPTIMIZERS_DRAWN = ["SGD", *OTHER_MOMENTA, "momAGD", "Nesterov", "ADAM", "L-BFGS", "hybrid", "Muon"]
-OPTIMIZER_ARMS = (  # an experiment, and the ending of the names of its arms
-    ("optimizers", " at 0.05"),
-    ("optimizers", ", falling, 600 gradients"),
-    ("hybrid", ", falling, 2000 gradients"),
-)
 
 
 def pyplot():
@@ -53,7 +43,7 @@ def pyplot():
 # The network
 
 
-def draw_network(plt):
+def draw_network(plt, numbers):
     """A box for the images and for each feature map, as high as it has channels."""
     figure, axes = plt.subplots(figsize=(WIDTH, 1.7))
     maps = feature_maps(build_network())
@@ -70,7 +60,7 @@ def draw_network(plt):
     for label, (colour, hatch) in kinds.items():
         axes.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", lw=0, label=label)
     axes.legend(frameon=False, loc="upper left")
-    return figure, True
+    return figure
 
 
 def feature_maps(network):
@@ -97,53 +87,44 @@ def feature_maps(network):
 # Noisy and clean targets
 
 
-def draw_targets(plt):
+def draw_targets(plt, numbers):
     """Noisy and clean targets over the number of fresh pairs, and their difference."""
+    rows = numbers["targets"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.2))
-    names = {number: f"{number} thousand pairs" for number in THOUSANDS}
-    has_results = draw_both_targets(left, "targets", names)
+    lengths = [row["length"] for row in rows]
+    draw_both_targets(left, "targets", {length: f"{length} thousand pairs" for length in lengths})
     left.set(ylabel="PSNR in dB", title="(a)")
-    drawn = []
-    for number, name in names.items():
-        difference = compared("targets", f"{name}, clean targets", f"{name}, noisy targets")
-        if difference is not None and difference.mean is not None:
-            drawn.append(number)
-            right.plot([number], [difference.mean], "o", color="black")
-            if difference.low is not None:
-                ends = [difference.low, difference.high]
-                right.plot([number, number], ends, color="black", lw=0.8)
+    for row in rows:
+        if row["mean"] is not None:
+            right.plot([row["length"]], [row["mean"]], "o", color="black")
+            right.plot([row["length"]] * 2, [row["low"], row["high"]], color="black", lw=0.8)
     right.axhline(0, color=GREY, lw=0.6)
     right.set(ylabel="clean minus noisy, dB", title="(b)")
     for axes in (left, right):
         axes.set(xscale="log", xlabel="thousand pairs")
-        axes.set_xticks(drawn, [str(number) for number in drawn], minor=False)
+        axes.set_xticks(lengths, [str(length) for length in lengths], minor=False)
         axes.minorticks_off()
-    return figure, has_results
+    return figure if rows else None
 
 
-def draw_passes(plt):
+def draw_passes(plt, numbers):
     """Noisy and clean targets over passes through the same 1,000 images."""
+    lengths = [row["length"] for row in numbers["passes"]]
     figure, axes = plt.subplots(figsize=(0.6 * WIDTH, 2.2))
-    has_results = draw_both_targets(
-        axes, "passes", {number: f"{number} passes" for number in PASSES}
-    )
+    draw_both_targets(axes, "passes", {length: f"{length} passes" for length in lengths})
     axes.set(xlabel="passes over 1,000 images", ylabel="PSNR in dB")
-    return figure, has_results
+    return figure if lengths else None
 
 
-def draw_both_targets(axes, name, arms):
-    """A line for noisy and one for clean targets, and a point for each seed.
+def draw_both_targets(axes, experiment, arms):
+    """A line for noisy and one for clean targets, and a mark for each seed.
 
     Args:
         axes: to draw on.
-        name: of the experiment.
+        experiment: its name.
         arms: dict from what is drawn to the right, to the names of arms without their targets.
-
-    Returns:
-        whether there was anything to draw.
     """
-    results = arms_of(name)
-    has_results = False
+    results = arms_of(experiment)
     for target, colour, dashes in (("noisy", NOISY, "-"), ("clean", CLEAN, "--")):
         marks = {"marker": MARKERS[target], "color": colour, "mfc": "none"}
         means = {}
@@ -151,70 +132,57 @@ def draw_both_targets(axes, name, arms):
             scores = mean_scores(results[f"{arm}, {target} targets"])
             axes.plot([x] * len(scores), scores, linestyle="", **marks)
             if scores:
-                means[x] = sum(scores) / len(scores)
-        if means:
-            has_results = True
-            axes.plot([], [], dashes, label=f"{target} targets", **marks)
-            axes.plot(list(means), list(means.values()), dashes, color=colour)
-            axes.legend(frameon=False)
-    return has_results
+                means[x] = mean_of(scores)
+        axes.plot(list(means), list(means.values()), dashes, color=colour)
+        axes.plot([], [], dashes, label=f"{target} targets", **marks)  # line and mark in one
+    axes.legend(frameon=False)
 
 
 def mean_scores(results):
     """The mean PSNR of each seed that did not diverge."""
-    scores = scores_of(results).values()
-    return [sum(values) / len(values) for values in scores if values is not None]
+    return [mean_of(values) for values in scores_of(results).values() if values is not None]
 
 
 # ----------------------------------------------------------------------------------------------
 # Optimizers
 
 
-def draw_optimizers(plt):
+def draw_optimizers(plt, numbers):
     """How much each optimizer is above momAGD, with 95 % intervals."""
-    size = (WIDTH, 2.0)
-    figure, panels = plt.subplots(1, len(OPTIMIZER_ARMS), figsize=size)
-    has_results = False
-    for letter, axes, (experiment, ending) in zip("abc", panels, OPTIMIZER_ARMS):
-        arms = arms_of(experiment)
-        labels = []
-        for name in OPTIMIZERS_DRAWN:
-            if name == "momAGD" or not arms.get(name + ending):
-                continue
-            difference = compared(experiment, name + ending, "momAGD" + ending)
-            if difference is None or difference.mean is None:
-                continue
-            has_results = True
-            ends = [difference.low, difference.high]
-            axes.plot([difference.mean], [len(labels)], "o", color="black")
-            if None not in ends:
-                axes.plot(ends, [len(labels)] * 2, color="black", lw=0.8)
-            labels.append(name)
+    settings = numbers["optimizers"].values()
+    figure, panels = plt.subplots(1, len(settings), figsize=(WIDTH, 2.0))
+    for letter, axes, rows in zip("abc", panels, settings):
+        compared = [row for row in rows if row["difference"] and row["difference"].mean is not None]
+        for place, row in enumerate(compared):
+            found = row["difference"]
+            axes.plot([found.mean], [place], "o", color="black")
+            axes.plot([found.low, found.high], [place] * 2, color="black", lw=0.8)
         axes.axvline(0, color=GREY, lw=0.6)
-        axes.set_yticks(range(len(labels)), labels)
-        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.set_yticks(range(len(compared)), [row["name"] for row in compared])
+        axes.invert_yaxis()
+        axes.margins(y=0.1)
         axes.set(title=f"({letter})", xlabel="dB above momAGD")
-    return figure, has_results
+    return figure if any(settings) else None
 
 
 # ----------------------------------------------------------------------------------------------
 # The weights
 
 
-def draw_learning_curve(plt):
+def draw_learning_curve(plt, numbers):
     """The PSNR on the way of the shipped weights' training, and its learning rate."""
+    if numbers["weights"] is None:
+        return None
+    curve = numbers["weights"]["curve"]
     figure, axes = plt.subplots(figsize=(WIDTH, 1.9))
-    weights = load("weights")
-    if weights is None:
-        return figure, False
-    curve = weights["curve"]
     millions = [point["pairs"] / 1e6 for point in curve]
     axes.plot(millions, [point["psnr_one_pass"] for point in curve], "o-", color=NOISY)
     axes.set(xlabel="million pairs", ylabel="PSNR in dB")
     rates = axes.twinx()
+    rates.spines["right"].set_visible(True)
     rates.plot(millions, [point["learning_rate"] for point in curve], "--", color=GREY)
     rates.set(ylabel="learning rate", ylim=(0, None))
-    return figure, True
+    return figure
 
 
 FIGURES = {
@@ -226,14 +194,19 @@ FIGURES = {
 }
 
 
-def draw_all(folder):
-    """Write every figure that has results as an SVG into a folder; returns their names."""
+def draw_all(folder, numbers):
+    """Write every figure that has results as an SVG into a folder; returns their names.
+
+    Args:
+        folder: path of the folder.
+        numbers: from `quoted.quoted_numbers`.
+    """
     plt = pyplot()
     names = []
     for name, draw in FIGURES.items():
-        figure, has_results = draw(plt)
-        if has_results:
+        figure = draw(plt, numbers)
+        if figure is not None:
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
             names.append(name)
-        plt.close(figure)
+    plt.close("all")
     return names

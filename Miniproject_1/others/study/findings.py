@@ -2,7 +2,7 @@
 
 import csv
 
-from .experiments import EXPERIMENTS, SEARCH_SEED, wanted_runs
+from .experiments import EXPERIMENTS, SEARCH_SEED, searched_rates, wanted_runs
 from .results import RESULTS, load_run, score_to_choose_by
 from .verdicts import difference
 
@@ -43,14 +43,32 @@ def compared(name, first, second):
     return difference(scores_of(arms[first]), scores_of(arms[second]))
 
 
+def mean_of(values):
+    """The mean, or None if there are no values."""
+    values = list(values)
+    return sum(values) / len(values) if values else None
+
+
+def searched(experiment, name):
+    """The learning rates that were tried for an arm, and the PSNR by which they were compared."""
+    (arm,) = [arm for arm in EXPERIMENTS[experiment].arms if arm.name == name]
+    runs, _ = searched_rates(experiment, arm, score_to_choose_by)
+    tried = []
+    for run in runs:
+        result = load_run(run)
+        if result is not None:
+            tried.append({"rate": run.settings.learning_rate, "psnr": result["psnr_choosing"]})
+    return tried
+
+
 def summary(arm, results):
     """A row of the table of an experiment, see `COLUMNS`, from the results of each seed."""
     scores = scores_of(results)
-    means = [sum(values) / len(values) for values in scores.values() if values is not None]
+    means = [mean_of(values) for values in scores.values() if values is not None]
     row = dict.fromkeys(COLUMNS)
     row.update(arm=arm, seeds=len(results), diverged=len(results) - len(means))
     if means:
-        row.update(psnr=sum(means) / len(means), lowest=min(means), highest=max(means))
+        row.update(psnr=mean_of(means), lowest=min(means), highest=max(means))
     *_, last = results.values()
     row.update(learning_rate=last["settings"]["learning_rate"], pairs=last["pairs"])
     return row
@@ -67,10 +85,9 @@ def best_arm(name, arms):
     found = arms_of(name)
     means = {}
     for arm in arms:
-        scores = [result["psnr_choosing"] for result in found[arm].values()]
-        if not scores:
-            return None
-        means[arm] = sum(scores) / len(scores)
+        means[arm] = mean_of(result["psnr_choosing"] for result in found[arm].values())
+    if None in means.values():
+        return None
     return max(means, key=means.get)
 
 

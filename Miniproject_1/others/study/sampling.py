@@ -46,7 +46,7 @@ from ..sampling.sampler import WEIGHTS, Sampler
 from ..sampling.scores import drawn, energy_score
 from . import parser_of
 from .results import save
-from .verdicts import DRAWS, middle
+from .verdicts import middle, resampled_means
 
 USUAL = "as in the course"
 SHARES = {"weak": (0.25, 0.5), "medium": (0.5, 0.75), USUAL: CROP_SHARE}
@@ -100,9 +100,8 @@ def ratio(numerators, denominators):
     """
     numerators = numerators.view(-1, CROPS).mean(1)
     denominators = denominators.view(-1, CROPS).mean(1)
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.randint(len(numerators), (DRAWS, len(numerators)), generator=generator)
-    ratios = numerators[rows].mean(1) / denominators[rows].mean(1)
+    # the same photographs in both
+    ratios = resampled_means(numerators) / resampled_means(denominators)
     low, high = middle(ratios)
     return {"score": (numerators.mean() / denominators.mean()).item(), "low": low, "high": high}
 

@@ -1,0 +1,269 @@
+"""What the report quotes: numbers, tables and verdicts, all from the files in `results/`.
+
+Where something has not been run, there is None in its place, or an empty list.
+"""
+
+from dataclasses import asdict
+
+from torch import nn
+
+from ...model import INITIALIZATIONS, build_network
+from ..data.noises import NOISES, default_strength
+from .claims import answered
+from .experiments import (
+    EXPERIMENTS,
+    NETWORKS_COMPARED,
+    OPTIMIZER_SETTINGS,
+    OPTIMIZERS_QUOTED,
+    PASSES,
+    THOUSANDS,
+)
+from .findings import arms_of, best_arm, compared, mean_of, searched, table_of
+from .networks import cost
+from .results import load
+from .verdicts import EQUAL
+
+MEASURED = (  # files that are quoted as they are
+    "weights", "scores", "peers", "robustness", "benchmark", "precision", "sampling", "consistency",
+    "sampler_weights",
+)  # fmt: skip
+SEARCHES = {  # for learning rates: an experiment and an arm
+    "momAGD": ("hybrid", "momAGD, falling, 2000 gradients"),
+    "hybrid": ("hybrid", "hybrid, falling, 2000 gradients"),
+    "L-BFGS": ("optimizers", "L-BFGS, falling, 600 gradients"),
+    "positive": ("starts", "xavier positive, two each, falling"),
+}
+
+
+def quoted_numbers():
+    """All that the text of the report quotes, as a dict for JSON with `Difference`s in it."""
+    return {
+        **{name: load(name) for name in MEASURED},
+        "tables": {name: table_of(name) for name in EXPERIMENTS},
+        "claims": answered(),
+        "targets": worth_of_clean_targets("targets", THOUSANDS, "{} thousand pairs"),
+        "passes": worth_of_clean_targets("passes", PASSES, "{} passes"),
+        "repeated and fresh": repeated_and_fresh(),
+        "scenes or draws": scenes_or_draws(),
+        "noises": noises(),
+        "networks": networks(),
+        "variants": beside("variants", "Appendix A"),
+        "optimizers": {name: optimizers(name) for name in OPTIMIZER_SETTINGS},
+        "optimizer names": OPTIMIZERS_QUOTED,
+        "ADAM and hybrid": adam_and_hybrid(),
+        "losses of ADAM": losses_of_adam(),
+        "searches": {name: searched(*arm) for name, arm in SEARCHES.items()},
+        "starts": starts(),
+        "flips": beside("flips", "none"),
+        "progress": progress(),
+        "trainings": trainings(),
+        "layers": layers(),
+        "parameters": sum(parameter.numel() for parameter in build_network().parameters()),
+        "equal": EQUAL,
+    }
+
+
+def beside(experiment, reference):
+    """How much each other arm is above the reference, by name."""
+    names = [arm.name for arm in EXPERIMENTS[experiment].arms if arm.name != reference]
+    return {name: compared(experiment, name, reference) for name in names}
+
+
+# ----------------------------------------------------------------------------------------------
+# Noisy and clean targets
+
+
+def worth_of_clean_targets(experiment, lengths, form):
+    """Clean minus noisy targets, for each length of training that has been run."""
+    rows = []
+    for length in lengths:
+        arm = form.format(length)
+        found = compared(experiment, f"{arm}, clean targets", f"{arm}, noisy targets")
+        if found is not None:
+            rows.append({"length": length, **asdict(found)})
+    return rows
+
+
+def repeated_and_fresh():
+    """The PSNR and the last loss of 1,000 images 30 times and of fresh pairs, means over seeds."""
+    arms = {"repeated": ("flips", "none"), "fresh": ("targets", "32 thousand pairs, noisy targets")}
+    found = {}
+    for name, (experiment, arm) in arms.items():
+        results = arms_of(experiment)[arm].values()
+        found[name] = {
+            "psnr": mean_of(mean_of(result["psnr_one_pass"]) for result in results),
+            "loss": mean_of(result["losses"][-1] for result in results),
+        }
+    return found
+
+
+def scenes_or_draws():
+    """Each way to spend 8,000 draws at its best length, against the one with most images.
+
+    None where not all lengths have been run.
+    """
+    ways = ("1000 images, 8 draws", "2000 images, 4 draws", "4000 images, 2 draws")
+    best = {}
+    for way in ways:
+        arms = [arm.name for arm in EXPERIMENTS["draws"].arms if arm.name.startswith(way)]
+        best[way] = best_arm("draws", arms)
+    if None in best.values():
+        return None
+    rows = []
+    for way in ways:
+        found = compared("draws", best[ways[-1]], best[way])
+        rows.append({"way": way, "arm": best[way], "behind": found})
+    return rows
+
+
+def noises():
+    """For every noise the PSNR of noisy images, of classical methods and of the network.
+
+    All are of the same images. The network has seen 64 thousand pairs with noisy targets, of the
+    course's noise 128 thousand.
+    """
+    rows = []
+    for noise in ("blocks", *NOISES):
+        experiment, arm, strength = "noises", noise, ""
+        if noise == "blocks":
+            experiment, arm = "targets", "128 thousand pairs"
+        else:
+            strength = "{} {:g}".format(*default_strength(noise))
+        noisy, clean = f"{arm}, noisy targets", f"{arm}, clean targets"
+        results = arms_of(experiment)[noisy].values()
+        row = {
+            "noise": noise,
+            "strength": strength,
+            "noisy": mean_of(result["psnr_noisy"] for result in results),
+            "network": mean_of(mean_of(result["psnr_one_pass"]) for result in results),
+            "classical": classical(noise),
+            "clean minus noisy": compared(experiment, clean, noisy),
+        }
+        rows.append(row)
+    return rows
+
+
+def classical(images):
+    """The mean PSNR of each classical method on a set of images in `classical.json`."""
+    scores = (load("classical") or {}).get(images, {})
+    return {method: mean_of(values) for method, values in scores.items()}
+
+
+# ----------------------------------------------------------------------------------------------
+# Networks, optimizers, starts
+
+
+def networks():
+    """What every network costs, and how much it is above Appendix A."""
+    benchmark = load("benchmark") or {}
+    measured = benchmark.get("cpu", {}).get("networks", {"result": {}})["result"]
+    rows = []
+    for name in NETWORKS_COMPARED:
+        found = compared("networks", name, "Appendix A")
+        milliseconds = measured.get(name, {}).get("milliseconds")
+        row = {"name": name, "difference": found, "milliseconds": milliseconds, **cost(name)}
+        rows.append(row)
+    return rows
+
+
+def optimizers(setting):
+    """The row of each optimizer at a setting, and how much it is above momAGD."""
+    experiment, form = OPTIMIZER_SETTINGS[setting]
+    table = {row["arm"]: row for row in table_of(experiment)}
+    rows = []
+    for name in OPTIMIZERS_QUOTED:
+        arm, reference = form.format(name), form.format("momAGD")
+        if arm in table:
+            difference = compared(experiment, arm, reference) if arm != reference else None
+            rows.append({"name": name, "row": table[arm], "difference": difference})
+    return rows
+
+
+def adam_and_hybrid():
+    """How much ADAM is above the hybrid, after as many gradients."""
+    experiment, form = OPTIMIZER_SETTINGS["longer"]
+    return compared(experiment, form.format("ADAM"), form.format("hybrid"))
+
+
+def losses_of_adam():
+    """The first and the last loss of ADAM at 0.05, with the first seed."""
+    for result in arms_of("optimizers")["ADAM at 0.05"].values():
+        return result["losses"][0], result["losses"][-1]
+    return None
+
+
+def starts():
+    """For each initialization at 0.05 its row in the table, and three differences."""
+    rows = {row["arm"]: row for row in table_of("starts")}
+
+    def lead(first, second):
+        first, second = f"{first}, at 0.05", f"{second}, at 0.05"
+        if first == second or first not in rows or second not in rows:
+            return None
+        return compared("starts", first, second)
+
+    return [
+        {
+            "name": name,
+            "row": rows.get(f"{name}, two each, at 0.05"),
+            "masked minus it": lead("masked xavier, two each", f"{name}, two each"),
+            "minus no BatchNorm": lead(f"{name}, two each", f"{name}, no BatchNorm"),
+            "minus BatchNorm everywhere": lead(
+                f"{name}, two each", f"{name}, BatchNorm everywhere"
+            ),
+        }
+        for name in INITIALIZATIONS
+    ]
+
+
+# ----------------------------------------------------------------------------------------------
+# The study and the network
+
+
+def progress():
+    """How many arms each experiment has, and how many of them have all their seeds."""
+    rows = []
+    for name, experiment in EXPERIMENTS.items():
+        results = arms_of(name)
+        finished = [arm for arm, seeds in results.items() if len(seeds) == len(experiment.seeds)]
+        row = {
+            "question": experiment.question,
+            "arms": len(experiment.arms),
+            "finished": len(finished),
+            "seeds": len(experiment.seeds),
+            "trainings": sum(len(seeds) for seeds in results.values()),
+        }
+        rows.append(row)
+    return rows
+
+
+def trainings():
+    """How many trainings there are, of how many pairs, and on what."""
+    results = []
+    for name in EXPERIMENTS:
+        for seeds in arms_of(name).values():
+            results += seeds.values()
+    return {
+        "number": len(results),
+        "pairs": sum(result["pairs"] for result in results),
+        "devices": sorted({result["device"] for result in results}),
+    }
+
+
+def layers():
+    """The rows of Appendix A: number, module, and what comes out of it."""
+    rows = []
+    grown, channels = 0, 3
+    for number, layer in enumerate(build_network()):
+        name = repr(layer)
+        if isinstance(layer, nn.Conv2d):
+            grown, channels = grown + 1, layer.out_channels
+        elif isinstance(layer, nn.ConvTranspose2d):
+            grown, channels = grown - 1, layer.out_channels
+        elif isinstance(layer, nn.BatchNorm2d):
+            name = f"BatchNorm2d({channels})"
+        size = f"{channels} x (H + {grown}) x (W + {grown})"
+        if grown == 0:
+            size = f"{channels} x H x W"
+        rows.append({"number": number, "module": name, "shape": size})
+    return rows
