@@ -81,7 +81,7 @@ STRENGTHS = {  # what a user's number means: the argument, and its range
 
 
 def default_strength(noise):
-    """What a noise in `NOISES` has for its strength, and how much of it, if a user gives none."""
+    """The argument that is the strength of a noise in `NOISES`, and its default value."""
     function, _ = NOISES[noise]
     argument, *_ = STRENGTHS[noise]
     return argument, inspect.signature(function).parameters[argument].default

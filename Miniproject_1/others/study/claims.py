@@ -12,7 +12,8 @@ ONE_RUN = "the training loss of one run"
 class Comparison(NamedTuple):
     """An experiment, and how its arms are called at the setting of Brown et al. and at a fair one.
 
-    There is a place in a form for the name of what is compared. None: there are no such arms.
+    A form is the name of an arm with a place for what is compared. It is None where there are no
+    such arms.
     """
 
     experiment: str

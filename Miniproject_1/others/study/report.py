@@ -55,7 +55,7 @@ def draw_pictures(folder):
         "photographs": len(photographs),
         "images": len(noisy),
         "denoised": scores.mean().item(),
-        "classical": classical("data"),
+        "classical": classical("sample"),
     }
     return {"cases": cases, "sample": sample}
 
