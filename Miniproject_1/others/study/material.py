@@ -35,18 +35,37 @@ CHOOSING = 50  # photographs by which rates and stopping points are chosen; a tw
 
 
 def pack(folders, path):
-    """Decode all photographs in some folders into one file.
+    """Decode all photographs in some folders into one file, unless it holds them already.
 
     Args:
         folders: paths of folders; folders within them are searched too.
-        path: the file. If it is there already, nothing is done.
+        path: the file.
 
     Raises:
         NotADirectoryError: there is no such folder.
-        ValueError: there are fewer than 20 photographs.
+        ValueError: there are fewer than 20 photographs, or the file is there and holds others.
     """
+    found = photographs_by_name(folders)
+    names = sorted(found)  # the same order in whatever folders they lie
     if path.exists():
+        if torch.load(path, mmap=True)["names"] != names:
+            raise ValueError(
+                f"{path} holds other photographs than --photographs; remove it to have it made anew"
+            )
         return
+    say(f"decoding {len(names)} photographs into {path}")
+    with ThreadPoolExecutor() as pool:
+        photographs = list(pool.map(read_picture, [found[name] for name in names]))
+    pixels = torch.cat([photograph.flatten() for photograph in photographs])
+    shapes = [tuple(photograph.shape) for photograph in photographs]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    torch.save({"names": names, "shapes": shapes, "pixels": pixels}, temporary)
+    temporary.replace(path)
+
+
+def photographs_by_name(folders):
+    """The paths of all photographs in some folders, by their file names."""
     found = {}
     for folder in folders:
         if not Path(folder).is_dir():
@@ -55,16 +74,7 @@ def pack(folders, path):
             found[photograph.name] = photograph
     if len(found) < 20:
         raise ValueError(f"--photographs: at least 20 are needed, got {len(found)}")
-    say(f"decoding {len(found)} photographs into {path}")
-    names = sorted(found)  # the same order in whatever folders they lie
-    with ThreadPoolExecutor() as pool:
-        photographs = list(pool.map(read_picture, [found[name] for name in names]))
-    pixels = torch.cat([photograph.flatten() for photograph in photographs])
-    shapes = [tuple(photograph.shape) for photograph in photographs]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    torch.save({"shapes": shapes, "pixels": pixels}, temporary)
-    temporary.replace(path)
+    return found
 
 
 def unpacked(path):

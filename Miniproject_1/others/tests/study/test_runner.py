@@ -1,6 +1,8 @@
 """A study from photographs to files of results, with tiny sizes."""
 
 import json
+import subprocess
+import sys
 import time
 from unittest import mock
 
@@ -8,7 +10,7 @@ from ...pictures import write_picture
 from ...study import experiments, material, results
 from ...study.experiments import Arm, Experiment, Settings
 from ...study.runner import Runner
-from .. import TestCase, needs_pillow, random_images
+from .. import PROJECT, TestCase, needs_pillow, random_images
 
 SMALL = Settings(network="7 layers of 3 x 3", initialization="pytorch", batch_size=4, gradients=4)
 
@@ -18,15 +20,15 @@ class TestRunner(TestCase):
     def setUp(self):
         super().setUp()
         self.patch(mock.patch.object(results, "RESULTS", self.folder / "results"))
-        photographs = self.folder / "photographs"
-        (photographs / "more").mkdir(parents=True)
+        self.photographs = self.folder / "photographs"
+        (self.photographs / "more").mkdir(parents=True)
         for number, picture in enumerate(random_images(20, 90, 96)):
-            folder = photographs
+            folder = self.photographs
             if number % 2:
-                folder = photographs / "more"
+                folder = self.photographs / "more"
             write_picture(picture, folder / f"{number}.png")
         self.packed = self.folder / "packed.pt"
-        material.pack([photographs], self.packed)
+        material.pack([self.photographs], self.packed)
 
     def runner(self, *arms, seeds=(1,), processes=1):
         experiment = Experiment("", list(arms), seeds)
@@ -75,3 +77,28 @@ class TestRunner(TestCase):
         self.assertTrue(finished)
         self.assertEqual(list(self.files()), ["arm.1.json"])
         self.assertFalse(checkpoint.exists())
+
+    def test_photographs_are_decoded_once_and_others_are_refused(self):
+        before = self.packed.stat().st_mtime_ns
+        material.pack([self.photographs], self.packed)
+        self.assertEqual(self.packed.stat().st_mtime_ns, before)
+        write_picture(random_images(1, 90, 96, seed=1)[0], self.photographs / "another.png")
+        with self.assertRaisesRegex(ValueError, "holds other photographs"):
+            material.pack([self.photographs], self.packed)
+
+    def test_when_the_study_is_killed_its_trainings_end(self):
+        code = f"""
+import time
+from pathlib import Path
+from Miniproject_1.others.study.runner import Runner
+folder = Path({str(self.folder)!r})
+pool = Runner([], folder / "packed.pt", "cpu", 1, folder).pool
+pool.submit(print, "at work", flush=True)
+pool.submit(time.sleep, 100).result()
+"""
+        command = [sys.executable, "-c", code]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        study = subprocess.Popen(command, cwd=PROJECT, **pipes)
+        self.assertEqual(study.stdout.readline(), "at work\n")
+        study.kill()
+        study.communicate(timeout=60)  # comes back once no process has the output open any more
