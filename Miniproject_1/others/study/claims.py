@@ -25,7 +25,7 @@ COMPARISONS = {
     "targets": Comparison("targets", None, "128 thousand pairs, {}"),
     "starts": Comparison("starts", "{}, at 0.05", "{}, falling"),
     "variants": Comparison("variants", None, "{}"),
-    "flips": Comparison("flips", None, "{}"),
+    "flips": Comparison("passes", None, "30 passes, {}"),
     "optimizers": Comparison("optimizers", "{} at 0.05", "{}, falling, 600 gradients"),
     "momenta": Comparison("optimizers", None, "{}, falling, 600 gradients"),
     "hybrid": Comparison("hybrid", "{} at 0.05", "{}, falling, 2000 gradients"),
@@ -89,7 +89,13 @@ CLAIMS = [
         if_equal="holds",
     ),
     Claim("Padding improves the performance.", "nothing", "variants", "Appendix A", "no padding"),
-    Claim("Flips enlarge the training set.", "nothing", "flips", "all 8", "none"),
+    Claim(
+        "Flips enlarge the training set.",
+        "nothing",
+        "flips",
+        "noisy targets, all 8 flips",
+        "noisy targets",
+    ),
     Claim(
         "Gradient descent without momentum is the slowest.", ONE_RUN, "optimizers", "momAGD", "SGD"
     ),

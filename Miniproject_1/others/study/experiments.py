@@ -116,12 +116,25 @@ def fresh_targets(thousands):
 
 
 def repeated_targets():
-    """The same 1,000 images, each with one noisy draw as input and one as target, or clean."""
+    """The same 1,000 images, each with one noisy draw as input and one as target, or clean.
+
+    Then the longest of these trainings with noisy targets, with images that are flipped, or whose
+    input and target change places.
+    """
     arms = []
     for passes in PASSES:
         for target in ("noisy", "clean"):
             settings = muon(1_000 * passes, images=1_000, target=target)
             arms.append(Arm(f"{passes} passes, {target} targets", settings))
+    changes = {
+        "all 8 flips": {"flips": tuple(FLIPS)},
+        "a quarter flipped": {"flips": ("vertical",), "flip_fraction": 0.25},
+        "exchange": {"swap": True},
+        "all 8 flips, exchange": {"flips": tuple(FLIPS), "swap": True},
+    }
+    for name, change in changes.items():
+        settings = muon(1_000 * max(PASSES), images=1_000, **change)
+        arms.append(Arm(f"{max(PASSES)} passes, noisy targets, {name}", settings))
     return arms
 
 
@@ -249,7 +262,7 @@ def their_training():
 
 
 # ----------------------------------------------------------------------------------------------
-# Networks, flips, noises
+# Networks, noises
 
 
 def networks():
@@ -282,18 +295,6 @@ def batch_sizes():
     return arms
 
 
-def flips():
-    """30 passes over 1,000 images that are flipped, or whose input and target change places."""
-    changes = {
-        "none": {},
-        "a quarter, vertical": {"flips": ("vertical",), "flip_fraction": 0.25},
-        "all 8": {"flips": tuple(FLIPS)},
-        "none, exchange": {"swap": True},
-        "all 8, exchange": {"flips": tuple(FLIPS), "swap": True},
-    }
-    return [Arm(name, muon(30_000, images=1_000, **change)) for name, change in changes.items()]
-
-
 def noises():
     """Other noises, every image seen once, with pairs and with clean targets."""
     return [
@@ -311,9 +312,8 @@ EXPERIMENTS = {  # most important first
     "hybrid": Experiment("Is the hybrid better?", hybrid(), seeds=(1, 2, 3, 4, 5)),
     "starts": Experiment("Which initialization and BatchNorms?", starts(), seeds=(1, 2, 3, 4, 5)),
     "original": Experiment("What does Brown et al.'s training reach?", their_training()),
-    "passes": Experiment("When is the noise of targets learned?", repeated_targets()),
+    "passes": Experiment("When is noise learned, and do flips help?", repeated_targets()),
     "draws": Experiment("More images, or more draws of each?", same_number_of_draws()),
-    "flips": Experiment("Do flips enlarge a training set?", flips()),
     "variants": Experiment("Pooling? Padding?", variants()),
     "noises": Experiment("Are pairs enough for other noises?", noises(), seeds=(1, 2)),
     "ceiling": Experiment("What is the best that is possible?", ceiling(), seeds=(1,)),

@@ -54,7 +54,9 @@ def quoted_numbers():
         "losses of ADAM": losses_of_adam(),
         "searches": {name: searched(*arm) for name, arm in SEARCHES.items()},
         "starts": starts(),
-        "flips": beside("flips", "none"),
+        "flips": compared(
+            "passes", "30 passes, noisy targets, all 8 flips", "30 passes, noisy targets"
+        ),
         "progress": progress(),
         "trainings": trainings(),
         "layers": layers(),
@@ -86,7 +88,10 @@ def worth_of_clean_targets(experiment, lengths, form):
 
 def repeated_and_fresh():
     """The PSNR and the last loss of 1,000 images 30 times and of fresh pairs, means over seeds."""
-    arms = {"repeated": ("flips", "none"), "fresh": ("targets", "32 thousand pairs, noisy targets")}
+    arms = {
+        "repeated": ("passes", "30 passes, noisy targets"),
+        "fresh": ("targets", "32 thousand pairs, noisy targets"),
+    }
     found = {}
     for name, (experiment, arm) in arms.items():
         results = arms_of(experiment)[arm].values()
