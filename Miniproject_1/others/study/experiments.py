@@ -103,7 +103,7 @@ NETWORKS_COMPARED = {  # and how their weights are drawn
 # Noisy and clean targets
 
 THOUSANDS = (8, 32, 128, 512)  # of fresh pairs
-PASSES = (1, 2, 5, 10, 20, 30)  # over the same images
+PASSES = (1, 2, 5, 10, 30)  # over the same images
 
 
 def fresh_targets(thousands):

@@ -9,6 +9,7 @@ from torch import nn
 
 from ...model import INITIALIZATIONS, build_network
 from ..data.noises import NOISES, default_strength
+from ..metrics import psnr_of
 from .claims import answered
 from .experiments import (
     EXPERIMENTS,
@@ -18,7 +19,7 @@ from .experiments import (
     PASSES,
     THOUSANDS,
 )
-from .findings import arms_of, best_arm, compared, mean_of, searched, table_of
+from .findings import arms_of, best_arm, compared, mean_of, scores_of, searched, table_of
 from .networks import cost
 from .results import load
 from .verdicts import EQUAL
@@ -43,6 +44,7 @@ def quoted_numbers():
         "claims": answered(),
         "targets": worth_of_clean_targets("targets", THOUSANDS, "{} thousand pairs"),
         "passes": worth_of_clean_targets("passes", PASSES, "{} passes"),
+        "best passes": best_passes(),
         "repeated and fresh": repeated_and_fresh(),
         "scenes or draws": scenes_or_draws(),
         "noises": noises(),
@@ -54,6 +56,7 @@ def quoted_numbers():
         "losses of ADAM": losses_of_adam(),
         "searches": {name: searched(*arm) for name, arm in SEARCHES.items()},
         "starts": starts(),
+        "original": original(),
         "flips": compared(
             "passes", "30 passes, noisy targets, all 8 flips", "30 passes, noisy targets"
         ),
@@ -84,6 +87,15 @@ def worth_of_clean_targets(experiment, lengths, form):
         if found is not None:
             rows.append({"length": length, **asdict(found)})
     return rows
+
+
+def best_passes():
+    """The arm with the best number of passes over the same images, with noisy and clean targets."""
+    best = {}
+    for target in ("noisy", "clean"):
+        arms = [f"{number} passes, {target} targets" for number in PASSES]
+        best[target] = best_arm("passes", arms)
+    return best
 
 
 def repeated_and_fresh():
@@ -219,6 +231,29 @@ def starts():
         }
         for name in INITIALIZATIONS
     ]
+
+
+def original():
+    """The rows of the training of Brown et al., with the PSNR of the mean error of each.
+
+    And how much each is above batches of 100.
+    """
+    rows = []
+    for row in table_of("original"):
+        scores = scores_of(arms_of("original")[row["arm"]]).values()
+        row["PSNR of the mean error"] = mean_of(
+            psnr_of_mean_error(values) for values in scores if values is not None
+        )
+        row["difference"] = None
+        if row["arm"] != "batches of 100":
+            row["difference"] = compared("original", row["arm"], "batches of 100")
+        rows.append(row)
+    return rows
+
+
+def psnr_of_mean_error(values):
+    """The PSNR in dB of the mean error over images, from the PSNR of each of them."""
+    return psnr_of(mean_of(10 ** (-value / 10) for value in values))
 
 
 # ----------------------------------------------------------------------------------------------
