@@ -35,7 +35,7 @@ def main():
             tell(str(path))
         return 0
     names = options.names
-    if names == ["all"]:
+    if "all" in names:
         names = list(EXPERIMENTS)
     deadline = time.time() + 60 * options.deadline
     pack(options.photographs, PACKED)

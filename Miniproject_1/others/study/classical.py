@@ -1,8 +1,8 @@
 """Classical methods on the images that the study's trainings are scored by.
 
-    python -m Miniproject_1.others.study.classical --photographs FOLDER ...
+    python -m Miniproject_1.others.study.classical --photographs FOLDER ... --data DATA
 
-They are measured on the images of the sample that comes with the project, too.
+They are measured on the sample that comes with the project, too, and on the val_data.pkl in DATA.
 
 BM3D (Dabov et al., 2007, the package of its authors) and non-local means are told how strong the
 noise of each image is, which a network is not. A median filter takes 3 x 3 pixels. Inpainting (with
@@ -94,10 +94,15 @@ def main():
     """Measure what has no result yet, and file it."""
     parser = parser_of(__doc__)
     parser.add_argument("--photographs", nargs="+", type=Path, required=True, metavar="FOLDER")
+    text = "a val_data.pkl, or the folder that holds it"
+    parser.add_argument("--data", type=Path, required=True, help=text)
     options = parser.parse_args()
     pack(options.photographs, PACKED)
     material = Material(PACKED, "cpu")
-    sets = {"sample": Images(*load_pairs(SAMPLE, "val_data.pkl"))}
+    sets = {
+        "sample": Images(*load_pairs(SAMPLE, "val_data.pkl")),
+        "test": Images(*load_pairs(options.data, "val_data.pkl")),
+    }
     for noise in ("blocks", *NOISES):
         sets[noise] = material.kept_apart(noise)[0]
     results = load("classical") or {}

@@ -23,7 +23,8 @@ class Settings:
         network: name in `networks.NETWORKS`.
         initialization: name in `model.INITIALIZATIONS`, or "pytorch".
         images: how many images there are to train on; `FRESH`: as many as there are pairs.
-        draws: noisy versions of each image. Every ordered pair of them is an input and a target.
+        draws: noisy versions of each image. Of two, the first is the input and the second the
+            target; of more, every ordered pair of them is an input and a target.
         noise: "blocks" is the course's noise; other names are those of `data.noises.NOISES`.
         target: "noisy" or "clean".
         flips, flip_fraction, swap: of fixed images, see `model.Batches`.
@@ -139,12 +140,16 @@ def repeated_targets():
 
 
 def same_number_of_draws():
-    """8,000 noisy draws of fewer or more images, for several lengths of training."""
+    """8,000 noisy draws of fewer or more crops, for several lengths of training.
+
+    Every ordered pair of the draws of a crop is an input and a target.
+    """
     arms = []
     for thousands in (16, 32, 64, 128):
         for images, draws in ((1_000, 8), (2_000, 4), (4_000, 2)):
             name = f"{images} images, {draws} draws, {thousands} thousand pairs"
-            arms.append(Arm(name, muon(1_000 * thousands, images=images, draws=draws)))
+            settings = muon(1_000 * thousands, images=images, draws=draws, swap=draws == 2)
+            arms.append(Arm(name, settings))
     return arms
 
 
@@ -251,7 +256,12 @@ def starts():
 
 
 def their_training():
-    """The training that gave Brown et al. 25.08 dB: one pass over 50,000 pairs."""
+    """The training that gave Brown et al. 25.08 dB: one pass over 50,000 pairs.
+
+    There are as many gradients as a pass has batches. Those of L-BFGS, some 127 of five batches,
+    count among them, so the last batches of the pass are not seen: a quarter of all if they are of
+    100, one of a hundred if they are of 4.
+    """
     theirs = replace(THEIRS, images=50_000, hybrid=True)
     flipped = replace(theirs, appended=0.25, batch_size=100, gradients=625)
     return [
@@ -313,7 +323,7 @@ EXPERIMENTS = {  # most important first
     "starts": Experiment("Which initialization and BatchNorms?", starts(), seeds=(1, 2, 3, 4, 5)),
     "original": Experiment("What does Brown et al.'s training reach?", their_training()),
     "passes": Experiment("When is noise learned, and do flips help?", repeated_targets()),
-    "draws": Experiment("More images, or more draws of each?", same_number_of_draws()),
+    "draws": Experiment("More crops, or more draws of each?", same_number_of_draws()),
     "variants": Experiment("Pooling? Padding?", variants()),
     "noises": Experiment("Are pairs enough for other noises?", noises(), seeds=(1, 2)),
     "ceiling": Experiment("What is the best that is possible?", ceiling(), seeds=(1,)),

@@ -38,8 +38,15 @@ def scores_of(results):
 
 
 def compared(name, first, second):
-    """How much an arm is above another in one pass: a `verdicts.Difference`, or None."""
+    """How much an arm is above another in one pass: a `verdicts.Difference`, or None.
+
+    Raises:
+        ValueError: some of their results were scored by other photographs than the rest.
+    """
     arms = arms_of(name)
+    results = [*arms[first].values(), *arms[second].values()]
+    if len({round(result["psnr_noisy"], 3) for result in results}) > 1:
+        raise ValueError(f"{name}: {first}, {second}: results of different photographs")
     return difference(scores_of(arms[first]), scores_of(arms[second]))
 
 
@@ -50,14 +57,18 @@ def mean_of(values):
 
 
 def searched(experiment, name):
-    """The learning rates that were tried for an arm, and the PSNR by which they were compared."""
+    """The learning rates that were tried for an arm, and the PSNR by which they were compared.
+
+    The PSNR is None where the training diverged.
+    """
     (arm,) = [arm for arm in EXPERIMENTS[experiment].arms if arm.name == name]
     runs, _ = searched_rates(experiment, arm, score_to_choose_by)
     tried = []
     for run in runs:
         result = load_run(run)
         if result is not None:
-            tried.append({"rate": run.settings.learning_rate, "psnr": result["psnr_choosing"]})
+            score = None if result["diverged"] else result["psnr_choosing"]
+            tried.append({"rate": run.settings.learning_rate, "psnr": score})
     return tried
 
 
@@ -81,14 +92,18 @@ def table_of(name):
 
 
 def best_arm(name, arms):
-    """The best of some arms on the photographs to choose by; None if one has no results."""
-    found = arms_of(name)
-    means = {}
-    for arm in arms:
-        means[arm] = mean_of(result["psnr_choosing"] for result in found[arm].values())
-    if None in means.values():
+    """The best of some arms on the photographs to choose by.
+
+    Arms that diverged are left out. None if some have no results, or not those of the same seeds.
+    """
+    found = {arm: arms_of(name)[arm] for arm in arms}
+    if len({tuple(sorted(results)) for results in found.values()}) > 1 or not found[arms[0]]:
         return None
-    return max(means, key=means.get)
+    means = {}
+    for arm, results in found.items():
+        if not any(result["diverged"] for result in results.values()):
+            means[arm] = mean_of(result["psnr_choosing"] for result in results.values())
+    return max(means, key=means.get, default=None)
 
 
 def write_tables():
@@ -101,6 +116,10 @@ def write_tables():
             with open(path, "w") as file:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(rows)
+                for row in rows:
+                    for key in ("psnr", "lowest", "highest"):
+                        if row[key] is not None:
+                            row[key] = f"{row[key]:.3f}"
+                    writer.writerow(row)
             paths.append(path)
     return paths

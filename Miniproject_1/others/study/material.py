@@ -3,10 +3,8 @@
 Photographs are decoded once, into one file that every process maps into its memory. 100 of them
 are kept apart to report scores by, and 50 more to choose learning rates and stopping points by.
 
-Each seed trains on a random half of the others. Halves that are drawn without replacement differ
-from one another as much as whole sets of photographs that are drawn anew do (for a mean: half as
-many photographs double the variance, and that the set is finite halves it again). So the spread
-over seeds contains the choice of photographs.
+Each seed trains on a random half of the others. So the spread over seeds contains the choice among
+these photographs.
 """
 
 import itertools
@@ -46,21 +44,21 @@ def pack(folders, path):
         ValueError: there are fewer than 20 photographs, or the file is there and holds others.
     """
     found = photographs_by_name(folders)
-    names = sorted(found)  # the same order in whatever folders they lie
+    files = [(name, found[name].stat().st_size) for name in sorted(found)]  # whatever their folders
     if path.exists():
-        if torch.load(path, mmap=True)["names"] != names:
+        if torch.load(path, mmap=True).get("files") != files:
             raise ValueError(
                 f"{path} holds other photographs than --photographs; remove it to have it made anew"
             )
         return
-    say(f"decoding {len(names)} photographs into {path}")
+    say(f"decoding {len(files)} photographs into {path}")
     with ThreadPoolExecutor() as pool:
-        photographs = list(pool.map(read_picture, [found[name] for name in names]))
+        photographs = list(pool.map(read_picture, [found[name] for name, _ in files]))
     pixels = torch.cat([photograph.flatten() for photograph in photographs])
     shapes = [tuple(photograph.shape) for photograph in photographs]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
-    torch.save({"names": names, "shapes": shapes, "pixels": pixels}, temporary)
+    torch.save({"files": files, "shapes": shapes, "pixels": pixels}, temporary)
     temporary.replace(path)
 
 
@@ -71,6 +69,8 @@ def photographs_by_name(folders):
         if not Path(folder).is_dir():
             raise NotADirectoryError(f"--photographs: {folder} is not a folder")
         for photograph in distinct_photographs(folder):
+            if photograph.name in found:
+                raise ValueError(f"--photographs: two files are called {photograph.name}")
             found[photograph.name] = photograph
     if len(found) < 20:
         raise ValueError(f"--photographs: at least 20 are needed, got {len(found)}")
@@ -115,7 +115,7 @@ class Material:
         self.choosing = shuffled[reporting : reporting + choosing]
         self.rest = shuffled[reporting + choosing :]
         self.kept = {}  # images by the name of their noise
-        self.on_device = {}  # photographs by seed
+        self.on_device = {}  # the photographs of one seed
 
     def photographs_of(self, seed):
         """The photographs that a seed trains on."""
@@ -137,7 +137,7 @@ class Material:
         if settings.noise != "blocks":
             return SquareBatches(self.photographs_of(seed), settings, seed, self.device)
         if seed not in self.on_device:  # once for all arms
-            self.on_device[seed] = Photographs(self.photographs_of(seed), self.device)
+            self.on_device = {seed: Photographs(self.photographs_of(seed), self.device)}
         is_clean = settings.target == "clean"
         return PhotoBatches(self.on_device[seed], settings.batch_size, clean=is_clean, seed=seed)
 

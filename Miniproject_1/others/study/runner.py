@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 
 import torch
 
@@ -16,6 +17,8 @@ from .experiments import wanted_runs
 from .material import Material
 from .results import name_of, save_run, score_to_choose_by
 from .trainings import OutOfTime, StudyTraining
+
+SECONDS_BETWEEN_CHECKPOINTS = 120
 
 material = None  # of this process, see `begin_process`
 
@@ -54,17 +57,32 @@ class Runner:
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         with self.pool:
-            while True:
-                waiting = self.waiting()
-                if time.time() < deadline:
-                    for run in waiting[: self.processes - len(self.running)]:
-                        future = self.pool.submit(make, run, deadline, self.checkpoints)
-                        self.running[future] = run
-                if not self.running:
-                    return not waiting and not self.failed
-                done, _ = wait(self.running, return_when=FIRST_COMPLETED)
-                for future in done:
+            try:
+                return self.run_all(deadline)
+            except BrokenProcessPool:
+                say("a process was killed, for memory perhaps; the same command goes on")
+                return False
+            finally:  # whatever has happened, what is finished is filed
+                for future in [*self.running]:
                     self.file(self.running.pop(future), future)
+
+    def run_all(self, deadline):
+        """Start trainings and file their results until there are none left."""
+        while True:
+            waiting = self.waiting()
+            if time.time() < deadline:
+                for run in waiting[: self.processes - len(self.running)]:
+                    checkpoint = self.checkpoint_of(run)
+                    self.running[self.pool.submit(make, run, deadline, checkpoint)] = run
+            if not self.running:
+                return not waiting and not self.failed
+            done, _ = wait(self.running, return_when=FIRST_COMPLETED)
+            for future in done:
+                self.file(self.running.pop(future), future)
+
+    def checkpoint_of(self, run):
+        """The file with what an unfinished run needs to go on."""
+        return self.checkpoints / f"{name_of(run).replace('/', '.')}.pt"
 
     def waiting(self):
         """The runs that could begin now, most important first."""
@@ -91,6 +109,7 @@ class Runner:
             say(f"{name_of(run)} is not finished; the same command goes on with it")
             return
         save_run(run, result)
+        self.checkpoint_of(run).unlink(missing_ok=True)
         score = self.score_of(run)
         say(f"{name_of(run)}: {score:.2f} dB, {result['pairs']} pairs, {result['seconds']} s")
 
@@ -109,21 +128,28 @@ def end_with_parent():
     os._exit(1)
 
 
-def make(run, deadline, checkpoints):
+def make(run, deadline, checkpoint):
     """Make a run, or as much of it as there is time for.
 
+    Args:
+        run: an `experiments.Run`.
+        deadline: in seconds of `time.time()`.
+        checkpoint: file with what the run needs to go on. It is written every
+            `SECONDS_BETWEEN_CHECKPOINTS` and at the deadline.
+
     Returns:
-        its result, or None if it is not finished; what it needs to go on is then in a file.
+        its result, or None if it is not finished.
     """
     training = StudyTraining(run.settings, run.seed, material)
-    checkpoint = checkpoints / f"{name_of(run).replace('/', '.')}.pt"
     if checkpoint.exists():
-        training.load_state_dict(load_tensors(checkpoint))
-    try:
-        training.run(deadline)
-    except OutOfTime:
-        save(training.state_dict(), checkpoint)
-        return None
-    result = training.result()
-    checkpoint.unlink(missing_ok=True)
-    return result
+        try:
+            training.load_state_dict(load_tensors(checkpoint))
+        except ValueError as error:
+            raise ValueError(f"{checkpoint}: {error}; remove it to begin anew") from None
+    while time.time() < deadline:
+        try:
+            training.run(min(deadline, time.time() + SECONDS_BETWEEN_CHECKPOINTS))
+            return training.result()
+        except OutOfTime:
+            save(training.state_dict(), checkpoint)
+    return None

@@ -32,6 +32,7 @@ class StudyTraining:
 
     Attributes:
         spent: gradients computed so far.
+        psnr_noisy: mean PSNR in dB of the noisy images to report by.
         curve: pairs of gradients so far and mean PSNR in dB of one pass.
         last: at a constant rate, the PSNR of each image at the last points of the curve.
     """
@@ -40,6 +41,7 @@ class StudyTraining:
         self.settings = settings
         self.device = material.device
         self.reporting, self.choosing = material.kept_apart(settings.noise)
+        self.psnr_noisy = psnr(self.reporting.noisy, self.reporting.clean).mean().item()
         self.spent = 0
         self.curve = []
         self.last = []
@@ -114,11 +116,23 @@ class StudyTraining:
         return psnr(denoised, images.clean).cpu()
 
     def state_dict(self):
-        """What the training needs to go on."""
-        return {"training": self.training.state_dict(), "curve": self.curve, "last": self.last}
+        """What the training needs to go on, and what it is a training of."""
+        return {
+            "settings": repr(self.settings),
+            "noisy": self.psnr_noisy,
+            "training": self.training.state_dict(),
+            "curve": self.curve,
+            "last": self.last,
+        }
 
     def load_state_dict(self, state):
-        """Go on where another training of these settings and this seed gave its state."""
+        """Go on where another training of these settings and this seed gave its state.
+
+        Raises:
+            ValueError: it was a training of other settings, or scored by other photographs.
+        """
+        if state["settings"] != repr(self.settings) or state["noisy"] != self.psnr_noisy:
+            raise ValueError("a checkpoint of other settings or photographs")
         self.training.load_state_dict(state["training"])
         self.curve, self.last = state["curve"], state["last"]
         self.spent = sum(self.training.history["evaluations"])
@@ -134,10 +148,11 @@ class StudyTraining:
             `LAST_POINTS` measurements;
             "psnr": the same of the mean over the 8 flips and rotations, always at the end;
             "psnr_choosing": mean PSNR of one pass of the images to choose by;
-            "psnr_noisy": mean PSNR of the noisy images to report by;
+            "psnr_noisy": mean PSNR of the noisy images to report by, which tells other photographs;
             "curve": gradients so far and mean PSNR of one pass, on the way;
             "losses": means over each hundredth of the steps;
-            "gradients", "pairs": that were computed, and of how many pairs in all;
+            "gradients": that were computed, those within L-BFGS too;
+            "pairs": in these gradients; L-BFGS computes several of the same pairs;
             "seconds": in steps; and on what it ran.
         """
         reporting = self.psnr_of(self.reporting)
@@ -152,7 +167,7 @@ class StudyTraining:
             "psnr": rounded(averaged.tolist()),
             "psnr_one_pass": rounded(reporting.tolist()),
             "psnr_choosing": choosing.mean().item(),
-            "psnr_noisy": psnr(self.reporting.noisy, self.reporting.clean).mean().item(),
+            "psnr_noisy": self.psnr_noisy,
             "curve": [[spent, round(score, 3)] for spent, score in self.curve],
             "losses": mean_losses(history["loss"]),
             "gradients": self.spent,

@@ -15,7 +15,7 @@ class TestFindings(TestCase):
         self.patch(mock.patch.object(results, "RESULTS", self.folder))
         self.patch(mock.patch.object(findings, "RESULTS", self.folder))
 
-    def make_runs(self, scores, seeds=(1, 2, 3)):
+    def make_runs(self, scores, seeds=(1, 2, 3), noisy=20.0):
         """File the results of an experiment: arms with a score each; None: it diverges."""
         arms = [Arm(name, Settings()) for name in scores]
         experiment = Experiment("", arms, seeds)
@@ -27,6 +27,7 @@ class TestFindings(TestCase):
                 "diverged": score is None,
                 "psnr_one_pass": values,
                 "psnr_choosing": score,
+                "psnr_noisy": noisy,
                 "pairs": 64,
             }
             results.save_run(run, result)
@@ -37,6 +38,21 @@ class TestFindings(TestCase):
         self.assertAlmostEqual(found.mean, 1.0, places=5)
         self.assertEqual(found.verdict, "larger")
         self.assertEqual(findings.compared("made", "gone", "bad").verdict, "smaller")
+
+    def test_scores_of_different_photographs_are_not_compared(self):
+        self.make_runs({"good": 22.0}, noisy=21.0)
+        self.make_runs({"bad": 21.0})
+        arms = [Arm(name, Settings()) for name in ("good", "bad")]
+        experiment = Experiment("", arms, (1, 2, 3))
+        self.patch(mock.patch.dict(experiments.EXPERIMENTS, {"made": experiment}))
+        with self.assertRaisesRegex(ValueError, "different photographs"):
+            findings.compared("made", "good", "bad")
+
+    def test_the_best_arm_is_chosen_among_arms_with_the_same_seeds(self):
+        self.make_runs({"bad": 21.0, "gone": None, "good": 22.0})
+        self.assertEqual(findings.best_arm("made", ["bad", "gone", "good"]), "good")
+        results.path_of("made/good.3").unlink()
+        self.assertIsNone(findings.best_arm("made", ["bad", "gone", "good"]))
 
     def test_the_table_has_the_best_arm_first(self):
         self.make_runs({"bad": 21.0, "gone": None, "good": 22.0})
@@ -79,8 +95,14 @@ class TestReport(TestCase):
     def test_its_numbers_can_be_written_and_name_arms_that_exist(self):
         numbers = quoted.quoted_numbers()
         json.dumps(numbers, default=asdict, allow_nan=False)  # as the report does
-        for setting, (experiment, form) in experiments.OPTIMIZER_SETTINGS.items():
-            names = [arm.name for arm in experiments.EXPERIMENTS[experiment].arms]
-            self.assertIn(form.format("momAGD"), names)
-            for row in numbers["optimizers"][setting]:
-                self.assertIn(form.format(row["name"]), names)
+        arms = {
+            (name, arm.name)
+            for name, experiment in experiments.EXPERIMENTS.items()
+            for arm in experiment.arms
+        }
+        settings = experiments.OPTIMIZER_SETTINGS.values()
+        for experiment, form in settings:
+            self.assertIn((experiment, form.format("momAGD")), arms)
+        for name in experiments.OPTIMIZERS_QUOTED:
+            quoted_arms = {(experiment, form.format(name)) for experiment, form in settings}
+            self.assertTrue(quoted_arms & arms, name)

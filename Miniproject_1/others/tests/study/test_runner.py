@@ -1,15 +1,19 @@
 """A study from photographs to files of results, with tiny sizes."""
 
+import itertools
 import json
+import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from unittest import mock
 
 from ...pictures import write_picture
-from ...study import experiments, material, results
-from ...study.experiments import Arm, Experiment, Settings
+from ...study import experiments, material, results, runner
+from ...study.experiments import Arm, Experiment, Run, Settings
 from ...study.runner import Runner
+from ...study.trainings import StudyTraining
 from .. import PROJECT, TestCase, needs_pillow, random_images
 
 SMALL = Settings(network="7 layers of 3 x 3", initialization="pytorch", batch_size=4, gradients=4)
@@ -61,20 +65,44 @@ class TestRunner(TestCase):
 
     def test_a_run_with_other_settings_is_not_taken_for_this_one(self):
         self.assertTrue(self.runner(Arm("arm", SMALL)).run())
-        other = Arm("arm", experiments.replace(SMALL, gradients=5))
+        other = Arm("arm", replace(SMALL, gradients=5))
         with self.assertRaisesRegex(ValueError, "other settings"):
             self.runner(other).run()
 
-    def test_at_the_deadline_it_stops_and_later_it_goes_on(self):
-        arm = Arm("arm", SMALL)
-        checkpoint = self.folder / "checkpoints" / "tiny.arm.1.pt"
-        finished = self.runner(arm).run(deadline=time.time() + 0.5)
+    def test_after_the_deadline_no_training_begins(self):
+        finished = self.runner(Arm("arm", SMALL)).run(deadline=time.time())
         self.assertFalse(finished)
         self.assertFalse((self.folder / "results").exists())
-        self.assertTrue(checkpoint.exists())
 
-        finished = self.runner(arm).run()
-        self.assertTrue(finished)
+    def test_a_training_that_was_stopped_goes_on_from_its_checkpoint(self):
+        self.patch(mock.patch.object(runner, "material", material.Material(self.packed, "cpu")))
+        run = Run("tiny", "arm", SMALL, 1)
+        checkpoint = self.folder / "checkpoint.pt"
+        unbroken = runner.make(run, math.inf, checkpoint)
+        self.assertFalse(checkpoint.exists())
+        with mock.patch.object(time, "time", side_effect=itertools.count()):
+            self.assertIsNone(runner.make(run, 4, checkpoint))  # three steps
+        other = replace(run, settings=replace(SMALL, gradients=5))
+        with self.assertRaisesRegex(ValueError, "checkpoint.pt: .* other settings"):
+            runner.make(other, math.inf, checkpoint)
+        steps = self.patch(
+            mock.patch.object(
+                StudyTraining, "measure", autospec=True, side_effect=StudyTraining.measure
+            )
+        )
+        resumed = runner.make(run, math.inf, checkpoint)
+        self.assertEqual(steps.call_count, 1)
+        self.assertEqual(resumed["psnr"], unbroken["psnr"])
+
+    def test_a_checkpoint_is_removed_when_the_result_is_filed(self):
+        one = self.runner(Arm("arm", SMALL))
+        checkpoint = self.folder / "checkpoints" / "tiny.arm.1.pt"
+        self.patch(mock.patch.object(runner, "material", material.Material(self.packed, "cpu")))
+        checkpoint.parent.mkdir()
+        with mock.patch.object(time, "time", side_effect=itertools.count()):
+            runner.make(Run("tiny", "arm", SMALL, 1), 4, checkpoint)
+        self.assertTrue(checkpoint.exists())
+        self.assertTrue(one.run())
         self.assertEqual(list(self.files()), ["arm.1.json"])
         self.assertFalse(checkpoint.exists())
 
@@ -84,6 +112,9 @@ class TestRunner(TestCase):
         self.assertEqual(self.packed.stat().st_mtime_ns, before)
         write_picture(random_images(1, 90, 96, seed=1)[0], self.photographs / "another.png")
         with self.assertRaisesRegex(ValueError, "holds other photographs"):
+            material.pack([self.photographs], self.packed)
+        write_picture(random_images(1, 90, 96, seed=2)[0], self.photographs / "more" / "0.png")
+        with self.assertRaisesRegex(ValueError, "two files are called 0.png"):
             material.pack([self.photographs], self.packed)
 
     def test_when_the_study_is_killed_its_trainings_end(self):

@@ -78,6 +78,24 @@ class TestMaterial(WithPhotographs):
         self.assertEqual(len(first), 17)
         self.assertDiffer(first, second)
 
+    def test_noisy_and_clean_targets_have_the_same_inputs(self):
+        for changes in ({}, {"images": 8}, {"noise": "Gaussian"}):
+            with self.subTest(**changes):
+                noisy, clean = (
+                    self.material.batches(replace(SMALL, target=target, **changes), 1)(3)
+                    for target in ("noisy", "clean")
+                )
+                self.assertSame(noisy[0], clean[0])
+                self.assertDiffer(noisy[1], clean[1])
+
+    def test_every_ordered_pair_of_the_draws_is_an_input_and_a_target(self):
+        draws = torch.arange(6.0).view(2, 3, 1, 1, 1)  # two images, three draws of each
+        pairs = list(zip(*(part.flatten().tolist() for part in material.ordered_pairs(draws))))
+        self.assertEqual(len(set(pairs)), 2 * 3 * 2)
+        for first, second in pairs:
+            self.assertNotEqual(first, second)
+            self.assertEqual(first // 3, second // 3)
+
 
 class TestNetworks(TestCase):
     def test_every_network_keeps_the_shape_and_has_gradients(self):
