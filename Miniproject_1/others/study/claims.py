@@ -13,22 +13,25 @@ class Comparison(NamedTuple):
     """An experiment, and how its arms are called at the setting of Brown et al. and at a fair one.
 
     A form is the name of an arm with a place for what is compared. It is None where there are no
-    such arms.
+    such arms. `length` says how long the arms of the fair setting were trained.
     """
 
     experiment: str
     form_at_theirs: str | None
     form_at_fair: str
+    length: str
 
 
 COMPARISONS = {
-    "targets": Comparison("targets", None, "128 thousand pairs, {}"),
-    "starts": Comparison("starts", "{}, at 0.05", "{}, falling"),
-    "variants": Comparison("variants", None, "{}"),
-    "flips": Comparison("passes", None, "30 passes, {}"),
-    "optimizers": Comparison("optimizers", "{} at 0.05", "{}, falling, 600 gradients"),
-    "momenta": Comparison("optimizers", None, "{}, falling, 600 gradients"),
-    "hybrid": Comparison("hybrid", "{} at 0.05", "{}, falling, 2000 gradients"),
+    "targets": Comparison("targets", None, "128 thousand pairs, {}", "128,000 pairs"),
+    "starts": Comparison("starts", "{}, at 0.05", "{}, falling", "200 gradients"),
+    "variants": Comparison("variants", None, "{}", "64,000 pairs"),
+    "flips": Comparison("passes", None, "30 passes, {}", "30 passes over 1,000 images"),
+    "optimizers": Comparison(
+        "optimizers", "{} at 0.05", "{}, falling, 600 gradients", "600 gradients"
+    ),
+    "momenta": Comparison("optimizers", None, "{}, falling, 600 gradients", "600 gradients"),
+    "hybrid": Comparison("hybrid", "{} at 0.05", "{}, falling, 2000 gradients", "2,000 gradients"),
 }
 
 
@@ -60,14 +63,28 @@ CLAIMS = [
         if_smaller="clean ones are better",
     ),
     Claim(
-        "BatchNorm makes training easier.",
+        "BatchNorm makes training easier (from masked Xavier).",
+        ONE_RUN,
+        "starts",
+        "masked xavier, two each",
+        "masked xavier, no BatchNorm",
+    ),
+    Claim(
+        "The same, from plain Xavier.",
         ONE_RUN,
         "starts",
         "xavier, two each",
         "xavier, no BatchNorm",
     ),
     Claim(
-        "Two BatchNorms each are better than BatchNorm everywhere.",
+        "Two BatchNorms each are better than BatchNorm everywhere (from masked Xavier).",
+        ONE_RUN,
+        "starts",
+        "masked xavier, two each",
+        "masked xavier, BatchNorm everywhere",
+    ),
+    Claim(
+        "The same, from plain Xavier.",
         ONE_RUN,
         "starts",
         "xavier, two each",
@@ -97,7 +114,11 @@ CLAIMS = [
         "noisy targets",
     ),
     Claim(
-        "Gradient descent without momentum is the slowest.", ONE_RUN, "optimizers", "momAGD", "SGD"
+        "Apart from ADAM, gradient descent without momentum is the worst.",
+        ONE_RUN,
+        "optimizers",
+        "momAGD",
+        "SGD",
     ),
     Claim("ADAM gives poor results.", f"{ONE_RUN} at 0.05", "optimizers", "momAGD", "ADAM"),
     Claim(
@@ -118,6 +139,7 @@ def answered():
     for claim in CLAIMS:
         comparison = COMPARISONS[claim.comparison]
         row = asdict(claim)
+        row["length"] = comparison.length
         row["has_theirs"] = comparison.form_at_theirs is not None
         row["theirs"] = answer(claim, comparison.form_at_theirs)
         row["fair"] = answer(claim, comparison.form_at_fair)
@@ -148,5 +170,7 @@ def in_words(claim, found):
     """What a difference says about a claim; None if it has not been run."""
     if found is None:
         return None
+    if found.mean is None and found.verdict == LARGER:
+        return f"{claim.second} was stopped"
     words = {LARGER: "holds", EQUAL_WITHIN: claim.if_equal, SMALLER: claim.if_smaller}
     return words.get(found.verdict, UNDECIDED)

@@ -107,8 +107,12 @@ def main():
         sets[noise] = material.kept_apart(noise)[0]
     results = load("classical") or {}
     for name_of_set, images in sets.items():
-        found = results.setdefault(name_of_set, {})
-        found["noisy"] = psnr(images.noisy, images.clean).tolist()
+        noisy = psnr(images.noisy, images.clean).tolist()
+        found = results.setdefault(name_of_set, {"noisy": noisy})
+        if found["noisy"] != noisy:
+            raise ValueError(
+                f"results/classical.json has {name_of_set} of other images; remove the file"
+            )
         for name, method in methods_for(name_of_set).items():
             if name not in found:
                 found[name] = psnr(denoised(images, method), images.clean).tolist()

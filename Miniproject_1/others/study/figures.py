@@ -92,7 +92,8 @@ def draw_targets(plt, numbers):
     rows = numbers["targets"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.2))
     lengths = [row["length"] for row in rows]
-    draw_both_targets(left, "targets", {length: f"{length} thousand pairs" for length in lengths})
+    results = {**arms_of("targets"), **arms_of("long")}
+    draw_both_targets(left, results, {length: f"{length} thousand pairs" for length in lengths})
     left.set(ylabel="PSNR in dB", title="(a)")
     for row in rows:
         if row["mean"] is not None:
@@ -111,20 +112,19 @@ def draw_passes(plt, numbers):
     """Noisy and clean targets over passes through the same 1,000 images."""
     lengths = [row["length"] for row in numbers["passes"]]
     figure, axes = plt.subplots(figsize=(0.6 * WIDTH, 2.2))
-    draw_both_targets(axes, "passes", {length: f"{length} passes" for length in lengths})
+    draw_both_targets(axes, arms_of("passes"), {length: f"{length} passes" for length in lengths})
     axes.set(xlabel="passes over 1,000 images", ylabel="PSNR in dB")
     return figure if lengths else None
 
 
-def draw_both_targets(axes, experiment, arms):
+def draw_both_targets(axes, results, arms):
     """A line for noisy and one for clean targets, and a mark for each seed.
 
     Args:
         axes: to draw on.
-        experiment: its name.
+        results: of experiments, see `arms_of`.
         arms: dict from what is drawn to the right, to the names of arms without their targets.
     """
-    results = arms_of(experiment)
     for target, colour, dashes in (("noisy", NOISY, "-"), ("clean", CLEAN, "--")):
         marks = {"marker": MARKERS[target], "color": colour, "mfc": "none"}
         means = {}

@@ -91,6 +91,14 @@ def table_of(name):
     return sorted(rows, key=lambda row: row["psnr"] or 0, reverse=True)
 
 
+def row_of(name, arm):
+    """The row of an arm in the table of its experiment; None if it has no results."""
+    for row in table_of(name):
+        if row["arm"] == arm:
+            return row
+    return None
+
+
 def best_arm(name, arms):
     """The best of some arms on the photographs to choose by.
 

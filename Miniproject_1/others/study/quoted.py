@@ -19,10 +19,10 @@ from .experiments import (
     PASSES,
     THOUSANDS,
 )
-from .findings import arms_of, best_arm, compared, mean_of, scores_of, searched, table_of
+from .findings import arms_of, best_arm, compared, mean_of, row_of, scores_of, searched, table_of
 from .networks import cost
 from .results import load
-from .verdicts import EQUAL
+from .verdicts import EQUAL, difference
 
 MEASURED = (  # files that are quoted as they are
     "weights", "scores", "peers", "robustness", "benchmark", "precision", "sampling", "consistency",
@@ -42,19 +42,28 @@ def quoted_numbers():
         **{name: load(name) for name in MEASURED},
         "tables": {name: table_of(name) for name in EXPERIMENTS},
         "claims": answered(),
-        "targets": worth_of_clean_targets("targets", THOUSANDS, "{} thousand pairs"),
+        "targets": [
+            *worth_of_clean_targets("targets", THOUSANDS, "{} thousand pairs"),
+            *worth_of_clean_targets("long", (2_000,), "{} thousand pairs"),
+        ],
         "passes": worth_of_clean_targets("passes", PASSES, "{} passes"),
         "best passes": best_passes(),
-        "repeated and fresh": repeated_and_fresh(),
+        "last losses": last_losses(),
         "scenes or draws": scenes_or_draws(),
         "noises": noises(),
+        "classical on test": classical("test"),
         "networks": networks(),
-        "variants": beside("variants", "Appendix A"),
+        "variants": {
+            arm.name: compared("variants", "Appendix A", arm.name)
+            for arm in EXPERIMENTS["variants"].arms
+            if arm.name != "Appendix A"
+        },
         "optimizers": {name: optimizers(name) for name in OPTIMIZER_SETTINGS},
         "optimizer names": OPTIMIZERS_QUOTED,
         "ADAM and hybrid": adam_and_hybrid(),
         "losses of ADAM": losses_of_adam(),
         "searches": {name: searched(*arm) for name, arm in SEARCHES.items()},
+        "best rates": best_rates(),
         "starts": starts(),
         "original": original(),
         "flips": compared(
@@ -68,12 +77,6 @@ def quoted_numbers():
     }
 
 
-def beside(experiment, reference):
-    """How much each other arm is above the reference, by name."""
-    names = [arm.name for arm in EXPERIMENTS[experiment].arms if arm.name != reference]
-    return {name: compared(experiment, name, reference) for name in names}
-
-
 # ----------------------------------------------------------------------------------------------
 # Noisy and clean targets
 
@@ -85,33 +88,42 @@ def worth_of_clean_targets(experiment, lengths, form):
         arm = form.format(length)
         found = compared(experiment, f"{arm}, clean targets", f"{arm}, noisy targets")
         if found is not None:
-            rows.append({"length": length, **asdict(found)})
+            rows.append({"experiment": experiment, "length": length, **asdict(found)})
     return rows
 
 
 def best_passes():
-    """The arm with the best number of passes over the same images, with noisy and clean targets."""
+    """The best number of passes over the same images, with noisy and with clean targets.
+
+    It is chosen on the photographs to choose by.
+
+    Returns:
+        dict of "noisy" and "clean": names of arms; "clean minus noisy": their difference; "flips":
+        how much 30 passes with all 8 flips are above the best arm with noisy targets. None if not
+        all arms have the same seeds.
+    """
     best = {}
     for target in ("noisy", "clean"):
         arms = [f"{number} passes, {target} targets" for number in PASSES]
         best[target] = best_arm("passes", arms)
+    if None in best.values():
+        return None
+    best["clean minus noisy"] = compared("passes", best["clean"], best["noisy"])
+    flipped = "30 passes, noisy targets, all 8 flips"
+    best["flips"] = compared("passes", flipped, best["noisy"])
     return best
 
 
-def repeated_and_fresh():
-    """The PSNR and the last loss of 1,000 images 30 times and of fresh pairs, means over seeds."""
+def last_losses():
+    """The loss at the end of 30 passes over 1,000 images and of fresh pairs, means over seeds."""
     arms = {
         "repeated": ("passes", "30 passes, noisy targets"),
         "fresh": ("targets", "32 thousand pairs, noisy targets"),
     }
-    found = {}
-    for name, (experiment, arm) in arms.items():
-        results = arms_of(experiment)[arm].values()
-        found[name] = {
-            "psnr": mean_of(mean_of(result["psnr_one_pass"]) for result in results),
-            "loss": mean_of(result["losses"][-1] for result in results),
-        }
-    return found
+    return {
+        name: mean_of(result["losses"][-1] for result in arms_of(experiment)[arm].values())
+        for name, (experiment, arm) in arms.items()
+    }
 
 
 def scenes_or_draws():
@@ -147,17 +159,28 @@ def noises():
         else:
             strength = "{} {:g}".format(*default_strength(noise))
         noisy, clean = f"{arm}, noisy targets", f"{arm}, clean targets"
-        results = arms_of(experiment)[noisy].values()
+        results = arms_of(experiment)[noisy]
+        of_network = row_of(experiment, noisy)
         row = {
             "noise": noise,
             "strength": strength,
-            "noisy": mean_of(result["psnr_noisy"] for result in results),
-            "network": mean_of(mean_of(result["psnr_one_pass"]) for result in results),
+            "noisy": mean_of(result["psnr_noisy"] for result in results.values()),
+            "network": of_network["psnr"] if of_network else None,
             "classical": classical(noise),
+            "network minus classical": network_minus_classical(noise, results),
             "clean minus noisy": compared(experiment, clean, noisy),
         }
         rows.append(row)
     return rows
+
+
+def network_minus_classical(noise, results):
+    """How much the network is above BM3D; where pixels are missing, above inpainting."""
+    scores = (load("classical") or {}).get(noise, {})
+    best = scores.get("inpainting", scores.get("BM3D"))
+    if best is None:
+        return None
+    return difference(scores_of(results), dict.fromkeys(results, best))
 
 
 def classical(images):
@@ -200,6 +223,20 @@ def adam_and_hybrid():
     """How much ADAM is above the hybrid, after as many gradients."""
     experiment, form = OPTIMIZER_SETTINGS["longer"]
     return compared(experiment, form.format("ADAM"), form.format("hybrid"))
+
+
+def best_rates():
+    """For each optimizer and momentum the best falling rate so far, after 600 gradients.
+
+    Of one training at each rate, on the photographs to choose by.
+    """
+    experiment, form = OPTIMIZER_SETTINGS["fair"]
+    best = {}
+    for name in OPTIMIZERS_QUOTED:
+        tried = [each for each in searched(experiment, form.format(name)) if each["psnr"]]
+        if tried:
+            best[name] = max(tried, key=lambda each: each["psnr"])
+    return best
 
 
 def losses_of_adam():

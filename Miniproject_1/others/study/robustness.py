@@ -37,7 +37,7 @@ def cases(photographs, data):
         clean = torch.stack([average_blocks(crop) for crop in crops])
         yield f"blocks of {block} x {block}", noisy, clean
     noisy, clean = (images[::10] for images in load_pairs(data, "val_data.pkl"))
-    yield "as trained", noisy, clean
+    yield "as in the course", noisy, clean
     yield "clean input", clean, clean
     for sigma in SIGMAS:
         noise = sigma * torch.randn(noisy.shape, generator=generator)
