@@ -108,15 +108,6 @@ def draw_targets(plt, numbers):
     return figure if rows else None
 
 
-def draw_passes(plt, numbers):
-    """Noisy and clean targets over passes through the same 1,000 images."""
-    lengths = [row["length"] for row in numbers["passes"]]
-    figure, axes = plt.subplots(figsize=(0.6 * WIDTH, 2.2))
-    draw_both_targets(axes, arms_of("passes"), {length: f"{length} passes" for length in lengths})
-    axes.set(xlabel="passes over 1,000 images", ylabel="PSNR in dB")
-    return figure if lengths else None
-
-
 def draw_both_targets(axes, results, arms):
     """A line for noisy and one for clean targets, and a mark for each seed.
 
@@ -188,7 +179,6 @@ def draw_learning_curve(plt, numbers):
 FIGURES = {
     "network": draw_network,
     "targets": draw_targets,
-    "passes": draw_passes,
     "optimizers": draw_optimizers,
     "learning_curve": draw_learning_curve,
 }

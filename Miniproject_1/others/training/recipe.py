@@ -5,8 +5,8 @@ two independent draws of its noise. No image is clean, none is a mean of draws, 
 twice. The run was one uninterrupted call of the command `reproduce` on an NVIDIA H200, five and a
 half minutes long. Two thirds of the way the learning rate falls to zero.
 
-The settings were fixed before the run. None was chosen by the images that the README quotes, which
-were looked at after it. From fresh weights, after 128,000 pairs, batches of 128 ended 0.1 dB above
+The settings were fixed before the run. None was chosen by the images that the README quotes, on
+which this run was scored after it, as earlier weights had been. From fresh weights, after 128,000 pairs, batches of 128 ended 0.1 dB above
 batches of 256, and learning rates of 0.004 and 0.008 alike (the study's experiment "batches", one
 seed). With batches of 16, rates of 0.002 to 0.008 ended within 0.04 dB of one another. `careful`
 and the share of the steps in which the rate falls were not compared.
