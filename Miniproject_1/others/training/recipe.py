@@ -6,10 +6,11 @@ twice. The run was one uninterrupted call of the command `reproduce` on an NVIDI
 half minutes long. Two thirds of the way the learning rate falls to zero.
 
 The settings were fixed before the run. None was chosen by the images that the README quotes, on
-which this run was scored after it, as earlier weights had been. From fresh weights, after 128,000 pairs, batches of 128 ended 0.1 dB above
-batches of 256, and learning rates of 0.004 and 0.008 alike (the study's experiment "batches", one
-seed). With batches of 16, rates of 0.002 to 0.008 ended within 0.04 dB of one another. `careful`
-and the share of the steps in which the rate falls were not compared.
+which this run was scored after it, as earlier weights had been. From fresh weights, after 128,000
+pairs, batches of 128 ended 0.1 dB above batches of 256, and learning rates of 0.004 and 0.008 alike
+(the study's experiment "batches", one seed). With batches of 16, rates of 0.002 to 0.008 ended
+within 0.04 dB of one another. `careful` and the share of the steps in which the rate falls were not
+compared.
 
 Channels that are zero everywhere are drawn anew at every measurement, until the rate first falls.
 """
