@@ -67,9 +67,10 @@ class TestFindings(TestCase):
 
     def test_every_claim_is_about_arms_that_exist(self):
         for claim in claims.CLAIMS:
-            experiment, *forms = claims.COMPARISONS[claim.comparison]
-            names = [arm.name for arm in experiments.EXPERIMENTS[experiment].arms]
-            for form in forms:
+            comparison = claims.COMPARISONS[claim.comparison]
+            arms = experiments.EXPERIMENTS[comparison.experiment].arms
+            names = [arm.name for arm in arms]
+            for form in (comparison.form_at_theirs, comparison.form_at_fair):
                 if form is not None:
                     self.assertIn(form.format(claim.first), names)
                     self.assertIn(form.format(claim.second), names)
