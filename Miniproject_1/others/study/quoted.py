@@ -51,7 +51,6 @@ def quoted_numbers():
         "last losses": last_losses(),
         "scenes or draws": scenes_or_draws(),
         "noises": noises(),
-        "classical on test": classical("test"),
         "networks": networks(),
         "variants": {
             arm.name: compared("variants", "Appendix A", arm.name)
