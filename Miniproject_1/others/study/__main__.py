@@ -3,8 +3,9 @@
     python -m Miniproject_1.others.study run NAME ... --photographs FOLDER ...
     python -m Miniproject_1.others.study tables
 
-Each training writes a file into `results/NAME/`. A training that has its file is not repeated, so
-the same command goes on with a study that was stopped. `experiments.py` says what is trained.
+Each training writes a file into `results/NAME/`. A training that has its file is not repeated, and
+an unfinished one goes on from its checkpoint in `.run/study`, which is written every two minutes.
+So the same command goes on with a study that was stopped. `experiments.py` says what is trained.
 `tables` writes a CSV file for each experiment, an arm on each line, the best first.
 
 A GPU is faster with several trainings at a time (`--processes 12`), if its Multi-Process Service
