@@ -51,6 +51,7 @@ def quoted_numbers():
         "last losses": last_losses(),
         "scenes or draws": scenes_or_draws(),
         "noises": noises(),
+        "BM3D on the test images": classical("test").get("BM3D"),
         "networks": networks(),
         "variants": {
             arm.name: compared("variants", "Appendix A", arm.name)
