@@ -49,7 +49,7 @@ def quoted_numbers():
         "passes": worth_of_clean_targets("passes", PASSES, "{} passes"),
         "best passes": best_passes(),
         "last losses": last_losses(),
-        "scenes or draws": scenes_or_draws(),
+        "crops or draws": crops_or_draws(),
         "noises": noises(),
         "BM3D on the test images": classical("test").get("BM3D"),
         "networks": networks(),
@@ -126,7 +126,7 @@ def last_losses():
     }
 
 
-def scenes_or_draws():
+def crops_or_draws():
     """Each way to spend 8,000 draws at its best length, against the one with most images.
 
     None where not all lengths have been run.
