@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..outputs import replaced
+from .experiments import Settings
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -70,11 +71,17 @@ def load_run(run):
     found = load(name_of(run))
     if found is None:
         return None
-    wanted = json.loads(json.dumps(asdict(run.settings)))
-    if found["settings"] != wanted:
+    # a setting that a file lacks came later: the training had what is its default now
+    made_with = {**asdict(Settings()), **found["settings"]}
+    if as_in_json(made_with) != as_in_json(asdict(run.settings)):
         path = path_of(name_of(run))
         raise ValueError(f"{path} was made with other settings; remove it to make it anew")
     return found
+
+
+def as_in_json(content):
+    """What is read back after it was written to a JSON file."""
+    return json.loads(json.dumps(content))
 
 
 def score_to_choose_by(run):

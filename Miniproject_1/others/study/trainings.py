@@ -31,7 +31,7 @@ class StudyTraining:
         material: a `material.Material`.
 
     Attributes:
-        spent: gradients computed so far.
+        spent: gradients so far, counted as the settings want it.
         psnr_noisy: mean PSNR in dB of the noisy images to report by.
         curve: pairs of gradients so far and mean PSNR in dB of one pass.
         last: at a constant rate, the PSNR of each image at the last points of the curve.
@@ -94,8 +94,12 @@ class StudyTraining:
                 raise OutOfTime
             before = self.spent
             self.training.take_step()
-            self.spent += self.training.history["evaluations"][-1]
+            self.spent += self.cost_of(self.training.history["evaluations"][-1])
             self.measure(before)
+
+    def cost_of(self, evaluations):
+        """What a step counts for in which so many gradients were computed."""
+        return evaluations if self.settings.lbfgs_counts else 1
 
     def measure(self, before):
         """Score the network if a point of the curve was passed since `before` gradients."""
@@ -135,7 +139,7 @@ class StudyTraining:
             raise ValueError("a checkpoint of other settings or photographs")
         self.training.load_state_dict(state["training"])
         self.curve, self.last = state["curve"], state["last"]
-        self.spent = sum(self.training.history["evaluations"])
+        self.spent = sum(map(self.cost_of, self.training.history["evaluations"]))
 
     def result(self):
         """What the training has found.
@@ -162,6 +166,7 @@ class StudyTraining:
             choosing = torch.stack([scores for _, scores in self.last]).median(0).values
         averaged = self.psnr_of(self.reporting, average=True)
         history = self.training.history
+        gradients = sum(history["evaluations"])
         return {
             "diverged": self.diverged,
             "psnr": rounded(averaged.tolist()),
@@ -170,8 +175,8 @@ class StudyTraining:
             "psnr_noisy": self.psnr_noisy,
             "curve": [[spent, round(score, 3)] for spent, score in self.curve],
             "losses": mean_losses(history["loss"]),
-            "gradients": self.spent,
-            "pairs": self.spent * self.settings.batch_size,
+            "gradients": gradients,
+            "pairs": gradients * self.settings.batch_size,
             "seconds": round(history["seconds"][-1], 1),
             "device": processor(self.device),
             "torch": str(torch.__version__),

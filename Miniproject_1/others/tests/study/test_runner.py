@@ -69,6 +69,17 @@ class TestRunner(TestCase):
         with self.assertRaisesRegex(ValueError, "other settings"):
             self.runner(other).run()
 
+    def test_a_setting_that_a_file_lacks_has_its_default(self):
+        arm = Arm("arm", SMALL)
+        self.assertTrue(self.runner(arm).run())
+        path = self.folder / "results" / "tiny" / "arm.1.json"
+        content = json.loads(path.read_text())
+        del content["settings"]["lbfgs_counts"]
+        path.write_text(json.dumps(content))
+        self.assertTrue(self.runner(arm).run())
+        with self.assertRaisesRegex(ValueError, "other settings"):
+            self.runner(Arm("arm", replace(SMALL, lbfgs_counts=False))).run()
+
     def test_after_the_deadline_no_training_begins(self):
         finished = self.runner(Arm("arm", SMALL)).run(deadline=time.time())
         self.assertFalse(finished)

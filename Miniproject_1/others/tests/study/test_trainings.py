@@ -52,6 +52,14 @@ class TestTrainings(WithPhotographs):
                 self.assertGreaterEqual(training.spent, 8)
                 self.assertLessEqual(training.spent, most)
 
+    def test_an_iteration_of_lbfgs_counts_as_one_where_its_gradients_do_not(self):
+        settings = experiments.with_optimizer(SMALL, "hybrid")
+        settings = replace(settings, gradients=7, batch_size=1, lbfgs_counts=False)
+        training = StudyTraining(settings, 1, self.material)
+        training.run()
+        self.assertEqual(training.training.step, 7)
+        self.assertGreater(training.result()["gradients"], 5 * 10)
+
     def test_the_rate_rises_and_falls_or_stays(self):
         for rate, share_at_half in (("falling", 0.5), ("constant", 1)):
             settings = replace(SMALL, gradients=100, warm_up=0.1, rate=rate)
