@@ -6,7 +6,7 @@ mean over many draws would no longer be the clean image.
 """
 
 import inspect
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 
@@ -51,7 +51,7 @@ def text(clean, generator, share=0.25):
 def random_letter(height, width, generator):
     """The pixels that a random letter covers: bool (H, W)."""
     Image = pillow()
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
     def draw(limit):
         return torch.randint(limit, (), generator=generator).item()
@@ -59,10 +59,17 @@ def random_letter(height, width, generator):
     picture = Image.new("L", (width, height))
     place = (draw(width) - FONT_SIZE // 2, draw(height) - FONT_SIZE // 2)
     letter = LETTERS[draw(len(LETTERS))]
-    font = ImageFont.load_default(FONT_SIZE)
-    ImageDraw.Draw(picture).text(place, letter, fill=255, font=font)
+    ImageDraw.Draw(picture).text(place, letter, fill=255, font=font())
     values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
     return values.view(height, width) > 127
+
+
+@lru_cache(maxsize=None)
+def font():
+    """Pillow's own font. It takes longer to load than a letter to draw."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(FONT_SIZE)
 
 
 # Each noise, and which of `metrics.LOSSES` has its minimum over noisy targets at the clean ones

@@ -87,13 +87,15 @@ class TestGPU(TestCase):
             trainings.append(training)
             while training.step < training.num_steps:
                 training.take_step()
-            for forward in (training.forward.train(), training.forward_in_float32.train()):
-                self.assertIsNotNone(forward.graphed.recorded)
+            forwards = {"auto": training.forward, "float32": training.forward_in_float32}
+            for precision, forward in forwards.items():
+                self.assertIsNotNone(forward.train().graphed.recorded)
                 noisy, target = self.pairs(16)
-                plain = copy.deepcopy(network).double()
-                expected = gradients_of(plain, plain, noisy.double(), target.double())
+                copied = copy.deepcopy(network)
+                without_graph = accelerated(copied, precision).train()
+                expected = gradients_of(copied, without_graph, noisy, target)
                 found = gradients_of(network, forward, noisy, target)
-                self.assertLess(relative_error(found.double(), expected), 0.1)
+                self.assertLess(relative_error(found, expected), 1e-3)
 
     def test_batches_are_the_same_on_both_devices(self):
         images = random_images(100, 32, 32).split(50)
