@@ -23,7 +23,7 @@ class Comparison(NamedTuple):
 
 
 COMPARISONS = {
-    "targets": Comparison("targets", None, "128 thousand pairs, {}", "128,000 pairs"),
+    "targets": Comparison("targets", None, "512 thousand pairs, {}", "512,000 pairs"),
     "starts": Comparison("starts", "{}, at 0.05", "{}, falling", "200 gradients"),
     "variants": Comparison("variants", None, "{}", "64,000 pairs"),
     "flips": Comparison("passes", None, "30 passes, {}", "30 passes over 1,000 images"),

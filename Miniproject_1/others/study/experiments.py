@@ -108,6 +108,14 @@ NETWORKS_COMPARED = {  # and how their weights are drawn
 
 THOUSANDS = (8, 32, 128, 512)  # of fresh pairs
 PASSES = (1, 2, 5, 10, 30)  # over the same images
+FLIPS_COMPARED = {  # and what they change in the settings
+    "a quarter flipped": {"flips": ("vertical",), "flip_fraction": 0.25},
+    "exchange": {"swap": True},
+    "all 8 flips": {"flips": tuple(FLIPS)},
+    "all 8 flips, exchange": {"flips": tuple(FLIPS), "swap": True},
+}
+WAYS_TO_DRAW = ((1_000, 8), (2_000, 4), (4_000, 2))  # images, draws of each
+THOUSANDS_OF_DRAWS = (16, 32, 64, 128)  # of pairs to train on
 
 
 def fresh_targets(thousands):
@@ -130,13 +138,7 @@ def repeated_targets():
         for target in ("noisy", "clean"):
             settings = muon(1_000 * passes, images=1_000, target=target)
             arms.append(Arm(f"{passes} passes, {target} targets", settings))
-    changes = {
-        "all 8 flips": {"flips": tuple(FLIPS)},
-        "a quarter flipped": {"flips": ("vertical",), "flip_fraction": 0.25},
-        "exchange": {"swap": True},
-        "all 8 flips, exchange": {"flips": tuple(FLIPS), "swap": True},
-    }
-    for name, change in changes.items():
+    for name, change in FLIPS_COMPARED.items():
         settings = muon(1_000 * max(PASSES), images=1_000, **change)
         arms.append(Arm(f"{max(PASSES)} passes, noisy targets, {name}", settings))
     return arms
@@ -148,8 +150,8 @@ def same_number_of_draws():
     Every ordered pair of the draws of a crop is an input and a target.
     """
     arms = []
-    for thousands in (16, 32, 64, 128):
-        for images, draws in ((1_000, 8), (2_000, 4), (4_000, 2)):
+    for thousands in THOUSANDS_OF_DRAWS:
+        for images, draws in WAYS_TO_DRAW:
             name = f"{images} images, {draws} draws, {thousands} thousand pairs"
             settings = muon(1_000 * thousands, images=images, draws=draws, swap=draws == 2)
             arms.append(Arm(name, settings))

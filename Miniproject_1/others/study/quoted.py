@@ -13,15 +13,19 @@ from ..metrics import psnr_of
 from .claims import answered
 from .experiments import (
     EXPERIMENTS,
+    FLIPS_COMPARED,
     NETWORKS_COMPARED,
     OPTIMIZER_SETTINGS,
     OPTIMIZERS_QUOTED,
     PASSES,
     THOUSANDS,
+    THOUSANDS_OF_DRAWS,
+    WAYS_TO_DRAW,
 )
 from .findings import arms_of, best_arm, compared, mean_of, row_of, scores_of, searched, table_of
 from .networks import cost
 from .results import load
+from .trainings import LAST_POINTS
 from .verdicts import EQUAL, difference
 
 MEASURED = (  # files that are quoted as they are
@@ -65,10 +69,9 @@ def quoted_numbers():
         "searches": {name: searched(*arm) for name, arm in SEARCHES.items()},
         "best rates": best_rates(),
         "starts": starts(),
+        "ceiling": ceiling(),
         "original": original(),
-        "flips": compared(
-            "passes", "30 passes, noisy targets, all 8 flips", "30 passes, noisy targets"
-        ),
+        "flips": flips(),
         "progress": progress(),
         "trainings": trainings(),
         "layers": layers(),
@@ -127,21 +130,36 @@ def last_losses():
 
 
 def crops_or_draws():
-    """Each way to spend 8,000 draws at its best length, against the one with most images.
+    """Each way to spend 8,000 draws: its PSNR by length, and its best length.
 
-    None where not all lengths have been run.
+    Returns:
+        list of dict, most draws of each crop first: "way"; "psnr": by thousands of pairs; "best":
+        the best of these lengths on the photographs to choose by; "minus the last": how much the
+        way is above the one with most crops, each at its best. Empty if not all has been run.
     """
-    ways = ("1000 images, 8 draws", "2000 images, 4 draws", "4000 images, 2 draws")
-    best = {}
-    for way in ways:
-        arms = [arm.name for arm in EXPERIMENTS["draws"].arms if arm.name.startswith(way)]
-        best[way] = best_arm("draws", arms)
-    if None in best.values():
-        return None
     rows = []
-    for way in ways:
-        found = compared("draws", best[ways[-1]], best[way])
-        rows.append({"way": way, "arm": best[way], "behind": found})
+    for images, draws in WAYS_TO_DRAW:
+        way = f"{images} images, {draws} draws"
+        arms = {number: f"{way}, {number} thousand pairs" for number in THOUSANDS_OF_DRAWS}
+        best = best_arm("draws", list(arms.values()))
+        if best is None:
+            return []
+        psnr = {number: row_of("draws", arm)["psnr"] for number, arm in arms.items()}
+        rows.append({"images": images, "draws": draws, "psnr": psnr, "best": best})
+    for row in rows[:-1]:
+        row["minus the last"] = compared("draws", row["best"], rows[-1]["best"])
+    return rows
+
+
+def flips():
+    """What flips and exchange bring after 30 passes over 1,000 images."""
+    without = "30 passes, noisy targets"
+    rows = []
+    for name in FLIPS_COMPARED:
+        arm = f"{without}, {name}"
+        found = compared("passes", arm, without)
+        if found is not None:
+            rows.append({"name": name, "arm": arm, "difference": found})
     return rows
 
 
@@ -204,6 +222,24 @@ def networks():
         row = {"name": name, "difference": found, "milliseconds": milliseconds, **cost(name)}
         rows.append(row)
     return rows
+
+
+def ceiling():
+    """How the large network with clean targets fared; None where it has not been run.
+
+    Returns:
+        dict of "psnr": at the end; "highest": on the way, and "pairs": after how many; "losses": at
+        a tenth of the training and at its end.
+    """
+    for result in arms_of("ceiling")["large U-Net, clean targets"].values():
+        gradients, highest = max(result["curve"], key=lambda point: point[1])
+        return {
+            "psnr": mean_of(result["psnr_one_pass"]),
+            "highest": highest,
+            "pairs": gradients * result["settings"]["batch_size"],
+            "losses": (result["losses"][len(result["losses"]) // 10], result["losses"][-1]),
+        }
+    return None
 
 
 def optimizers(setting):
@@ -271,19 +307,27 @@ def starts():
 
 
 def original():
-    """The rows of the training of Brown et al., with the PSNR of the mean error of each.
+    """The rows of the training of Brown et al., and three numbers more for each.
 
-    And how much each is above batches of 100.
+    The PSNR of the mean error; how much the row is above batches of 100; and by how much the score
+    moves within the last tenth of a training, the least and the most of all seeds.
     """
     rows = []
     for row in table_of("original"):
-        scores = scores_of(arms_of("original")[row["arm"]]).values()
+        results = arms_of("original")[row["arm"]]
         row["PSNR of the mean error"] = mean_of(
-            psnr_of_mean_error(values) for values in scores if values is not None
+            psnr_of_mean_error(values)
+            for values in scores_of(results).values()
+            if values is not None
         )
         row["difference"] = None
         if row["arm"] != "batches of 100":
             row["difference"] = compared("original", row["arm"], "batches of 100")
+        moves = []
+        for result in results.values():
+            last = [score for _, score in result["curve"][-LAST_POINTS:]]
+            moves.append(max(last) - min(last))
+        row["moves by"] = min(moves), max(moves)
         rows.append(row)
     return rows
 
