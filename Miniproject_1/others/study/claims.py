@@ -129,7 +129,10 @@ CLAIMS = [
         "momAGD",
     ),
     Claim("The best momentum is 0.9.", "that it was found", "momenta", "momAGD", "momentum 0.8"),
-    Claim("A hybrid start leads to better performance.", "nothing", "hybrid", "hybrid", "momAGD"),
+    Claim(
+        "A hybrid start leads to better performance.", "nothing", "optimizers", "hybrid", "momAGD"
+    ),
+    Claim("The same, after more gradients.", "nothing", "hybrid", "hybrid", "momAGD"),
 ]
 
 

@@ -283,20 +283,22 @@ def losses_of_adam():
 
 
 def starts():
-    """For each initialization at 0.05 its row in the table, and three differences."""
+    """For each initialization its row in the table at 0.05, and four differences."""
     rows = {row["arm"]: row for row in table_of("starts")}
 
-    def lead(first, second):
-        first, second = f"{first}, at 0.05", f"{second}, at 0.05"
+    def lead(first, second, rate="at 0.05"):
+        first, second = f"{first}, {rate}", f"{second}, {rate}"
         if first == second or first not in rows or second not in rows:
             return None
         return compared("starts", first, second)
 
+    masked = "masked xavier, two each"
     return [
         {
             "name": name,
             "row": rows.get(f"{name}, two each, at 0.05"),
-            "masked minus it": lead("masked xavier, two each", f"{name}, two each"),
+            "masked minus it": lead(masked, f"{name}, two each"),
+            "masked minus it, falling": lead(masked, f"{name}, two each", "falling"),
             "minus no BatchNorm": lead(f"{name}, two each", f"{name}, no BatchNorm"),
             "minus BatchNorm everywhere": lead(
                 f"{name}, two each", f"{name}, BatchNorm everywhere"
