@@ -7,9 +7,10 @@ from pathlib import Path
 from .writing import check_picture_output, is_written
 
 NOT_READ = (  # endings of pictures that are named, since somebody may miss them
-    *(".3fr", ".arw", ".avif", ".bmp", ".cr2", ".cr3", ".dng", ".exr", ".gif", ".hdr", ".heic"),
-    *(".heif", ".jp2", ".jxl", ".nef", ".orf", ".pef", ".pgm", ".ppm", ".psd", ".raf", ".raw"),
-    *(".rw2", ".srw", ".svg", ".tga"),
+    *(".3fr", ".arw", ".avif", ".bmp", ".cr2", ".cr3", ".crw", ".dng", ".exr", ".gif", ".gpr"),
+    *(".hdr", ".heic", ".heif", ".hif", ".iiq", ".jp2", ".jxl", ".mpo", ".nef", ".nrw", ".orf"),
+    *(".pbm", ".pef", ".pgm", ".ppm", ".psd", ".raf", ".raw", ".rw2", ".srw", ".svg", ".tga"),
+    ".x3f",
 )
 
 

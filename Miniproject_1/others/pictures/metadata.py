@@ -30,6 +30,7 @@ XMP_VALUE = rb"(:(?:%b)\s*(?:=\s*[\"']|>)\s*)(\d+)"  # of one of these propertie
 
 def read(image):
     """What the file of a Pillow image says, by name; only what is there."""
+    read_to_its_end(image)
     found = {}
     for name, part_of in READERS.items():
         try:
@@ -40,6 +41,12 @@ def read(image):
         if part:
             found[name] = part
     return found
+
+
+def read_to_its_end(image):
+    """Of a PNG file, Pillow knows what stands behind the pixels once they are loaded."""
+    if image.format == "PNG":
+        image.load()
 
 
 def exif_of(image):
@@ -68,8 +75,8 @@ def exif_object(image):
 
 
 def xmp_of(image):
-    xmp = image.info.get("xmp")
-    if xmp and b"\0" in xmp:  # an orientation would not be found
+    xmp = (image.info.get("xmp") or b"").rstrip(b"\0")
+    if b"\0" in xmp:  # an orientation would not be found
         raise ValueError("it is not in UTF-8")
     return xmp
 
@@ -89,6 +96,14 @@ def resolution_of(image):
     if image.format in JPEG and not is_said:  # Pillow takes it for 72
         return None
     return tuple(round(float(value), 1) for value in resolution)
+
+
+def other_photoshop_blocks_of(image):
+    """The numbers of Photoshop's blocks but for captions and keywords, such as clipping paths."""
+    blocks = image.info.get("photoshop", {})
+    if image.format == "TIFF":
+        blocks = image.get_photoshop_blocks()
+    return sorted(set(blocks) - {tiff.IPTC_BLOCK})
 
 
 def comment_of(image):
@@ -120,6 +135,7 @@ READERS = {
     "colour chunks": png.colours_of,
     "TIFF tags": tiff.private_tags_of,
     # What is never written
+    "Photoshop": other_photoshop_blocks_of,
     "further pictures": has_further_pictures,
     "other segments of JPEG": other_segments_of,
     "raw profiles": png.raw_profiles_of,
@@ -137,6 +153,7 @@ def find_orientation(image):
 
     Where XMP alone says it, EXIF is made to say it too, since Pillow turns by EXIF.
     """
+    read_to_its_end(image)
     exif = exif_object(image)
     xmp = image.info.get("xmp") or b""
     match = re.search(XMP_VALUE % b"Orientation", xmp)
@@ -246,9 +263,11 @@ def photoshop_segment(iptc):
 
 
 def not_kept(before, after):
-    """The names of the parts of `before` that `after` does not have, or not so."""
+    """The names of the parts of `before` that `after` lacks, or has with another value."""
     lost = []
     for name, value in before.items():
+        if name == "resolution" and is_near(value, after.get(name)):
+            continue
         if not isinstance(value, dict):
             if str(value) != str(after.get(name)):
                 lost.append(name)
@@ -260,6 +279,13 @@ def not_kept(before, after):
         elif changed:
             lost.append(f"{name} ({', '.join(entry_name(key) for key in changed)})")
     return lost
+
+
+def is_near(resolution, other):
+    """Whether two resolutions are equal but for rounding: JPEG holds whole numbers."""
+    if other is None:
+        return False
+    return all(abs(first - second) <= 0.5 for first, second in zip(resolution, other))
 
 
 def entry_name(key):

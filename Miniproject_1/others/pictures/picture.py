@@ -1,7 +1,5 @@
 """What a picture file holds, and how its values get from Pillow to PyTorch and back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch

@@ -32,7 +32,7 @@ def read_picture(path, shrink=None):
         ValueError: it is damaged, of a kind that is not read, or too large for Pillow.
     """
     with opened(path, TO_LEARN_FROM) as image:
-        pixels, alpha = decoded(image)
+        pixels, alpha = decoded(image, has_one_channel(image))
     colours = as_rgb(pixels, alpha)
     short_side = min(colours.shape[1:])
     if shrink and short_side > shrink:
@@ -56,10 +56,11 @@ def load_picture(path, any_size=False):
         ModuleNotFoundError, FileNotFoundError, ValueError: as in `read_picture`.
     """
     with opened(path, FORMATS, any_size) as image:
-        bits = bits_of(image)  # first, since Pillow forgets it when it unpacks the values
+        # first, since Pillow forgets both when it unpacks the values
+        bits, is_grey = bits_of(image), has_one_channel(image)
         found = metadata.read(image)
         orientation = metadata.find_orientation(image)
-        pixels, alpha = decoded(image)
+        pixels, alpha = decoded(image, is_grey)
     _, height, width = pixels.shape
     return Picture(pixels, alpha, bits, metadata.made_upright(found, orientation, height, width))
 
@@ -79,14 +80,19 @@ def opened(path, formats, any_size=False):
             warnings.simplefilter("ignore")  # of files that are read all the same
             with Image.open(path, formats=tuple(formats)) as image:
                 refuse_what_would_be_misread(image, path)
+                if image.format == "TIFF":
+                    # or Pillow maps the file, and mixes up the sides of one that lies on its side
+                    image.filename = ""
                 yield image
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist") from None
     except MemoryError:
         raise MemoryError(f"{path} does not fit into memory") from None
     except Image.UnidentifiedImageError:
-        names = ", ".join(formats)
-        raise ValueError(f"{path} cannot be read as a picture: it is none of {names}") from None
+        fault = f"it is none of {', '.join(formats)}"
+        if tiff.is_tiff(path):
+            fault = f"it is a TIFF file of a kind that is not read; {ADVICE}"
+        raise ValueError(f"{path} cannot be read as a picture: {fault}") from None
     except Image.DecompressionBombError as error:
         message = (
             f"{path} cannot be read as a picture: {error} (denoise --any-size lifts the limit)"
@@ -128,7 +134,12 @@ def bits_of(image):
     return 8
 
 
-def decoded(image):
+def has_one_channel(image):
+    """Whether a picture is grey. Pillow unpacks 16 bits of grey and alpha into colours."""
+    return image.mode in ("1", "L", "LA") or raw_mode(image).startswith("LA;")
+
+
+def decoded(image, is_grey):
     """The pixels of a Pillow image, upright, and its alpha or None; both as in `Picture`."""
     from PIL import ImageOps
 
@@ -138,7 +149,6 @@ def decoded(image):
         pixels = tensor_of(image).double() * (255 / LARGEST)
         return pixels.float(), None
     alpha = None
-    is_grey = image.mode in ("1", "L", "LA")
     if "transparency" in image.info or image.mode.endswith("A"):
         image = image.convert("RGBA")
         alpha = tensor_of(image.getchannel("A"))

@@ -17,6 +17,15 @@ OF_EXIF = {33432, *range(40091, 40096)}  # copyright, and what Windows writes
 IPTC_BLOCK = 0x0404  # Photoshop's number for captions and keywords
 
 
+BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF files, and of BigTIFF
+
+
+def is_tiff(path):
+    """Whether a file begins as TIFF files do."""
+    with open(path, "rb") as file:
+        return file.read(4) in BEGINNINGS
+
+
 def refuse_what_would_be_misread(image, path):
     """Raise ValueError for a TIFF file that Pillow opens, but reads as something else."""
     tags = image.tag_v2

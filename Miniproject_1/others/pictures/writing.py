@@ -102,7 +102,7 @@ def save_picture(picture, path, overwrite=True):
 
 
 def fitted(picture, modes):
-    """A Pillow image of a `Picture`, with that one of these modes that keeps most of it."""
+    """A Pillow image of a `Picture`, in the mode, of these, that keeps most of it."""
     pixels, alpha = picture.pixels.cpu(), picture.alpha
     if picture.bits == 16 and alpha is None and len(pixels) == 1 and "I;16" in modes:
         return image_of(pixels, "I;16")

@@ -91,19 +91,20 @@ def png_info(*chunks, **text):
     return info
 
 
+def photoshop(number, content):
+    """The segment of a JPEG file with a block of Photoshop's of even length."""
+    block = b"8BIM" + struct.pack(">HHI", number, 0, len(content)) + content
+    segment = b"Photoshop 3.0\0" + block
+    return b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment
+
+
 def save_options(kind):
     """What Pillow must be told to write a picture that holds this."""
-    iptc = (
-        b"Photoshop 3.0\0"
-        + b"8BIM\x04\x04\0\0"
-        + struct.pack(">I", 12)
-        + b"\x1c\x02\x78\0\x07caption"
-    )
     return {
         "EXIF": {"exif": camera_exif()},
         "ICC profile": {"icc_profile": srgb()},
         "XMP": {"xmp": XMP % (1, WIDTH)},
-        "IPTC": {"extra": b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc},
+        "IPTC": {"extra": photoshop(0x0404, b"\x1c\x02\x78\0\x07caption")},
         "resolution": {"dpi": (300, 150)},
         "text": {"pnginfo": png_info(Title="a picture")},
         "comment": {"comment": b"a picture"},
@@ -121,16 +122,22 @@ def write(kind, folder):
     return path
 
 
-def write_png_of_16_bits(path, values):
-    """Write a PNG file of RGB values whose higher 8 bits these are; the lower ones are 7."""
+def write_png_of_16_bits(path, values, colour_type=2, after=()):
+    """Write a PNG file of values (C, H, W) whose higher 8 bits these are; the lower ones are 7.
+
+    Args:
+        colour_type: 2 for RGB, 4 for grey with alpha.
+        after: names and contents of chunks to stand behind the pixels.
+    """
     _, height, width = values.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
     lines = b""
     for row in values.permute(1, 2, 0).flatten(1).tolist():
         lines += b"\0" + bytes(byte for value in row for byte in (value, 7))
     path.write_bytes(b"\x89PNG\r\n\x1a\n")
     with path.open("ab") as file:
-        for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")):
+        pixels = (b"IDAT", zlib.compress(lines))
+        for name, content in ((b"IHDR", header), pixels, *after, (b"IEND", b"")):
             checksum = struct.pack(">I", zlib.crc32(name + content))
             file.write(struct.pack(">I", len(content)) + name + content + checksum)
     return path

@@ -75,6 +75,41 @@ class TestReading(TestCase):
                 with self.subTest(orientation=orientation, **options):
                     self.assertEqual(bytes(upright), image().transpose(method).tobytes())
 
+    def test_tiff_files_of_all_kinds_are_turned_upright(self):
+        from PIL import Image, ImageOps
+
+        path = self.folder / "a.tif"
+        for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"):
+            for orientation in range(1, 9):
+                with self.subTest(mode, orientation=orientation):
+                    tags = Image.Exif()
+                    tags[0x0112] = orientation
+                    lying = image(mode)
+                    lying.save(path, exif=tags)
+                    lying.getexif()[0x0112] = orientation
+                    ImageOps.exif_transpose(lying, in_place=True)
+                    upright = self.folder / "upright.tif"
+                    lying.save(upright)
+                    found, expected = load_picture(path), load_picture(upright)
+                    self.assertSame(found.pixels, expected.pixels)
+                    self.assertEqual(found.bits, expected.bits)
+
+    def test_an_orientation_behind_the_pixels_of_a_png_is_found(self):
+        xmp = b"XML:com.adobe.xmp" + bytes(5) + kinds.XMP % (6, WIDTH)
+        path = self.folder / "a.png"
+        kinds.write_png_of_16_bits(path, kinds.smooth(3), after=[(b"iTXt", xmp)])
+        self.assertEqual(read_picture(path).shape, (3, WIDTH, HEIGHT))
+        picture = load_picture(path)
+        self.assertEqual(picture.pixels.shape, (3, WIDTH, HEIGHT))
+        self.assertIn("XMP", picture.metadata)
+
+    def test_grey_of_16_bits_with_alpha_is_grey(self):
+        path = kinds.write_png_of_16_bits(self.folder / "a.png", kinds.smooth(2), colour_type=4)
+        picture = load_picture(path)
+        self.assertEqual((len(picture.pixels), picture.bits), (1, 16))
+        self.assertSame(picture.pixels, kinds.smooth(2)[:1])
+        self.assertSame(picture.alpha, kinds.smooth(2)[1:])
+
 
 @needs_pillow
 class TestRefusals(TestCase):
