@@ -54,6 +54,8 @@ def average_blocks(crop):
 def random_crop(photograph, generator, shares=CROP_SHARE):
     """Cut a random square out of a photograph, by default 75 to 100 % of its short side.
 
+    Its side is rounded down to whole blocks.
+
     Args:
         photograph: (3, H, W), both sides at least `SMALLEST_SIDE`.
         generator: the `torch.Generator` of the random choices.

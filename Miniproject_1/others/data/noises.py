@@ -12,8 +12,8 @@ import torch
 
 from ...model import check_choice, check_number
 from ..pictures import pillow
+from .course_noise import IMAGE_SIZE
 
-IMAGE_SIZE = 32  # pixels, height and width of the images to train on
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FONT_SIZE = 9  # pixels
 
@@ -36,7 +36,11 @@ def bernoulli(clean, generator, missing=0.5):
 
 
 def text(clean, generator, share=0.25):
-    """Letters of random colours at random places, until they cover this share of the pixels."""
+    """Letters of random colours at random places, until they cover this share of the pixels.
+
+    Near the border they cover less of them, and in the middle more. The median over many draws is
+    the clean image as long as no pixel is covered in half of them.
+    """
     result = clean.float().clone()
     for image in result:
         covered = torch.zeros(image.shape[1:], dtype=torch.bool)
@@ -83,7 +87,7 @@ STRENGTHS = {  # what a user's number means: the argument, and its range
     "Gaussian": ("sigma", 0, 255),
     "Poisson": ("peak", 1, 1e6),
     "Bernoulli": ("missing", 0, 0.99),
-    "text": ("share", 0, 0.5),
+    "text": ("share", 0, 0.4),
 }
 
 

@@ -9,7 +9,10 @@ import torch
 from ..console import progress, say
 from ..pictures import read_picture
 
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {
+    *(".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif"),
+    *(".tiff", ".webp"),
+}
 
 
 def picture_files(folder):
@@ -43,7 +46,7 @@ def picture_files(folder):
 
 
 def files_below(folder):
-    """All files below a folder that are not hidden, sorted. What may not be read is named."""
+    """All files below a folder that are not hidden, sorted. Folders passed over are named."""
 
     def name_it(error):
         say(f"passed over the folder {error.filename}: {error.strerror}")
@@ -51,6 +54,9 @@ def files_below(folder):
     found = []
     for place, folders, names in os.walk(folder, onerror=name_it):
         folders[:] = [each for each in folders if not each.startswith(".")]
+        for each in folders:
+            if os.path.islink(Path(place) / each):
+                say(f"passed over {Path(place) / each}: it is a link to a folder")
         found += [Path(place) / each for each in names if not each.startswith(".")]
     return sorted(found)
 
@@ -128,7 +134,8 @@ def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="ph
     """Draw pairs of images in random order, as many from each source, or one more from the first.
 
     Args:
-        sources: photographs, or whatever else `read` reads.
+        sources: photographs, or whatever else `read` reads. If there are more of them than pairs,
+            some are chosen at random.
         num_pairs: the number of pairs.
         draw: a function of (what was read, generator) that makes the two images of a pair.
         generator: the `torch.Generator` of every random choice.
@@ -138,16 +145,20 @@ def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="ph
     Returns:
         two tensors (num_pairs, 3, 32, 32).
     """
+    if num_pairs < len(sources):
+        order = torch.randperm(len(sources), generator=generator).tolist()
+        sources = [sources[place] for place in sorted(order[:num_pairs])]
     say(f"drawing {num_pairs} pairs from {len(sources)} {label}s")
     places = iter(torch.randperm(num_pairs, generator=generator).tolist())
-    pairs = [None] * num_pairs
+    pairs = None  # copied into two tensors, so that no image holds the picture it was cut from
     quotient, remainder = divmod(num_pairs, len(sources))
     for index, source in progress(enumerate(sources), len(sources), label):
-        number = quotient + 1 if index < remainder else quotient
-        if number == 0:
-            continue
         content = read(source)
-        for _ in range(number):
-            pairs[next(places)] = draw(content, generator)
-    first, second = zip(*pairs)
-    return torch.stack(first), torch.stack(second)
+        for _ in range(quotient + 1 if index < remainder else quotient):
+            pair = draw(content, generator)
+            if pairs is None:
+                pairs = [image.new_empty(num_pairs, *image.shape) for image in pair]
+            place = next(places)
+            for images, image in zip(pairs, pair):
+                images[place] = image
+    return tuple(pairs)

@@ -12,8 +12,13 @@ from .noises import IMAGE_SIZE, random_square
 from .photographs import named, picture_files
 
 LARGEST_SHIFT = 0.5  # pixels; if it is larger, the network learns to blur
-REACH = 8  # pixels in each direction in which the shift is looked for
-CLEAR = 8.0  # standard deviations that the correlation's peak must have; noise alone has fewer
+REACH = 8  # pixels in each direction that a hand-held camera may move
+CLEAR = 8.0  # standard deviations that the correlation's peak must have within reach
+CLEAR_ANYWHERE = 12.0  # and elsewhere; on photographs, other scenes had up to 11, the same 20
+UNKNOWN_SHIFT = (
+    "nothing tells that the pictures show the same scene, or where one is shifted: neither has "
+    "clear edges, or they show different things"
+)
 SOFTENED = 2.0  # pixels, of the filter before shots are compared; noise is finer, scenes are not
 
 
@@ -47,7 +52,7 @@ def name_those_without_partner(first, second):
         say(f"passed over {path}: it has no partner in the other folder")
 
 
-def usable_scenes(first, second, check_noise=True):
+def usable_scenes(first, second, check_noise=True, refused="passed over"):
     """Those scenes that two folders share whose pictures can be learned from.
 
     Each of the others is named in a line.
@@ -56,6 +61,7 @@ def usable_scenes(first, second, check_noise=True):
         first, second: as of `pictures_by_name`.
         check_noise: say where the noise of two pictures is not independent. They are used all the
             same: it may be what the user wants.
+        refused: what a line says of pictures that do not fit.
 
     Returns:
         dict from the name of a scene to its two files, and how many scenes could not be read.
@@ -72,17 +78,22 @@ def usable_scenes(first, second, check_noise=True):
         try:
             pictures = [read_picture(path) for path in paths]
         except Exception as error:  # whatever it is, the others are still to be read
-            say(f"passed over {paths[0]} and {paths[1]}: {named(error, name)}")
+            say(f"{refused} {paths[0]} and {paths[1]}: {named(error, name)}")
             num_failed += 1
             continue
         fault = fault_of(*pictures)
+        if fault is None:
+            found = shift(*pictures)
+            fault = fault_of_shift(found)
         if fault:
-            say(f"passed over {paths[0]} and {paths[1]}: {fault}")
+            say(f"{refused} {paths[0]} and {paths[1]}: {fault}")
             continue
         usable[name] = paths
+        doubts = [UNKNOWN_SHIFT] if found is None else []
         if check_noise:
-            for doubt in doubts_about_pictures(*pictures):
-                doubtful.setdefault(doubt, []).append(str(paths[1]))
+            doubts += doubts_about_pictures(*pictures)
+        for doubt in doubts:
+            doubtful.setdefault(doubt, []).append(str(paths[1]))
     for doubt, found in doubtful.items():
         say(f"warning: {len(found)} of {len(names)} pairs, {found[0]} the first of them: {doubt}")
     if not usable:
@@ -91,7 +102,7 @@ def usable_scenes(first, second, check_noise=True):
 
 
 def fault_of(first, second):
-    """Why two pictures (3, H, W) are no pair to learn from, in words; None: they are one."""
+    """Why two pictures (3, H, W) are no pair to learn from, in words; None: they may be one."""
     sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (first, second)]
     if sizes[0] != sizes[1]:
         return f"they differ in size, {sizes[0]} and {sizes[1]}"
@@ -99,11 +110,16 @@ def fault_of(first, second):
         return f"{sizes[0]} is too small, both sides need {IMAGE_SIZE} pixels"
     if torch.equal(first, second):
         return "they are identical, so there is no noise to learn from"
-    down, right = shift(first, second)
-    if math.hypot(down, right) > LARGEST_SHIFT:
-        text = f"{right:+.1f} pixels to the right and {down:+.1f} down"
-        return f"the second is shifted by {text}; align them first"
     return None
+
+
+def fault_of_shift(found):
+    """Why pictures with this `shift` are no pair to learn from, in words; None: they are one."""
+    if found is None or math.hypot(*found) <= LARGEST_SHIFT:
+        return None
+    down, right = found
+    text = f"{right:+.1f} pixels to the right and {down:+.1f} down"
+    return f"the second is shifted by {text}; align them first"
 
 
 def shift(first, second):
@@ -115,16 +131,30 @@ def shift(first, second):
         first, second: (3, H, W).
 
     Returns:
-        pixels down and to the right, up to 8, floats. 0 where noise alone could have made the peak.
+        pixels down and to the right, floats; None where nothing in the pictures tells.
     """
     correlation = cross_correlation(first, second)
-    height, width = correlation.shape
-    reach = min(REACH, (min(height, width) - 3) // 2)
+    farthest = (min(correlation.shape) - 3) // 2
+    near = min(REACH, farthest)
+    found = summit_within(correlation, farthest, CLEAR_ANYWHERE)
+    if found is None:
+        found = summit_within(correlation, near, CLEAR)
+    if found is None and max(map(abs, summit_within(correlation, farthest, 0))) < near:
+        found = 0.0, 0.0  # the largest of all is where the same scene has it, but too low to trust
+    return found
+
+
+def summit_within(correlation, reach, clear):
+    """Where a correlation is largest, for shifts of up to `reach` pixels in each direction.
+
+    Returns:
+        pixels down and to the right; None if it is below `clear` standard deviations there.
+    """
     side = 2 * reach + 3  # with a place on each side for the parabola
     middle = correlation.roll((reach + 1, reach + 1), (0, 1))[:side, :side]
     inner = middle[1:-1, 1:-1]
-    if inner.max() < CLEAR * correlation.std():  # a scene without edges, or more noise than scene
-        return 0.0, 0.0
+    if inner.max() < clear * correlation.std():  # a scene without edges, or more noise than scene
+        return None
     best = inner.argmax().item()
     row = best // (side - 2) + 1
     column = best % (side - 2) + 1

@@ -3,7 +3,7 @@
 Terms of the loss were compared by one run each of 4,800 pairs, on photographs of the training set.
 A term on products of different pixels, one on the mean of the samples, and ten times as much weight
 on the mean variances brought no lower energy score of samples against clean images. In these runs
-the spread was held at the error of the first network's output.
+the variance between samples was pulled to the error of the first network's output.
 """
 
 import math

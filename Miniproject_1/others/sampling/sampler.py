@@ -22,7 +22,7 @@ from ...model import (
     to_unit_range,
     unwrapped,
 )
-from .generator import COLOURS, WIDTHS, build_deviation_network, deviations, random_fields
+from .generator import WIDTHS, build_deviation_network, deviations, random_fields
 
 WEIGHTS = Path(__file__).resolve().parent / "sampler.pth"
 
@@ -69,34 +69,42 @@ class Sampler:
         Raises:
             TypeError, ValueError: an argument is not as described.
         """
-        return (colours.mean(1).clamp(0, 255) for colours in self.colours(noisy, number, seed))
+        found = self.samples_of(noisy, number, seed, lambda colours: colours.mean(1))
+        return (sample.clamp(0, 255) for sample in found)
 
     def colours(self, noisy: Tensor, number: int = 1, seed: int = 0) -> Iterator[Tensor]:
         """Draw samples as the colours of their blocks, (N, COLOURS, 3, H, W); see `samples`.
 
         One colour of each block, picked at random, makes a noisy draw of the sample.
         """
+        return self.samples_of(noisy, number, seed, lambda colours: colours)
+
+    def samples_of(self, noisy, number, seed, kept):
+        """Draw samples; `kept` is what is kept of the colours of each, a function of them."""
         images = check_images("noisy", noisy)
         number = check_number("number", number, 1, whole=True)
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
         mean = self.model.predict(images, average=False)
-        return (self.colours_of_sample(images, mean, seed, sample) for sample in range(number))
+        return (self.sample(images, mean, seed, place, kept) for place in range(number))
 
-    def colours_of_sample(self, images, mean, seed, sample):
-        """The colours of the sample with this number."""
+    def sample(self, images, mean, seed, place, kept):
+        """The sample with this number."""
         device = self.model.device
         with ordinary_pytorch(device, gradients=False):
             shape = (len(images), len(WIDTHS), *images.shape[2:])
-            bits = random_bits(seed, sample, math.prod(shape), device)
+            bits = random_bits(seed, place, math.prod(shape), device)
             fields = random_fields(to_unit_range((bits & 255).view(shape), device))
-            found = self.deviations(to_unit_range(images, device), mean / 255, fields)
-            return mean[:, None] + 255 * found
+            return self.in_tiles(to_unit_range(images, device), mean / 255, fields, kept)
 
-    def deviations(self, images, mean, fields):
-        """The deviations from the mean, (N, COLOURS, 3, H, W), tile by tile."""
+    def in_tiles(self, images, mean, fields, kept):
+        """What is kept of the colours, values 0 to 255, computed tile by tile to save memory."""
         max_pixels = MAX_PIXELS_OF_A_GPU if images.is_cuda else MAX_PIXELS
-        output = images.new_empty(len(images), COLOURS, *images.shape[1:])
+        output = None
         for tile in tiles_of(images.shape, max_pixels):
             parts = [each[tile.rows][tile.source] for each in (images, mean, fields)]
-            output[tile.rows][tile.target] = deviations(self.network, *parts)[tile.valid]
+            colours = parts[1][:, None] + deviations(self.network, *parts)
+            found = kept(255 * colours)
+            if output is None:
+                output = found.new_empty(len(images), *found.shape[1:-2], *images.shape[2:])
+            output[tile.rows][tile.target] = found[tile.valid]
         return output

@@ -8,8 +8,8 @@ about p(x | y1):
 - the mean, E[x | y1] = E[y2 | y1];
 - the products of different pixels i and j, E[x_i x_j | y1] = E[y2_i y2_j | y1];
 - the squared error of any function f of y1, averaged over all images,
-  E (f - x)^2 = E (f - y2)^2 - E (y1 - y2)^2 / 2. That of the mean of the samples is what the
-  variance between samples should be.
+  E (f - x)^2 = E (f - y2)^2 - E (y1 - y2)^2 / 2. The variance between samples should be the
+  squared error of their mean.
 
 They do not tell the variance of a single pixel, since the noise within its block adds to it. A
 third noisy image does: E[x_i^2 | y1] = E[y2_i y3_i | y1].
@@ -36,7 +36,7 @@ VARIANCES = 0.02  # of each pixel, where there are three draws
 REDUCTIONS = (1, 2, 4)
 SQUARES = (1, 2, 4)
 
-FLOOR = 0.002  # added to the local noise where it is divided by: that of nearly flat regions
+FLOOR = 0.002  # added to the local noise before dividing by it, since flat regions have none
 NEIGHBOURHOOD = 5  # pixels, of the local noise
 
 
@@ -97,7 +97,7 @@ def drawn(colours: Tensor, picks: Tensor) -> Tensor:
 def local_noise(difference: Tensor) -> Tensor:
     """The mean square over channels and a neighbourhood: (N, 3, H, W) to (N, 1, H, W).
 
-    Of what depends on y1 alone, so that the scores that it weights stay proper.
+    The difference must depend on y1 alone; otherwise the weighted scores would not be proper.
     """
     squares = difference.square().mean(1, keepdim=True)
     padding = NEIGHBOURHOOD // 2

@@ -24,6 +24,13 @@ class TestFiles(TestCase):
         self.assertEqual([path.name for path in found], ["a.JPG", "b.png"])
         self.assertIn("2 files of other kinds (.nef, .txt)", err.getvalue())
 
+    def test_a_link_to_a_folder_is_named(self):
+        (self.folder / "photographs").mkdir()
+        (self.folder / "photographs" / "more").symlink_to(self.folder, target_is_directory=True)
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            photographs.picture_files(self.folder / "photographs")
+        self.assertIn("more: it is a link to a folder", err.getvalue())
+
     @needs_pillow
     def test_one_bad_photograph_does_not_stop_the_others(self):
         paths = [self.folder / name for name in ("a.png", "b.png", "c.png", "small.png")]
@@ -57,3 +64,25 @@ class TestDrawPairs(TestCase):
         self.assertEqual(counts, [11, 10, 10])
         self.assertNotEqual(drawn[0], sorted(drawn[0]))
         self.assertEqual(drawn[0], drawn[1])
+
+    def test_of_many_sources_some_are_chosen_at_random(self):
+        def draw(content, generator):
+            return torch.tensor(content), torch.tensor(content)
+
+        generator = torch.Generator().manual_seed(0)
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            first, _ = photographs.draw_pairs(range(100), 5, draw, generator, read=int)
+        self.assertEqual(len(first.unique()), 5)
+        self.assertGreater(first.max(), 20)
+        self.assertIn("drawing 5 pairs from 5 photographs", err.getvalue())
+
+    def test_pairs_do_not_hold_the_pictures_that_they_were_cut_from(self):
+        def draw(content, generator):
+            return content[:, :4, :4], content[:, 4:8, :4]
+
+        def read(source):
+            return torch.zeros(3, 50, 50)
+
+        with contextlib.redirect_stderr(io.StringIO()):
+            for images in photographs.draw_pairs([1, 2], 6, draw, torch.Generator(), read=read):
+                self.assertEqual(images.untyped_storage().nbytes(), 4 * images.numel())

@@ -29,25 +29,38 @@ class TestShift(TestCase):
     def test_noise_alone_has_no_shift(self):
         grey = torch.full((3, 100, 130), 128.0)
         for seed in range(5):
-            self.assertEqual(shots.shift(shot(grey, seed), shot(grey, seed + 10)), (0, 0))
+            found = shots.shift(shot(grey, seed), shot(grey, seed + 10))
+            self.assertIn(found, (None, (0.0, 0.0)))
+
+    def test_large_shifts_are_found_and_other_scenes_have_none(self):
+        picture = scene(0, 300)
+        first = shot(picture[:, :240, :240], 1)
+        for down, right in ((9, 0), (-20, 12), (30, 30)):
+            rows, columns = slice(30 - down, 270 - down), slice(30 - right, 270 - right)
+            second = shot(picture[:, rows, columns], 2)
+            found = shots.shift(shot(picture[:, 30:270, 30:270], 1), second)
+            self.assertAlmostEqual(found[0], down, delta=0.3)
+            self.assertAlmostEqual(found[1], right, delta=0.3)
+            self.assertIn("is shifted by", shots.fault_of_shift(found))
+        for other in (scene(1, 240), scene(2, 240), first.flip(1, 2)):
+            self.assertIsNone(shots.shift(first, shot(other, 3)))
 
 
 class TestFaults(TestCase):
     def test_pictures_that_are_no_pair_are_told_why(self):
         picture = scene(9, 132)
         first = shot(picture, 1)
-        cases = {
-            "identical": first,
-            "differ in size, 132 x 132 and 100 x 132": first[:, :, :100],
-            "shifted by [-+]0.. pixels to the right and [-+]2.. down; align": shot(
-                picture.roll(2, 1), 2
-            ),
-        }
+        cases = {"identical": first, "differ in size, 132 x 132 and 100 x 132": first[:, :, :100]}
         for words, second in cases.items():
             self.assertRegex(shots.fault_of(first, second), words)
         tiny = first[:, :20, :20]
         self.assertIn("20 x 20 is too small", shots.fault_of(tiny, tiny + 1))
-        self.assertIsNone(shots.fault_of(first, shot(picture, 2)))
+        second = shot(picture, 2)
+        self.assertIsNone(shots.fault_of(first, second))
+        self.assertIsNone(shots.fault_of_shift(shots.shift(first, second)))
+        shifted = shots.shift(first, second.roll(2, 1))
+        words = "shifted by [-+]0.. pixels to the right and [-+]2.. down; align"
+        self.assertRegex(shots.fault_of_shift(shifted), words)
 
 
 class TestNames(TestCase):
