@@ -40,6 +40,12 @@ def show_message(text, stream):
         bar.show()
 
 
+def leave_bar():
+    """Begin a line below the bar that stands on the terminal, for what does not know of it."""
+    if open_bars:
+        write("\n", sys.stderr)
+
+
 def write(text, stream):
     """Write to a stream; whatever goes wrong with it is passed over."""
     with suppress(Exception):

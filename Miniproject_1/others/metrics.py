@@ -91,9 +91,13 @@ class EstimatedPSNR(NamedTuple):
     lowest: float
     highest: float
 
+    def is_known(self):
+        """Whether its interval is finite."""
+        return self.highest < math.inf
+
     def __str__(self):
         if self.lowest == math.inf:
-            return "no error"
+            return "unknown (the estimated error is not above zero: is the noise independent?)"
         if self.highest == math.inf:
             return f"at least {self.lowest:.2f} dB"
         return f"{self.value:.2f} dB ({self.lowest:.2f} to {self.highest:.2f})"

@@ -58,6 +58,13 @@ def check_output(path, overwrite=False):
         raise with_name(error, path) from None
 
 
+def make_folder(path):
+    """Make a folder for output files, and those above it, unless it is there."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file; the output needs a folder")
+    path.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def reserved(*paths, overwrite=False):
     """Keep the names of output files for this process until the end of the `with` block.
@@ -88,8 +95,12 @@ def locked(path):
         try:
             lock(file)
             lost = not os.path.samestat(os.fstat(file.fileno()), os.stat(marker))
-        except OSError:
+        except (BlockingIOError, PermissionError, FileNotFoundError):
             lost = True
+        except OSError:
+            lost = (
+                False  # a file system without locks; writing replaces nothing unasked all the same
+            )
         if lost:
             raise FileExistsError(f"{path} is being written by another process: name another file")
         try:
@@ -101,7 +112,12 @@ def locked(path):
 
 
 def lock(file):
-    """Lock an open file; an OSError where another process has done so."""
+    """Lock an open file.
+
+    Raises:
+        BlockingIOError: another process has done so; PermissionError on Windows.
+        OSError: the file system has no locks.
+    """
     if fcntl:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     else:

@@ -11,7 +11,8 @@ OF_THE_DEVICE = (  # what PyTorch says when a device cannot do what is asked of 
     "out of memory",
     "can't allocate memory",
     "cuda",
-    "mps",
+    "mps backend",
+    "mps device",
     "device type",
     "invalid device",
     "not compiled with",
@@ -33,7 +34,7 @@ def main(arguments=None):
             stream.reconfigure(errors="backslashreplace")
     with one_line_warnings(), requests_handled(signal.default_int_handler):
         try:
-            options = build_parser().parse_args(arguments)
+            options = build_parser().parse_args(with_command(arguments))
             return options.run(options)
         except KeyboardInterrupt:
             return 130
@@ -47,6 +48,16 @@ def main(arguments=None):
             advice = "--device cpu avoids a GPU, smaller pictures and batches need less memory"
             say(f"error: the device cannot do it: {fault}; {advice}")
             return 2
+
+
+def with_command(arguments):
+    """What was typed, with the demonstration's name where no command is."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    begins_with_option = arguments[:1] and arguments[0].startswith("-")
+    if not arguments or (begins_with_option and arguments[0] not in ("-h", "--help")):
+        return ["demo", *arguments]
+    return arguments
 
 
 def is_of_the_device(error):

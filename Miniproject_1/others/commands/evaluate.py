@@ -72,8 +72,8 @@ def score_noisy_pairs(model, noisy_1, noisy_2, options):
     tell(f"denoised {estimated_psnr(errors.denoised)} PSNR of the mean error, 95 % interval")
     tell(
         "These are estimates without clean images, for noise that is independent and zero in the "
-        "mean. Only the error over all images can be estimated so: single images give estimates "
-        "below zero. The PSNR of the mean error is about 1 dB lower than the mean PSNR."
+        "mean. The estimate for a single image says nothing: it can be below zero. On the course's "
+        "images the PSNR of the mean error is about 1 dB lower than the mean PSNR."
     )
 
 

@@ -11,7 +11,7 @@ from ..console import say, tell
 from ..data import course_noise, noises
 from ..data.course_noise import SMALLEST_SIDE
 from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
-from ..outputs import reserved, save_somewhere
+from ..outputs import make_folder, reserved, save_somewhere
 from ..pictures import pillow
 
 FEW_PHOTOGRAPHS = 20
@@ -26,20 +26,26 @@ def add_arguments(parser):
     )
     text = "folder of photographs; folders within it are searched too"
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help=text)
-    add_output_arguments(parser)
+    add_output_arguments(parser, "photographs")
     text = "another noise than the course's: gaussian:25, poisson:30, bernoulli:0.5 or text:0.25"
     parser.add_argument("--noise", metavar="NAME:X", help=text)
 
 
-def add_output_arguments(parser):
-    """The arguments that `make-data` and `make-pairs` share."""
+def add_output_arguments(parser, sources, validation="pairs"):
+    """The arguments that `make-data` and `make-pairs` share.
+
+    Args:
+        parser: of `argparse`.
+        sources: what pairs are drawn from.
+        validation: what it is called that is validated on.
+    """
     text = "folder to write to"
     parser.add_argument("data", type=Path, metavar="DATA", help=text)
     text = "pairs to train on; default: 50000"
     parser.add_argument("--train-pairs", type=int, default=50_000, metavar="N", help=text)
-    text = "pairs to validate on; default: 1000. 0: everything is trained on"
+    text = f"{validation} to validate on; default: 1000. 0: everything is trained on"
     parser.add_argument("--validation-pairs", type=int, default=1_000, metavar="N", help=text)
-    text = "share of the photographs or scenes that is kept for validation; default: 0.1"
+    text = f"share of the {sources} that is kept for validation; default: 0.1"
     parser.add_argument("--validation-share", type=float, default=0.1, metavar="X", help=text)
     text = "of all random choices; default: 0"
     parser.add_argument("--seed", type=int, default=0, metavar="N", help=text)
@@ -72,6 +78,8 @@ def run(options):
     }
     wanted = [path for path, num_pairs in outputs.items() if num_pairs > 0]
     make_folder(options.data)
+    for path in outputs:
+        warn_of_another(path, path in wanted)
     with reserved(*wanted, overwrite=options.overwrite):
         photographs = distinct_photographs(options.photos)
         usable, num_failed = readable_photographs(photographs, smallest)
@@ -91,10 +99,13 @@ def run(options):
     return 0
 
 
-def make_folder(path):
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"{path} is a file; the data files need a folder")
-    path.mkdir(parents=True, exist_ok=True)
+def warn_of_another(path, is_written):
+    """Say so where a data file is there that this command does not write anew."""
+    if path.exists() and not is_written:
+        say(
+            f"warning: {path} is there already and stays; nothing here sees to it that no picture "
+            "is in both data files"
+        )
 
 
 def draws_of(name_of_noise):

@@ -14,9 +14,9 @@ from ..data.shots import (
     squares_of_scene,
     usable_scenes,
 )
-from ..outputs import reserved, save_somewhere
+from ..outputs import make_folder, reserved, save_somewhere
 from ..pictures import pillow
-from .make_data import add_output_arguments, check_output_numbers, make_folder
+from .make_data import add_output_arguments, check_output_numbers, warn_of_another
 
 
 def add_arguments(parser):
@@ -32,7 +32,7 @@ def add_arguments(parser):
     parser.add_argument("first", type=Path, metavar="SHOTS_1", help=text)
     text = "folder of the second shots, under the same names"
     parser.add_argument("second", type=Path, metavar="SHOTS_2", help=text)
-    add_output_arguments(parser)
+    add_output_arguments(parser, "scenes with clean pictures", "with --clean: pairs")
     text = "folder of the same scenes without noise, or of some of them, to validate on"
     parser.add_argument("--clean", type=Path, metavar="FOLDER", help=text)
 
@@ -54,6 +54,7 @@ def run(options):
         wanted.append(validation_file)
 
     make_folder(options.data)
+    warn_of_another(validation_file, with_validation)
     with reserved(*wanted, overwrite=options.overwrite):
         name_those_without_partner(first, second)
         scenes, num_failed = usable_scenes(first, second)
@@ -83,7 +84,11 @@ def kept_scenes(scenes, first, clean, options, generator):
         not be read.
     """
     noisy = {name: first[name] for name in scenes}
-    usable, num_failed = usable_scenes(noisy, clean, check_noise=False)
+    for name in sorted(set(clean) - set(first)):
+        say(f"passed over {clean[name]}: it has no partner in {options.first}")
+    if not set(clean) & set(noisy):
+        raise ValueError(f"--clean: {options.clean} has no picture of a scene that can be used")
+    usable, num_failed = usable_scenes(noisy, clean, check_noise=False, refused="not validated on:")
     names = sorted(usable)
     order = torch.randperm(len(names), generator=generator).tolist()
     num_kept = max(round(options.validation_share * len(names)), 1)

@@ -15,6 +15,7 @@ from . import (
 )
 
 COMMANDS = {
+    "demo": (demo, "denoise the sample and print the scores; this is the default"),
     "denoise": (denoise, "denoise picture files"),
     "evaluate": (evaluate, "print how good the weights are on a data file"),
     "make-data": (make_data, "build data files from photographs"),
@@ -35,20 +36,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser():
-    """Return the parser of all commands. What it parses has `run`, a function of just that."""
+    """Return the parser of all commands. The parsed options have `run`, which takes them."""
     parser = Parser(
         prog="python -m Miniproject_1",
         description=(
             "Remove noise from pictures with a network that was trained on noisy ones. Without a "
-            "command: denoise the sample that comes with the project, print how much better it has "
-            "become (PSNR: higher is better), and write a picture."
+            "command the demonstration runs; its options may follow directly."
         ),
         epilog="'python -m Miniproject_1 COMMAND --help' explains a command.",
     )
-    demo.add_arguments(parser)
-    parser.set_defaults(run=demo.run)
-
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary)
         module.add_arguments(subparser)

@@ -21,6 +21,7 @@ from ..training.long_run import (
     reserved_outputs,
     settings_of,
 )
+from ..training.measuring import seconds_to_denoise
 from ..training.photo_batches import PhotoBatches, Photographs
 from ..training.processes import team_of_processes
 from ..training.recipe import Recipe, optimizer_of
@@ -30,7 +31,6 @@ RECIPE = Recipe()
 VALIDATION_SHARE = 0.05  # of the photographs, kept apart whatever the seed
 VALIDATION_PAIRS = 8  # of each of them
 STEPS_BETWEEN_MEASUREMENTS = 2_500  # 320,000 pairs
-GRADIENTS_OF_MEASUREMENT = 200  # it takes as long as these
 BATCHES_TO_REVIVE = 16  # on which a channel must be zero to be drawn anew: 2,048 images
 
 
@@ -43,7 +43,7 @@ def add_arguments(parser):
         "continues."
     )
     add_arguments_of_runs(parser, RECIPE)
-    text = "reduce photographs whose short side has more pixels"
+    text = "reduce photographs whose short side has more pixels than this"
     parser.add_argument("--shrink", type=int, metavar="N", help=text)
 
 
@@ -67,6 +67,8 @@ def run(options):
         settings = settings_of(options, saved, dataclasses.asdict(RECIPE))
         recipe = Recipe(**settings)
         check_number("pairs", recipe.pairs, 1, whole=True)
+        if recipe.shrink is not None:
+            check_number("shrink", recipe.shrink, SMALLEST_SIDE, whole=True)
         with reserved_outputs(options, saved, team.is_first) as outputs:
             return reproduce(options, saved, recipe, outputs, team, ends_at)
 
@@ -125,7 +127,8 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
     long_run = LongRun(
         "reproduce", options.photographs, options, training, outputs, about, team, ends_at
     )
-    long_run.gradients_to_finish = GRADIENTS_OF_MEASUREMENT
+    if options.deadline is not None:
+        long_run.seconds_to_finish = seconds_to_denoise(model, noisy)
     long_run.carry_out(before_step, lambda: "", record)
     return long_run.status()
 

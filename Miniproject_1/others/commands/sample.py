@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from ...model import check_number
+import torch
+
+from ...model import LARGEST_SEED, check_number
 from ..console import progress, tell
+from ..outputs import make_folder
 from ..pictures import check_picture_output, pillow, read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
 
@@ -13,7 +16,9 @@ def add_arguments(parser):
     parser.description = (
         "Draw pictures that fit a noisy one. Each is as sharp as a photograph, and none is the "
         "truth: where the noisy picture leaves details open, they are made up. What 'denoise' "
-        "writes is nearer to the truth, and blurred. A file's EXIF is not kept."
+        "writes is nearer to the truth, and blurred. Only the colours are read: EXIF, the colour "
+        "profile and transparency are not kept, and values have 8 bits. A grey picture stays grey. "
+        "The command takes 1.2 GB of memory for a picture of up to 3 megapixels."
     )
     parser.add_argument("input", type=Path, metavar="IN", help="a noisy picture")
     text = "the folder to write 1.png, 2.png, ... to"
@@ -34,14 +39,18 @@ def run(options):
     """Draw samples; returns the exit status."""
     pillow()
     number = check_number("number", options.number, 1, whole=True)
+    check_number("seed", options.seed, 0, LARGEST_SEED, whole=True)
     noisy = read_picture(options.input)[None]
+    is_grey = all(torch.equal(noisy[:, 0], noisy[:, channel]) for channel in (1, 2))
     sampler = Sampler(options.weights, options.device)
-    options.output.mkdir(exist_ok=True)
+    make_folder(options.output)
     targets = [options.output / f"{place}.png" for place in range(1, number + 1)]
     for target in targets:
         check_picture_output(target, options.overwrite)
     samples = sampler.samples(noisy, number, options.seed)
     for target, sample in progress(zip(targets, samples), number, "sample"):
+        if is_grey:
+            sample = sample.mean(1, keepdim=True)
         write_picture(sample[0].round().byte().cpu(), target, options.overwrite)
     tell(f"{options.output} has {number} pictures that fit {options.input}")
     return 0

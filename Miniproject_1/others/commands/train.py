@@ -29,6 +29,7 @@ from ..training.measuring import (
     Measurements,
     keep_apart,
     report_result,
+    seconds_to_denoise,
 )
 from ..training.optimizers import ALL_OPTIMIZERS
 from ..training.processes import team_of_processes
@@ -78,7 +79,7 @@ def add_arguments(parser):
     text = "float32, bfloat16, or auto: bfloat16 where the hardware multiplies it, the default"
     precision = one_of(("float32", "bfloat16", "auto"))
     parser.add_argument("--precision", type=precision, metavar="NAME", help=text)
-    text = "of all random choices; default: 0"
+    text = "of the training's random choices; default: 0"
     parser.add_argument("--seed", type=int, metavar="N", help=text)
 
 
@@ -97,6 +98,8 @@ def one_of(names):
 def run(options):
     """Train on pairs of noisy images; returns the exit status."""
     ends_at = deadline_of(options)
+    if options.start is not None and options.resume is not None:
+        raise ValueError("--start and --resume exclude each other: a checkpoint has its weights")
     with team_of_processes(options.device) as team:
         saved = team.from_first(lambda: read_checkpoint(options.resume, "train"))
         settings = settings_of(options, saved, defaults_for(options))
@@ -136,9 +139,13 @@ def train(options, saved, settings, outputs, team, ends_at):
     """Begin or continue a training, and carry it out; returns the exit status."""
     all_pairs, validation = load_data(options.data)
     kept_apart, pairs = keep_apart(*all_pairs, settings["validation_share"])
-    about = {"settings": settings, "data": fingerprint(all_pairs)}
-    if saved is not None and saved["about"]["data"] != about["data"]:
-        raise ValueError(f"--resume: {options.resume} was begun with other pairs")
+    about = {"settings": settings, "data": fingerprint(all_pairs), "start": None}
+    if options.start is not None:
+        about["start"] = str(options.start)
+    if saved is not None:
+        if saved["about"]["data"] != about["data"]:
+            raise ValueError(f"--resume: {options.resume} was begun with other pairs")
+        about["start"] = saved["about"].get("start")
 
     model = Model(seed=settings["seed"], device=team.device)
     if options.start is not None:
@@ -163,14 +170,16 @@ def train(options, saved, settings, outputs, team, ends_at):
             measurements.measure_now_and_then()
 
     def record():
-        return {"settings": settings, "history": training.history}
+        about_data = {name: about[name] for name in ("settings", "data", "start")}
+        return {**about_data, "history": training.history}
 
     long_run = LongRun("train", options.data, options, training, outputs, about, team, ends_at)
-    # One measurement on the way may still come, and one at the end
-    long_run.gradients_to_finish = 2 * MEASURED_IMAGES / settings["batch_size"]
+    if options.deadline is not None:
+        # one measurement on the way may still come, and one at the end
+        long_run.seconds_to_finish = 2 * seconds_to_denoise(model, pairs[0][:MEASURED_IMAGES])
     ended = long_run.carry_out(before_step, measurements.describe, record)
 
-    if ended != INTERRUPTED and team.is_first:
+    if ended != INTERRUPTED and not long_run.requests and team.is_first:
         most_images = MOST_KEPT_APART
         if options.deadline is not None:
             most_images = MEASURED_IMAGES
@@ -198,10 +207,15 @@ def load_data(path):
 
 def fingerprint(pairs):
     """Numbers that tell training sets apart: the shape, and the sum of each tensor's pixels."""
-    return {
-        "shape": list(pairs[0].shape),
-        "sums": [images.sum(dtype=torch.float64).item() for images in pairs],
-    }
+    return {"shape": list(pairs[0].shape), "sums": [exact_sum(images) for images in pairs]}
+
+
+def exact_sum(images):
+    """A sum that is the same in whatever order it is formed; of floats, that of their bits."""
+    if images.is_floating_point():
+        integers = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+        images = images.contiguous().view(integers[images.element_size()])
+    return images.sum(dtype=torch.int64).item()
 
 
 def build(model, pairs, settings, team, **changes):

@@ -1,6 +1,7 @@
 """Output files are written whole or not at all."""
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -110,6 +111,13 @@ class TestReserved(TestCase):
                     pass
             process.kill()
         with outputs.reserved(path):
+            outputs.save([1], path, overwrite=False)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["m.pth"])
+
+    def test_a_file_system_without_locks_is_written_to_all_the_same(self):
+        path = self.folder / "m.pth"
+        error = OSError(errno.ENOSYS, "Function not implemented")
+        with mock.patch.object(outputs, "lock", side_effect=error), outputs.reserved(path):
             outputs.save([1], path, overwrite=False)
         self.assertEqual([path.name for path in self.folder.iterdir()], ["m.pth"])
 

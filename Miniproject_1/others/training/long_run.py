@@ -66,7 +66,10 @@ def read_checkpoint(path, command):
     """
     if path is None:
         return None
-    saved = load_tensors(path)
+    try:
+        saved = load_tensors(path)
+    except ValueError:
+        raise ValueError(f"{path} is not a checkpoint of a training, or is damaged") from None
     if not isinstance(saved, dict) or set(saved) != {"command", "about", "training"}:
         raise ValueError(f"{path} is not a checkpoint of a training")
     if saved["command"] != command:
@@ -128,11 +131,11 @@ def reserved_outputs(options, saved, is_first):
     """
     own_weights = None
     if saved is not None:
-        own_weights = Path(saved["about"]["output"])
+        own_weights = weights_of(options.resume, saved)
     weights = options.output or own_weights or Path("trained.pth")
     record = weights.with_name(f"{weights.name}.json")
     checkpoint = weights.with_name(f"{weights.name}.checkpoint")
-    overwrite = options.overwrite or weights.resolve() == own_weights
+    overwrite = options.overwrite or (own_weights is not None and same(weights, own_weights))
     outputs = Outputs(weights, record, checkpoint, overwrite)
     if not is_first:
         yield outputs
@@ -144,6 +147,22 @@ def reserved_outputs(options, saved, is_first):
         )
     with reserved(weights, record, checkpoint, overwrite=overwrite):
         yield outputs
+
+
+def weights_of(checkpoint, saved):
+    """The weights that a checkpoint goes on with: those beside it, also where both were copied to.
+
+    A checkpoint of another name was saved where there was room, or renamed. Then nothing beside it
+    is its own, and nothing is replaced without being asked for.
+    """
+    weights = Path(saved["about"]["output"])
+    if checkpoint.name == f"{weights.name}.checkpoint":
+        return checkpoint.with_name(weights.name)
+    return None
+
+
+def same(path, other):
+    return path.resolve() == other.resolve()
 
 
 # --------------------------------------------------------------------------------------------------
@@ -177,8 +196,9 @@ class LongRun:
         self.ends_at = ends_at
         self.checkpoint = None  # where it was written last
         self.weights = None  # where they were written
+        self.requests = []  # to end, that have come
         self.ended = None  # how it did
-        self.gradients_to_finish = 0  # work after the last step, in gradients of a batch
+        self.seconds_to_finish = 0.0  # for work after the last step, besides writing
 
     def carry_out(self, before_step, describe, record):
         """Train, and write the weights, unless it is interrupted.
@@ -195,9 +215,9 @@ class LongRun:
             OSError: a file could be written neither in its place nor in the temporary folder.
             Exception: whatever a step raises; a checkpoint and the last good weights are written.
         """
-        with requests_held(STOPPING) as requests:
+        with requests_held(STOPPING) as self.requests:
             try:
-                self.ended = self.take_steps(requests, before_step, describe)
+                self.ended = self.take_steps(before_step, describe)
             except KeyboardInterrupt:
                 self.ended = INTERRUPTED
                 say(f"stopped at once; {self.how_to_go_on()}")
@@ -210,7 +230,7 @@ class LongRun:
                     self.write(self.ended, record)
         return self.ended
 
-    def take_steps(self, requests, before_step, describe):
+    def take_steps(self, before_step, describe):
         """Take the steps that are left. Returns how it ended."""
         training = self.training
         last_checkpoint = time.monotonic()
@@ -221,8 +241,8 @@ class LongRun:
             if training.safeguard.rollbacks > rollbacks:
                 say("the loss exploded: back to the last good weights, at half the learning rate")
             if training.step == training.num_steps:
-                break
-            if self.team.is_in_any(bool(requests)):
+                continue  # nothing is left to stop, and the progress is shown to its end
+            if self.team.is_in_any(bool(self.requests)):
                 return INTERRUPTED
             if self.ends_at < math.inf and self.team.is_in_any(self.is_deadline_near()):
                 return DEADLINE
@@ -251,7 +271,8 @@ class LongRun:
         if len(iterations) > 0:
             yield from progress(iterations, len(iterations), "L-BFGS step", describe_iteration)
         steps = range(training.step, training.num_steps)
-        yield from progress(steps, len(steps), "step", lambda _: self.loss_and_rate(describe))
+        if len(steps) > 0:
+            yield from progress(steps, len(steps), "step", lambda _: self.loss_and_rate(describe))
 
     def loss_and_rate(self, describe):
         history = self.training.history
@@ -260,10 +281,11 @@ class LongRun:
 
     def is_deadline_near(self):
         """Whether another step, and all that comes after it, would end too late."""
-        num_gradients = 1 + self.gradients_to_finish
+        num_gradients = 1
         if self.training.step < self.training.lbfgs_iterations:
             num_gradients += GRADIENTS_OF_LBFGS
-        seconds = num_gradients * seconds_of_gradient(self.training.history) + SECONDS_TO_WRITE
+        seconds = num_gradients * seconds_of_gradient(self.training.history)
+        seconds += self.seconds_to_finish + SECONDS_TO_WRITE
         return time.monotonic() + seconds > self.ends_at
 
     def status(self):
@@ -341,13 +363,18 @@ class LongRun:
         if self.options.device is not None:
             words += ["--device", self.options.device]
         words += ["--output", self.outputs.weights, "--resume", checkpoint]
+        if not same(checkpoint, self.outputs.checkpoint):
+            words.append("--overwrite")  # of what this training has written before
         return f"continue with: {shlex.join(str(word) for word in words)}"
 
 
 def seconds_of_gradient(history):
-    """The longest time for one gradient in the last ten steps."""
+    """The longest time for one gradient in the last ten steps.
+
+    The very first step, which warms up, counts only as long as it is alone.
+    """
     moments = history["seconds"][-11:]
-    if len(moments) < 11:
+    if len(moments) == 1:
         moments = [0.0, *moments]
     durations = [end - begin for begin, end in zip(moments, moments[1:])]
     evaluations = history["evaluations"][-len(durations) :]

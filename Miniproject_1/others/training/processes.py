@@ -108,7 +108,7 @@ class OneProcess:
         return flag
 
     def from_first(self, function):
-        """What the function returns in the first process, in all: what `torch.save` can write."""
+        """Call a function in the first process; in all, return its result (see `torch.save`)."""
         return function()
 
 

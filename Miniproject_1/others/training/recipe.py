@@ -3,7 +3,7 @@
 Every pair is drawn when its step comes: a crop of a photograph, flipped and turned at random, with
 two independent draws of its noise. No image is clean, none is a mean of draws, and no pair is seen
 twice. The run was one uninterrupted call of the command `reproduce` on an NVIDIA H200, five and a
-half minutes long. Two thirds of the way the learning rate falls to zero.
+half minutes long. In the last two thirds of its steps the learning rate falls to zero.
 
 The settings were fixed before the run. None was chosen by the images that the README quotes, on
 which this run was scored after it, as earlier weights had been. From fresh weights, after 128,000
@@ -39,7 +39,7 @@ class Recipe:
     share_of_fall: float = 2 / 3  # of the steps, at the end, in which it falls to zero
     momentum: float = 0.95
     weight_decay: float = 0.1  # of kernels that a BatchNorm follows; brings 0.02 dB
-    careful: float = 0.25  # factor of the rate for all else; with 1 channels die
+    careful: float = 0.25  # factor of the rate for all else; with a factor of 1, channels die
     small_crops: float = 0.3  # share of the pairs with blocks from 2 x 2 pixels on: weaker noise
     gaussian: float = 0.15  # share of the pairs with Gaussian noise; costs nothing on the others
     precision: str = "auto"

@@ -1,7 +1,7 @@
 """Channels that are zero everywhere have no gradient and never come back: draw them anew.
 
-Layers that a BatchNorm follows have none. Of the others, early steps that were too long can leave
-many.
+A BatchNorm behind a layer prevents this. In other layers, early steps that are too long can leave
+many such channels.
 """
 
 import copy

@@ -38,10 +38,15 @@ class TestMain(CommandCase):
             number = getattr(signal, name)
             before = signal.getsignal(number)
             request = partial(signal.raise_signal, number)
-            with mock.patch.object(demo, "Model", side_effect=request):
+            with mock.patch.object(
+                demo, "Model", side_effect=lambda request=request, **_: request()
+            ):
                 status, out, _ = self.run_command("--output", "shown.png")
             self.assertEqual((status, out, self.files()), (130, "", {}))
             self.assertEqual(signal.getsignal(number), before)
+
+    def test_an_option_of_the_demonstration_before_a_command_is_refused(self):
+        self.refuse("unrecognized arguments: evaluate", "--overwrite", "evaluate", SAMPLE)
 
     def test_help_explains_every_command_from_any_folder(self):
         for folder, call in (

@@ -57,6 +57,13 @@ class TestMakeData(CommandCase):
         self.assertEqual(len(self.reds("train_data.pkl")), 6)
         self.assertFalse((self.folder / "out" / "val_data.pkl").exists())
 
+    def test_a_data_file_that_stays_is_named(self):
+        self.succeed("make-data", "photos", "out", *FEW)
+        options = ("--train-pairs", 40, "--validation-pairs", 0, "--overwrite")
+        status, _, err = self.run_command("make-data", "photos", "out", *options)
+        self.assertEqual(status, 0)
+        self.assertIn("warning: out/val_data.pkl is there already and stays", err)
+
     def test_what_cannot_be_read_is_named_and_the_status_is_1(self):
         (self.folder / "photos" / "broken.jpg").write_bytes(b"no picture")
         write_picture(random_images(1, 20, 500)[0], self.folder / "photos" / "small.png")

@@ -66,6 +66,17 @@ class TestMakePairs(CommandCase):
         self.assertEqual(status, 1)
         self.assertRegex(err, "passed over a/broken.png and b/broken.png: .*cannot be read")
 
+    def test_clean_pictures_that_do_not_fit_are_named_and_the_scene_is_trained_on(self):
+        self.write("c/deep/0.png", scene(0, 100))
+        self.write("c/other.png", scene(7, 120))
+        self.write("c/deep/1.png", scene(1, 120))
+        options = ("--clean", "c", *FEW)
+        status, out, err = self.run_command("make-pairs", "a", "b", "out", *options)
+        self.assertEqual(status, 0, err)
+        self.assertRegex(err, "not validated on: a/deep/0.png and c/deep/0.png: they differ")
+        self.assertIn("passed over c/other.png: it has no partner", err)
+        self.assertIn("30 pairs from 4 scenes", out)
+
     def test_noise_that_is_not_independent_is_warned_of(self):
         first = shot(scene(6, 120), 1)
         self.write("c/made.png", first)

@@ -1,6 +1,7 @@
 """The `train` command: its settings, and what it refuses. `training/test_long_run.py` has more."""
 
 import json
+import shutil
 from unittest import mock
 
 import torch
@@ -73,7 +74,7 @@ class TestTrain(TrainCase):
     def test_says_how_far_the_result_is_ahead_or_behind(self):
         share = ("--validation-share", 0.5)
         out = self.succeed("train", self.folder, "--start", WEIGHTS, *FAST[:-2], *share)
-        self.assertRegex(out, r"denoised .*from 8 pairs kept apart.*\nthe .*result.*\n$")
+        self.assertRegex(out, r"denoised .*from 8 pairs kept apart.*\n.*\nthe result.*\n$")
 
     def test_a_checkpoint_goes_on_with_the_same_pairs_alone(self):
         options = ("--epochs", 2, *FAST)
@@ -81,6 +82,34 @@ class TestTrain(TrainCase):
         self.refuse("begun with other pairs", "train", SAMPLE, "--resume", "m.pth.checkpoint")
         self.succeed("train", self.folder, "--resume", "m.pth.checkpoint")
         self.assertEqual(len(self.record("m.pth")["history"]["loss"]), 4)
+
+    def test_a_copied_checkpoint_goes_on_beside_itself_and_leaves_the_first_alone(self):
+        options = ("--epochs", 2, *FAST)
+        self.succeed("train", self.folder, "--output", "m.pth", "--deadline", 0, *options)
+        before = {name: (self.folder / name).read_bytes() for name in self.files()}
+        copy = self.folder / "copy"
+        shutil.copytree(self.folder, copy)
+        self.succeed("train", copy, "--resume", "copy/m.pth.checkpoint")
+        self.assertFalse((copy / "m.pth.checkpoint").exists())
+        self.assertNotEqual((copy / "m.pth").read_bytes(), before["m.pth"])
+        shutil.rmtree(copy)
+        after = {name: (self.folder / name).read_bytes() for name in self.files()}
+        self.assertEqual(after, before)
+
+    def test_a_renamed_checkpoint_replaces_nothing(self):
+        options = ("--epochs", 2, *FAST)
+        self.succeed("train", self.folder, "--output", "m.pth", "--deadline", 0, *options)
+        (self.folder / "m.pth.checkpoint").rename(self.folder / "other")
+        output = ("--output", "m.pth", "--resume", "other")
+        self.refuse("m.pth exists already", "train", self.folder, *output)
+        self.succeed("train", self.folder, *output, "--overwrite")
+
+    def test_the_sum_of_pixels_tells_floats_apart_to_the_last_bit(self):
+        images = torch.rand(2, 3, 4, 4)
+        changed = images.clone()
+        changed[1, 2, 3, 3] = changed[1, 2, 3, 3].nextafter(torch.tensor(2.0))
+        self.assertEqual(train.exact_sum(images.flip(0)), train.exact_sum(images))
+        self.assertNotEqual(train.exact_sum(changed), train.exact_sum(images))
 
     def test_minutes_choose_the_number_of_steps_and_a_resumed_run_keeps_it(self):
         with mock.patch.object(train, "median", return_value=0.5):
@@ -129,6 +158,8 @@ class TestRefusals(TrainCase):
             ("there.pth exists already", ("--output", "there.pth")),
             ("m.pth.json exists already", ("--output", "m.pth")),
             ("not a checkpoint", ("--resume", WEIGHTS)),
+            ("not a checkpoint .* or is damaged", ("--resume", "there.pth")),
+            ("exclude each other", ("--resume", "there.pth", "--start", WEIGHTS)),
         ):
             with self.subTest(words):
                 self.refuse(words, "train", self.folder, *options)

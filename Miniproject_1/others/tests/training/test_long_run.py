@@ -95,10 +95,22 @@ class TestEnds(LongRunCase):
         options = ["--output", str(self.output), "--resume", str(self.checkpoint)]
         self.assertEqual(words[5:], ["--device", "cpu", *options])
 
+    def test_the_progress_is_shown_to_its_end(self):
+        for lbfgs_iterations, last in (
+            (0, f"step {STEPS} of {STEPS}"),
+            (STEPS, "L-BFGS step 6 of 6"),
+        ):
+            _, _, printed = self.run_on(new_training(lbfgs_iterations=lbfgs_iterations))
+            lines = [line for line in printed.splitlines() if "step" in line and " of " in line]
+            self.assertEqual(len(lines), 1)
+            self.assertTrue(lines[0].startswith(last), lines)
+            self.output.unlink()
+            self.output.with_name(f"{self.output.name}.json").unlink()
+
     def test_a_deadline_leaves_time_for_what_comes_after_the_last_step(self):
         training = new_training(lbfgs_iterations=2)
         run = self.long_run(None, training, mock.Mock(weights=self.output), ends_at=1000)
-        run.gradients_to_finish = 10
+        run.seconds_to_finish = 20
         training.history.update(seconds=[40.0], evaluations=[20])  # 2 seconds for a gradient
         with mock.patch.object(long_run, "time") as clock:
             for step, last_moment in ((1, 1000 - 2 * 36 - 6), (2, 1000 - 2 * 11 - 6)):

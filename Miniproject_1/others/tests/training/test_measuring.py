@@ -66,6 +66,14 @@ class TestMeasuring(TestCase):
         printed = self.result(too_dark, noisy_pairs(300), None)
         self.assertRegex(printed, r"\d dB BEHIND its noisy input: train longer")
 
+    def test_nothing_is_claimed_where_the_estimate_is_not_above_zero(self):
+        noisy, target = noisy_pairs(300)
+        knows_by_heart = mock.Mock()
+        knows_by_heart.predict.side_effect = lambda images, average: target
+        printed = self.result(knows_by_heart, (noisy, target), None)
+        self.assertIn("denoised unknown (the estimated error is not above zero", printed)
+        self.assertNotIn("the result is", printed)
+
     def test_nothing_is_claimed_from_too_few_pairs(self):
         nothing = [images[:0] for images in noisy_pairs(1)]
         self.assertEqual(self.result(Halving(), nothing, None), "")
