@@ -6,7 +6,7 @@ The grading checks use `train_data.pkl` and `val_data.pkl` of DATA_FOLDER, and t
 epoch. Without -d they take the sample that comes with the project, and a short training. The tests
 are those in `Miniproject_1/others/tests/`; `--thorough` adds the slow ones.
 
-NAME picks the tests whose full name contains it: `grading`, `commands`, `TestResume`.
+NAME picks the tests whose full name contains it: `TestGradingScript`, `commands`, `TestResume`.
 """
 
 import argparse
@@ -25,7 +25,9 @@ TESTS_OF_THE_MODEL = ("network", "training", "prediction", "arguments", "alone")
 
 def parse_options(arguments):
     formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=formatter, allow_abbrev=False
+    )
     parser.add_argument(
         "-p", "--project-path", type=Path, default=HERE, help="the project's folder"
     )
@@ -138,10 +140,12 @@ def main():
     result = runner.run(all_tests())
     failures = result.failures + result.errors
     failed = len({getattr(test, "test_case", test).id() for test, _ in failures})
-    passed = result.testsRun - failed - len(result.skipped)
+    passed = max(result.testsRun - failed - len(result.skipped), 0)  # setUpClass is no test
     skipped = f", {len(result.skipped)} skipped" if result.skipped else ""
+    if result.testsRun == 0 and failed == 0:
+        print(f"no test is called {' or '.join(OPTIONS.names)}")
     print(f"{passed} passed, {failed} failed{skipped}")
-    sys.exit(failed > 0)
+    sys.exit(failed > 0 or result.testsRun == 0)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 try:
     from .others.fast import accelerated
 except ImportError as error:  # model.py alone: the same numbers in float32, more slowly
-    if __package__ and (Path(__file__).resolve().parent / "others" / "fast").is_dir():
+    if (Path(__file__).resolve().parent / "others" / "fast").is_dir():
         warnings.warn(f"others/fast cannot be used, and all is slower: {error}", stacklevel=2)
 
     def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
@@ -110,9 +110,10 @@ def initialize(network: nn.Sequential, name: str = "masked xavier", seed: int = 
     """Draw the weights of a network anew, by one of the initializations that Brown et al. compare.
 
     "default" is PyTorch's own: uniform within 1 / sqrt(fan-in). "xavier" is that of Glorot and
-    Bengio (2010), with biases of zero. "... positive" replaces negative values by zero; outputs are
-    then near 600 instead of 0.5, and momAGD diverges. "masked xavier" sets a random half of the
-    values to zero and keeps both signs; it trains best. "zeros" sets all to zero.
+    Bengio (2010), with biases of zero. "... positive" replaces negative values by zero; in training
+    mode outputs then have a root mean square near 600 instead of 0.5, and momAGD diverges. "masked
+    xavier" sets a random half of the values to zero and keeps both signs; it trains best. "zeros"
+    sets all to zero.
 
     Args:
         network: of convolutions, BatchNorms and layers without parameters. Changed in place.
@@ -188,7 +189,7 @@ def shifted(bits: Tensor, places: int) -> Tensor:
 
 
 def uniform_from(bits: Tensor) -> Tensor:
-    """Turn random bits into float32, 0 included and 1 not: the highest 24 of the 64 bits."""
+    """Turn random bits into float32 in [0, 1): the highest 24 of the 64 bits."""
     return shifted(bits, 40).to(torch.float32) / 2**24
 
 
@@ -219,7 +220,8 @@ class Batches:
         flip_fraction: the share of the pairs that each flip is applied to.
         swap: let input and target change places.
         seed: seed of all draws, 0 to 2^62.
-        device: where the batches are made if the images fit there. None: where the images are.
+        device: a GPU on which the batches are made if the images fit there. Otherwise, and for any
+            other device, they are made where the images are.
 
     Raises:
         TypeError, ValueError: an argument is not as described.
@@ -227,8 +229,8 @@ class Batches:
 
     def __init__(self, noisy_1, noisy_2, batch_size=50, flips=tuple(FLIPS), flip_fraction=0.5,
                  swap=True, seed=0, device=None):  # fmt: skip
-        noisy_1 = check_images("train_input", noisy_1)
-        noisy_2 = check_images("train_target", noisy_2)
+        noisy_1 = check_images("train_input", noisy_1, stacklevel=5)
+        noisy_2 = check_images("train_target", noisy_2, stacklevel=5)
         if noisy_1.shape != noisy_2.shape:
             found = tuple(noisy_2.shape)
             raise ValueError(f"train_target must have the shape of train_input, got {found}")
@@ -258,7 +260,8 @@ class Batches:
             # no step has the number -1 - epoch
             bits = random_bits(self.seed, -1 - epoch, len(self.noisy_1), device)
             self.order = bits.argsort()
-        rows = self.order.split(self.batch_size)[batch_in_epoch]
+        first = batch_in_epoch * self.batch_size
+        rows = self.order[first : first + self.batch_size]
         bits = random_bits(self.seed, step, (len(self.flips) + 1) * len(rows), device)
         draws = uniform_from(bits).view(-1, len(rows), 1, 1, 1)[:, share]  # one for each flip, swap
         return self.augmented(self.noisy_1[rows[share]], self.noisy_2[rows[share]], draws)
@@ -331,12 +334,12 @@ class Training:
         num_steps: total number of steps.
         lbfgs_iterations: number of L-BFGS iterations at the beginning, each one step.
         optimizer: for the other steps, a name in `OPTIMIZERS`, or a function of parameters,
-            learning rate and momentum that returns a `torch.optim.Optimizer`.
+            learning rate and momentum that returns a `torch.optim.Optimizer`, other than L-BFGS.
         learning_rate: initial rate, which falls linearly to zero; or a function of the step.
         momentum: momentum of the optimizer, 0 to 1.
         precision: of all convolutions, on a CPU except the first and the last. "float32";
             "bfloat16", in all steps but those of L-BFGS; "auto": bfloat16 where the hardware
-            multiplies it.
+            multiplies it. Without `others/fast` all is float32.
         loss: function of output and target, (B, 3, H, W) with values 0 to 1.
 
     Attributes:
@@ -380,8 +383,11 @@ class Training:
         Whatever goes wrong, Ctrl-C included, the network has its last good weights afterwards.
 
         Raises:
+            RuntimeError: all steps have been taken.
             FloatingPointError: the loss has exploded again and again.
         """
+        if self.step >= self.num_steps:
+            raise RuntimeError(f"all {self.num_steps} steps of this training have been taken")
         start = time.monotonic()
         try:
             with ordinary_pytorch(self.device, gradients=True):  # see "Helpers"
@@ -518,7 +524,7 @@ class Training:
 class Safeguard:
     """Remembers the last good weights of a network, and goes back to them when the loss explodes.
 
-    Before each change of the weights, let it look at their loss and then ask `undo_if_exploded`.
+    Before each change of the weights, call `look_at` with their loss, then `undo_if_exploded`.
     The usual loss is the lowest value that the running mean of the losses has had, but at least
     `SMALLEST_USUAL_LOSS`.
 
@@ -827,8 +833,13 @@ def spans(length: int, side: int):
 # Checks of arguments and files
 
 
-def check_images(name: str, images: Tensor) -> Tensor:
+def check_images(name: str, images: Tensor, stacklevel: int = 3) -> Tensor:
     """Return images without their gradients, as uint8 or float32.
+
+    Args:
+        name: of the argument.
+        images: what was given for it.
+        stacklevel: how many calls away the user's line is, for a warning.
 
     Raises:
         TypeError, ValueError: they are not finite real numbers (N, 3, H, W). There is a warning if
@@ -854,7 +865,7 @@ def check_images(name: str, images: Tensor) -> Tensor:
         raise ValueError(f"{name} must be finite, with {values}")
     if highest <= 16 or lowest < -255 or highest > 510:  # even for images with strong noise
         text = f"{name} should have {values}; they are taken as they are"
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(text, stacklevel=stacklevel)
     return images
 
 
@@ -909,6 +920,8 @@ def load_tensors(path: Union[str, Path], **options):
         raise FileNotFoundError(f"{path} does not exist") from None
     except PermissionError:
         raise PermissionError(f"{path} may not be read") from None
+    except (OSError, MemoryError):
+        raise
     except Exception as error:  # damaged files raise nearly everything
         # "Unsupported global" or "unsupported class", depending on the version
         holds_code = "nsupported glob" in str(error) or "nsupported cl" in str(error)
@@ -960,7 +973,7 @@ def to_unit_range(images: Tensor, device: torch.device) -> Tensor:
 class Reading:
     """Numbers that are copied from a GPU while it goes on computing.
 
-    To read them is to wait for what was asked of the GPU before them, and for nothing after that.
+    `numbers` waits for the work that the GPU was given before the copy, not for later work.
     """
 
     def __init__(self, numbers: Tensor):

@@ -218,10 +218,9 @@ def blocks_of(network: nn.Sequential, bfloat16: bool) -> List:
     """
     layers = list(network)
     word = "".join(letter_of(layer) for layer in layers)
-    if word.startswith("R"):
-        word = "-" + word[1:]  # in a block it would change the caller's images
     blocks = []
-    for match in re.finditer("R?(CT|C|T|c|t)N?|.", word):
+    # A block's ReLU changes its input, which nothing but a convolution or BatchNorm may need
+    for match in re.finditer("(?:(?<=[CTctN])R)?(CT|C|T|c|t)N?|.", word):
         found = layers[match.start() : match.end()]
         if match.group(1):
             blocks.append(Block(found, bfloat16))

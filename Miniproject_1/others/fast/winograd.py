@@ -50,7 +50,7 @@ def conv2d(
             bfloat16; its gradients are added up in its own dtype.
         bias: (O,), of the dtype of the kernel.
         padding: zeros on each side.
-        relu: negative values of the images count as zero, and may be zero afterwards.
+        relu: apply a ReLU to the images first; this may change them.
 
     Returns:
         (N, O, H + 2 padding - k + 1, W + 2 padding - k + 1) in channels_last.

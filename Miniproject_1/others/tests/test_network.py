@@ -61,8 +61,12 @@ class TestAccelerated(TestCase):
         plain, ours = copy.deepcopy(network), copy.deepcopy(network)
         plain.train(training)
         fast = accelerated(ours.train(training))
-        images = torch.rand(shape, dtype=torch.float64)
+        images = torch.randn(shape, dtype=torch.float64).contiguous(
+            memory_format=torch.channels_last
+        )
+        before = images.clone()
         expected, found = plain(images), fast(images)
+        self.assertSame(images, before)
         weight = torch.rand_like(expected)
         self.assertLess(relative_error(found, expected), 1e-10)
         for one, other in zip(ours.buffers(), plain.buffers()):
@@ -91,6 +95,9 @@ class TestAccelerated(TestCase):
             "other sizes": [conv(3, 8, 3, padding=1), conv(8, 4, 2, padding=1), deconv(4, 3, 2)],
             "pooling": [conv(3, 8, 1), *pooled, deconv(8, 3, 1)],
             "two ReLUs": [nn.ReLU(), conv(3, 3, 1), nn.ReLU(), nn.ReLU()],
+            "two ReLUs within": [conv(3, 3, 1), nn.ReLU(), nn.ReLU(), conv(3, 3, 1)],
+            "a ReLU after another layer": [conv(3, 3, 1), nn.Sigmoid(), nn.ReLU(), conv(3, 3, 1)],
+            "a ReLU after nothing": [nn.Identity(), nn.ReLU(), conv(3, 3, 1)],
             "strides": [conv(3, 8, 2, stride=2), norm(8), deconv(8, 3, 2, stride=2)],
         }
         for name, layers in networks.items():

@@ -57,6 +57,13 @@ class TestPredict(TestCase):
             difference = self.model.predict(images, average) - expected.clamp(0, 255)
             self.assertLess(difference.abs().max(), 1e-2)
 
+    def test_bfloat16_changes_it_by_little(self):
+        images = random_images(2, 16, 16)
+        exact = self.model.predict(images)
+        error = (self.model.predict(images, precision="bfloat16") - exact).abs()
+        self.assertGreater(error.max(), 0)
+        self.assertLess(error.mean(), 1)
+
     def test_a_large_image_is_denoised_in_tiles_without_seams(self):
         image, model = random_images(1, 45, 70), shipped_model()  # whose farthest pixels count
         whole = model.predict(image)
@@ -171,10 +178,13 @@ class TestWeights(TestCase):
 
     def test_damaged_files_and_those_of_something_else_are_refused(self):
         shipped, model = WEIGHTS.read_bytes(), Model()
+        flipped = bytearray(shipped)
+        flipped[len(flipped) // 2] ^= 1  # one bit of a weight
+        flipped = bytes(flipped)
         integers = {name: value.to(torch.int64) for name, value in self.good.items()}
         strange = {"0.weight": torch.zeros(3)}, integers, {"state_dict": [1]}, [1, 2], 3
         for words, contents in (
-            ("is damaged", (b"", shipped[: len(shipped) // 2], b"these are no weights")),
+            ("is damaged", (b"", shipped[: len(shipped) // 2], b"these are no weights", flipped)),
             ("does not hold the weights of this network", strange),
             (r"holds objects.*network.state_dict\(\)", (model, model.network)),
         ):
@@ -222,8 +232,10 @@ class TestRange(TestCase):
             with self.assertWarnsRegex(UserWarning, words) as caught:
                 self.model.predict(images)
             self.assertEqual(caught.filename, __file__)
-        with self.assertWarnsRegex(UserWarning, "train_target should have values 0 to 255"):
+        words = "train_target should have values 0 to 255"
+        with self.assertWarnsRegex(UserWarning, words) as caught:
             self.model.train(picture, picture / 255, 1, hybrid=False, progress=False)
+        self.assertEqual(caught.filename, __file__)
 
     def test_noisy_and_dark_images_bring_none(self):
         noise = 60 * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))

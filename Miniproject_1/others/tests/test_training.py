@@ -2,9 +2,9 @@
 
 import contextlib
 import copy
-import importlib.util
 import io
 import math
+import sys
 import threading
 import unittest
 from unittest import mock
@@ -149,8 +149,25 @@ class TestHybrid(TrainingCase):
             training.take_step()
             after = weights_of(training.network)
             self.assertEqual(torch.equal(before["21.bias"], after["21.bias"]), is_undone)
+            self.assertEqual(training.optimizer is None, is_undone)
             if is_undone:
                 self.assertSameWeights(before, after)  # statistics of BatchNorm too
+
+    def test_it_computes_in_float32(self):
+        losses = []
+        for precision in ("float32", "bfloat16"):
+            training = self.training(hybrid=True, precision=precision)
+            losses.append([training.take_step() for _ in range(2)])
+        self.assertEqual(*losses)
+
+    def test_every_iteration_has_its_own_learning_rate(self):
+        noisy = self.pairs[0][:4]
+        training = self.training(hybrid=True, learning_rate=lambda step: (0.05, 1e-12)[step])
+        training.batches = lambda step: (noisy, torch.full_like(noisy, 255))
+        training.take_step()
+        before = training.network[21].bias.detach().clone()
+        training.take_step()
+        self.assertClose(training.network[21].bias.detach(), before, 1e-6)
 
 
 class TestLearningRate(TrainingCase):
@@ -186,6 +203,10 @@ class TestSafeguard(TrainingCase):
             self.assertDiffer(weights[2][name], weights[1][name], name)
         self.assertAlmostEqual(training.history["learning_rate"][4], 10 * (1 - 4 / 99) / 2)
 
+    def test_the_momentum_that_led_to_an_explosion_is_forgotten(self):
+        training, _ = self.with_losses([1.0, 1.0, 1e6])
+        self.assertIsNone(training.optimizer)
+
     def test_a_loss_explodes_by_a_thousand_times_the_usual_one_or_of_40_db(self):
         for losses, rollbacks in (
             ([math.inf, 1.0], 1), ([math.nan, 1.0], 1), ([1.0, 900.0], 0), ([1.0, 1100.0], 1),
@@ -214,6 +235,16 @@ class TestSafeguard(TrainingCase):
     def test_the_last_step_is_not_trusted_unseen(self):
         model = self.train(Model(), batch_size=16, learning_rate=1e4)  # a single step
         self.assertSame(Model().network[0].weight, model.network[0].weight)
+
+    def test_looking_at_the_last_weights_changes_nothing(self):
+        model = self.train(Model())
+        self.assertEqual(model.network[5].num_batches_tracked.item(), 4)
+
+    def test_after_the_last_step_there_is_none(self):
+        training = self.training(num_steps=1)
+        training.take_step()
+        with self.assertRaisesRegex(RuntimeError, "all 1 steps"):
+            training.take_step()
 
     def test_an_error_in_a_step_leaves_the_last_good_weights(self):
         training = self.training()
@@ -249,18 +280,33 @@ class TestModelTrain(TrainingCase):
             self.assertSame(images, kept)
 
     def test_previews_in_another_thread_change_nothing(self):
-        model, images, stop = Model(), random_images(2, 8, 8), threading.Event()
+        model, images, stop, previews = Model(), random_images(2, 8, 8), threading.Event(), []
 
         def preview():
             while not stop.is_set():
-                model.predict(images)
+                previews.append(model.predict(images))
 
         thread = threading.Thread(target=preview)
         thread.start()
         self.train(model, 3)
         stop.set()
         thread.join()
+        self.assertDiffer(previews[0], previews[-1])
         self.assertSameWeights(weights_of(self.train(Model(), 3)), weights_of(model))
+
+    def test_afterwards_the_network_is_in_evaluation_mode(self):
+        self.assertFalse(self.train(Model()).network.training)
+
+    def test_ctrl_c_between_two_steps_leaves_the_last_good_weights(self):
+        def interrupted(items, *_):
+            yield next(iter(items))
+            raise KeyboardInterrupt
+
+        self.patch(mock.patch.object(module, "track", interrupted))
+        model = Model()
+        with self.assertRaises(KeyboardInterrupt):
+            self.train(model)
+        self.assertSame(model.network[0].weight, Model().network[0].weight)
 
     def test_progress_is_shown_and_never_stops_the_work(self):
         shown = io.StringIO()
@@ -272,7 +318,7 @@ class TestModelTrain(TrainingCase):
             model = self.train(Model(), progress=True)
         self.assertEqual(len(model.history["loss"]), 4)
 
-    @unittest.skipUnless(importlib.util.find_spec("resource"), "memory is not told here")
+    @unittest.skipUnless(sys.platform == "linux", "memory is told in other units elsewhere")
     def test_memory_is_that_of_the_batch_not_of_the_training_set(self):
         """20,000 pairs are 0.5 GB as float32: training may add 0.3 GB."""
         code = """
