@@ -19,7 +19,8 @@ import torch
 
 HERE = Path(__file__).resolve().parent
 # The tools in others/ need these; model.py and the tests of it run with older ones too
-IS_CURRENT = sys.version_info >= (3, 10) and hasattr(torch.serialization, "safe_globals")
+TORCH_VERSION = tuple(map(int, torch.__version__.split(".")[:2]))
+IS_CURRENT = sys.version_info >= (3, 10) and TORCH_VERSION >= (2, 2)
 TESTS_OF_THE_MODEL = ("network", "training", "prediction", "arguments", "alone")
 
 

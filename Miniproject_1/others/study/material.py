@@ -46,7 +46,7 @@ def pack(folders, path):
     found = photographs_by_name(folders)
     files = [(name, found[name].stat().st_size) for name in sorted(found)]  # whatever their folders
     if path.exists():
-        if torch.load(path, mmap=True).get("files") != files:
+        if torch.load(str(path), mmap=True).get("files") != files:
             raise ValueError(
                 f"{path} holds other photographs than --photographs; remove it to have it made anew"
             )
@@ -79,7 +79,7 @@ def photographs_by_name(folders):
 
 def unpacked(path):
     """The photographs of a file that `pack` wrote, mapped into memory: list of uint8 (3, H, W)."""
-    content = torch.load(path, mmap=True)
+    content = torch.load(str(path), mmap=True)
     sizes = [channels * height * width for channels, height, width in content["shapes"]]
     parts = content["pixels"].split(sizes)
     return [part.view(shape) for part, shape in zip(parts, content["shapes"])]

@@ -61,13 +61,13 @@ class TestProcesses(CommandCase):
 
     def start(self, code, processes, *arguments):
         """Begin to run code in so many processes of one thread."""
-        (self.folder / "code.py").write_text(code)
+        (self.folder / "script.py").write_text(code)
         launcher = []
         if processes > 1:
             launcher = ["-m", "torch.distributed.run", "--standalone"]
             launcher.append(f"--nproc-per-node={processes}")
         return subprocess.Popen(
-            [sys.executable, *launcher, "code.py", *map(str, arguments)],
+            [sys.executable, *launcher, "script.py", *map(str, arguments)],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
