@@ -45,7 +45,7 @@ def pyplot():
 
 def draw_network(plt, numbers):
     """A box for the images and for each feature map, as high as it has channels."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.7))
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.45))
     maps = feature_maps(build_network())
     for place, (channels, size, norm, is_encoder) in enumerate(maps):
         height = channels**0.5  # so that 3 channels are seen beside 512
@@ -90,7 +90,7 @@ def feature_maps(network):
 def draw_targets(plt, numbers):
     """Noisy and clean targets over the number of fresh pairs, and their difference."""
     rows = numbers["targets"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.9))
     lengths = [row["length"] for row in rows]
     results = {**arms_of("targets"), **arms_of("long")}
     draw_both_targets(left, results, {length: f"{length} thousand pairs" for length in lengths})
@@ -141,7 +141,7 @@ def mean_scores(results):
 def draw_optimizers(plt, numbers):
     """How much each optimizer is above momAGD, with 95 % intervals."""
     settings = numbers["optimizers"].values()
-    figure, panels = plt.subplots(1, len(settings), figsize=(WIDTH, 2.0))
+    figure, panels = plt.subplots(1, len(settings), figsize=(WIDTH, 1.8))
     for letter, axes, rows in zip("abc", panels, settings):
         compared = [row for row in rows if row["difference"] and row["difference"].mean is not None]
         for place, row in enumerate(compared):

@@ -27,18 +27,23 @@ def arms_of(name):
     return found
 
 
-def scores_of(results):
-    """The PSNR of each image in one pass, for each seed; None where a training diverged."""
+def scores_of(results, score="psnr_one_pass"):
+    """The PSNR of each image, for each seed; None where a training diverged.
+
+    Args:
+        results: of an arm, from `arms_of`.
+        score: "psnr_one_pass", or "psnr" for that of the mean over 8 flips.
+    """
     scores = {}
     for seed, result in results.items():
-        scores[seed] = result["psnr_one_pass"]
-        if result["diverged"] or None in result["psnr_one_pass"]:
+        scores[seed] = result[score]
+        if result["diverged"] or None in result[score]:
             scores[seed] = None
     return scores
 
 
-def compared(name, first, second):
-    """How much an arm is above another in one pass: a `verdicts.Difference`, or None.
+def compared(name, first, second, score="psnr_one_pass"):
+    """How much an arm is above another: a `verdicts.Difference`, or None. See `scores_of`.
 
     Raises:
         ValueError: some of their results were scored by other photographs than the rest.
@@ -47,7 +52,7 @@ def compared(name, first, second):
     results = [*arms[first].values(), *arms[second].values()]
     if len({round(result["psnr_noisy"], 3) for result in results}) > 1:
         raise ValueError(f"{name}: {first}, {second}: results of different photographs")
-    return difference(scores_of(arms[first]), scores_of(arms[second]))
+    return difference(*(scores_of(arms[arm], score) for arm in (first, second)))
 
 
 def mean_of(values):

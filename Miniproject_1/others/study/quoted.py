@@ -3,6 +3,7 @@
 Where something has not been run, there is None in its place, or an empty list.
 """
 
+from collections import Counter
 from dataclasses import asdict
 
 from torch import nn
@@ -45,6 +46,7 @@ def quoted_numbers():
     return {
         **{name: load(name) for name in MEASURED},
         "tables": {name: table_of(name) for name in EXPERIMENTS},
+        "batches": batches(),
         "claims": answered(),
         "targets": [
             *worth_of_clean_targets("targets", THOUSANDS, "{} thousand pairs"),
@@ -53,6 +55,7 @@ def quoted_numbers():
         "passes": worth_of_clean_targets("passes", PASSES, "{} passes"),
         "best passes": best_passes(),
         "last losses": last_losses(),
+        "targets over flips": targets_over_flips(),
         "crops or draws": crops_or_draws(),
         "noises": noises(),
         "BM3D on the test images": classical("test").get("BM3D"),
@@ -68,6 +71,9 @@ def quoted_numbers():
         "losses of ADAM": losses_of_adam(),
         "searches": {name: searched(*arm) for name, arm in SEARCHES.items()},
         "best rates": best_rates(),
+        "momAGD again": momagd_again(),
+        "losses at theirs": losses_at_theirs(),
+        "falling starts": falling_starts(),
         "starts": starts(),
         "ceiling": ceiling(),
         "original": original(),
@@ -91,8 +97,17 @@ def worth_of_clean_targets(experiment, lengths, form):
         arm = form.format(length)
         found = compared(experiment, f"{arm}, clean targets", f"{arm}, noisy targets")
         if found is not None:
-            rows.append({"experiment": experiment, "length": length, **asdict(found)})
+            results = arms_of(experiment)[f"{arm}, clean targets"].values()
+            gradients = max(result["gradients"] for result in results)
+            row = {"experiment": experiment, "length": length, "gradients": gradients}
+            rows.append({**row, **asdict(found)})
     return rows
+
+
+def targets_over_flips():
+    """Clean minus noisy targets after most fresh pairs, scored by the mean over 8 flips."""
+    arm = f"{max(THOUSANDS)} thousand pairs"
+    return compared("targets", f"{arm}, clean targets", f"{arm}, noisy targets", "psnr")
 
 
 def best_passes():
@@ -147,19 +162,30 @@ def crops_or_draws():
         psnr = {number: row_of("draws", arm)["psnr"] for number, arm in arms.items()}
         rows.append({"images": images, "draws": draws, "psnr": psnr, "best": best})
     for row in rows[:-1]:
-        row["minus the last"] = compared("draws", row["best"], rows[-1]["best"])
+        last = rows[-1]
+        same_length = [
+            "{images} images, {draws} draws, 32 thousand pairs".format(**each)
+            for each in (row, last)
+        ]
+        row["minus the last"] = compared("draws", row["best"], last["best"])
+        row["after 32 thousand"] = compared("draws", *same_length)
     return rows
 
 
 def flips():
-    """What flips and exchange bring after 30 passes over 1,000 images."""
+    """What flips and exchange bring after 30 passes over 1,000 images.
+
+    Against none after as many passes, and against none after the best number of passes.
+    """
     without = "30 passes, noisy targets"
+    best = best_passes()
     rows = []
     for name in FLIPS_COMPARED:
         arm = f"{without}, {name}"
         found = compared("passes", arm, without)
-        if found is not None:
-            rows.append({"name": name, "arm": arm, "difference": found})
+        if found is not None and best is not None:
+            of_best = compared("passes", arm, best["noisy"])
+            rows.append({"name": name, "arm": arm, "difference": found, "of best": of_best})
     return rows
 
 
@@ -228,13 +254,15 @@ def ceiling():
     """How the large network with clean targets fared; None where it has not been run.
 
     Returns:
-        dict of "psnr": at the end; "highest": on the way, and "pairs": after how many; "losses": at
-        a tenth of the training and at its end.
+        dict of "psnr": at the end; "first", after "first pairs", and "highest", after "pairs": on
+        the way; "losses": at a tenth of the training and at its end.
     """
     for result in arms_of("ceiling")["large U-Net, clean targets"].values():
         gradients, highest = max(result["curve"], key=lambda point: point[1])
         return {
             "psnr": mean_of(result["psnr_one_pass"]),
+            "first": result["curve"][0][1],
+            "first pairs": result["curve"][0][0] * result["settings"]["batch_size"],
             "highest": highest,
             "pairs": gradients * result["settings"]["batch_size"],
             "losses": (result["losses"][len(result["losses"]) // 10], result["losses"][-1]),
@@ -273,6 +301,44 @@ def best_rates():
         if tried:
             best[name] = max(tried, key=lambda each: each["psnr"])
     return best
+
+
+def momagd_again():
+    """What momAGD reaches after 600 gradients at its best falling rate, by the rate's photographs.
+
+    Returns:
+        the PSNR of the one training by which the rate was chosen, and that of each of the others.
+    """
+    experiment, form = OPTIMIZER_SETTINGS["fair"]
+    results = arms_of(experiment)[form.format("momAGD")].values()
+    search = max(each["psnr"] or 0 for each in searched(experiment, form.format("momAGD")))
+    return {"search": search, "seeds": [result["psnr_choosing"] for result in results]}
+
+
+def losses_at_theirs():
+    """The training loss of some optimizers at 0.05: the mean of the last twentieth, over seeds."""
+    experiment, form = OPTIMIZER_SETTINGS["theirs"]
+    losses = {}
+    for name in ("momAGD", "Nesterov", "L-BFGS"):
+        ends = []
+        for result in arms_of(experiment)[form.format(name)].values():
+            number = max(len(result["losses"]) // 20, 1)
+            ends.append(mean_of(result["losses"][-number:]))
+        losses[name] = mean_of(ends)
+    return losses
+
+
+def falling_starts():
+    """How many arms of the experiment on starts end lower at their best falling rate than at 0.05.
+
+    Returns:
+        this number, and how many arms have both.
+    """
+    rows = {row["arm"]: row["psnr"] for row in table_of("starts")}
+    names = [arm.removesuffix(", falling") for arm in rows if arm.endswith(", falling")]
+    pairs = [(rows[f"{name}, falling"], rows.get(f"{name}, at 0.05")) for name in names]
+    pairs = [pair for pair in pairs if None not in pair]
+    return sum(falling < constant for falling, constant in pairs), len(pairs)
 
 
 def losses_of_adam():
@@ -343,6 +409,15 @@ def psnr_of_mean_error(values):
 # The study and the network
 
 
+def batches():
+    """The PSNR after 128 thousand pairs in batches of several sizes, with one seed, best first."""
+    rows = [{"arm": row["arm"], "psnr": row["psnr"]} for row in table_of("batches")]
+    usual = arms_of("targets")["128 thousand pairs, noisy targets"].get(1)
+    if rows and usual is not None:
+        rows.append({"arm": "batches of 64, rate 0.004", "psnr": mean_of(usual["psnr_one_pass"])})
+    return sorted(rows, key=lambda row: row["psnr"], reverse=True)
+
+
 def progress():
     """How many arms each experiment has, and how many of them have all their seeds."""
     rows = []
@@ -369,7 +444,7 @@ def trainings():
     return {
         "number": len(results),
         "pairs": sum(result["pairs"] for result in results),
-        "devices": sorted({result["device"] for result in results}),
+        "devices": dict(Counter(result["device"] for result in results)),
     }
 
 

@@ -104,7 +104,10 @@ def interval_over_seeds(values):
     """
     of_seeds = values.mean(1)
     standard_error = of_seeds.std() / math.sqrt(len(of_seeds))
-    return middle(resampled_means(values.mean(0)) + standard_error * students_t(len(of_seeds) - 1))
+    errors = standard_error * students_t(len(of_seeds) - 1)
+    means = resampled_means(values.mean(0))
+    # each error with both signs, so that exchanging the arms mirrors the interval
+    return middle(torch.cat([means + errors, means - errors]))
 
 
 def interval_over_photographs(values):

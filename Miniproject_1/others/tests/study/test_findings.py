@@ -87,7 +87,7 @@ class TestFindings(TestCase):
             (smaller, None, "does not hold"),
             (equal, equal, "is idle"),
             (undecided, undecided, "not decided"),
-            (larger, smaller, "holds at their setting, does not hold at a fair one"),
+            (larger, smaller, "holds at theirs, does not hold at a fair one"),
         ):
             self.assertEqual(claims.conclusion(claim, theirs, fair), expected)
 

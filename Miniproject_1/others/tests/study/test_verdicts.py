@@ -57,6 +57,12 @@ class TestVerdicts(TestCase):
         self.assertLess(found["equal"] + found["smaller"], 0.05)
         self.assertGreater(frequencies(0.2, num_seeds=5)["larger"], 0.95)
 
+    def test_exchanging_the_arms_mirrors_the_difference(self):
+        first, second = simulated(0.03, 3, torch.Generator().manual_seed(0))
+        found, mirrored = verdicts.difference(first, second), verdicts.difference(second, first)
+        for one, other in ((found.low, mirrored.high), (found.high, mirrored.low)):
+            self.assertAlmostEqual(one, -other, places=5)
+
     def test_one_seed_decides_nothing_and_seeds_that_only_one_arm_has_do_not_count(self):
         found = verdicts.difference({1: [20.0, 20.0], 2: [21.0, 21.0]}, {2: [20.5, 20.5]})
         self.assertEqual((found.mean, found.seeds), (0.5, 1))
