@@ -35,6 +35,7 @@ MEASURED = (  # files that are quoted as they are
 )  # fmt: skip
 SEARCHES = {  # for learning rates: an experiment and an arm
     "momAGD": ("hybrid", "momAGD, falling, 2000 gradients"),
+    "momAGD, constant": ("optimizers", "momAGD, constant, 600 gradients"),
     "hybrid": ("hybrid", "hybrid, falling, 2000 gradients"),
     "L-BFGS": ("optimizers", "L-BFGS, falling, 600 gradients"),
     "positive": ("starts", "xavier positive, two each, falling"),
