@@ -22,6 +22,7 @@ batches, training, model, checks of arguments and files, helpers.
 """
 
 import copy
+import errno
 import math
 import operator
 import sys
@@ -920,9 +921,11 @@ def load_tensors(path: Union[str, Path], **options):
         raise FileNotFoundError(f"{path} does not exist") from None
     except PermissionError:
         raise PermissionError(f"{path} may not be read") from None
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # damaged files raise nearly everything
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise OSError(f"{path} cannot be read: {error.strerror}") from error
         # "Unsupported global" or "unsupported class", depending on the version
         holds_code = "nsupported glob" in str(error) or "nsupported cl" in str(error)
         fault = "holds objects" if holds_code else "is damaged"

@@ -97,10 +97,8 @@ def locked(path):
             lost = not os.path.samestat(os.fstat(file.fileno()), os.stat(marker))
         except (BlockingIOError, PermissionError, FileNotFoundError):
             lost = True
-        except OSError:
-            lost = (
-                False  # a file system without locks; writing replaces nothing unasked all the same
-            )
+        except OSError:  # a file system without locks; still nothing is replaced unasked
+            lost = False
         if lost:
             raise FileExistsError(f"{path} is being written by another process: name another file")
         try:

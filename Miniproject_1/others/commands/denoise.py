@@ -180,7 +180,7 @@ def denoise_files(sources, options):
                 say(f"passed over: {named(error, source)}")
     except KeyboardInterrupt:
         if options.overwrite:
-            say("stopped; the other outputs are as they were")
+            say("stopped; pictures that were not reached keep their old outputs")
         else:
             say("stopped; the same command with --skip-existing goes on")
         raise

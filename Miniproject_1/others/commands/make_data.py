@@ -89,7 +89,8 @@ def run(options):
             if num_pairs > 0:
                 pairs = draw_pairs(part, num_pairs, draw, generator)
                 path = save_somewhere(pairs, path, options.overwrite)
-                tell(f"{path}: {num_pairs} pairs from {len(part)} photographs")
+                number = min(num_pairs, len(part))
+                tell(f"{path}: {num_pairs} pairs from {number} photographs")
         warn_of_few(parts)
     if loss != "mse":
         command = f"python -m Miniproject_1 train {shlex.quote(str(options.data))} --loss {loss}"
@@ -102,10 +103,7 @@ def run(options):
 def warn_of_another(path, is_written):
     """Say so where a data file is there that this command does not write anew."""
     if path.exists() and not is_written:
-        say(
-            f"warning: {path} is there already and stays; nothing here sees to it that no picture "
-            "is in both data files"
-        )
+        say(f"warning: {path} is there already and stays; its pictures may also be in the new file")
 
 
 def draws_of(name_of_noise):

@@ -104,5 +104,5 @@ def write_pairs(path, scenes, num_pairs, options, generator):
     files = list(scenes.values())
     pairs = draw_pairs(files, num_pairs, squares_of_scene, generator, read_scene, label="scene")
     path = save_somewhere(pairs, path, options.overwrite)
-    tell(f"{path}: {num_pairs} pairs from {len(files)} scenes")
+    tell(f"{path}: {num_pairs} pairs from {min(num_pairs, len(files))} scenes")
     return pairs

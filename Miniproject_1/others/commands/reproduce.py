@@ -128,7 +128,10 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
         "reproduce", options.photographs, options, training, outputs, about, team, ends_at
     )
     if options.deadline is not None:
-        long_run.seconds_to_finish = seconds_to_denoise(model, noisy)
+        # a measurement on the way, with channels to revive, and one at the end
+        num_images = 2 * len(noisy) + BATCHES_TO_REVIVE * recipe.batch_size
+        seconds = seconds_to_denoise(model, noisy) / len(noisy)
+        long_run.seconds_to_finish = num_images * seconds
     long_run.carry_out(before_step, lambda: "", record)
     return long_run.status()
 

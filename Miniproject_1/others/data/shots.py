@@ -16,8 +16,8 @@ REACH = 8  # pixels in each direction that a hand-held camera may move
 CLEAR = 8.0  # standard deviations that the correlation's peak must have within reach
 CLEAR_ANYWHERE = 12.0  # and elsewhere; on photographs, other scenes had up to 11, the same 20
 UNKNOWN_SHIFT = (
-    "nothing tells that the pictures show the same scene, or where one is shifted: neither has "
-    "clear edges, or they show different things"
+    "it cannot be told whether these pictures are aligned: they have no clear edges, or they show "
+    "different scenes"
 )
 SOFTENED = 2.0  # pixels, of the filter before shots are compared; noise is finer, scenes are not
 
@@ -134,6 +134,8 @@ def shift(first, second):
         pixels down and to the right, floats; None where nothing in the pictures tells.
     """
     correlation = cross_correlation(first, second)
+    if correlation.std() == 0:  # one of them is constant
+        return None
     farthest = (min(correlation.shape) - 3) // 2
     near = min(REACH, farthest)
     found = summit_within(correlation, farthest, CLEAR_ANYWHERE)

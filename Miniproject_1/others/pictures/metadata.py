@@ -135,7 +135,7 @@ READERS = {
     "colour chunks": png.colours_of,
     "TIFF tags": tiff.private_tags_of,
     # What is never written
-    "Photoshop": other_photoshop_blocks_of,
+    "Photoshop's blocks": other_photoshop_blocks_of,
     "further pictures": has_further_pictures,
     "other segments of JPEG": other_segments_of,
     "raw profiles": png.raw_profiles_of,

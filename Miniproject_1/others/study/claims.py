@@ -13,14 +13,14 @@ class Comparison(NamedTuple):
     """An experiment, and how its arms are called at the setting of Brown et al. and at a fair one.
 
     A form is the name of an arm with a place for what is compared. It is None where there are no
-    such arms. The lengths say how long the arms were trained.
+    such arms at their setting. The lengths say how long the arms were trained.
     """
 
     experiment: str
     form_at_theirs: str | None
     length_at_theirs: str | None
-    form_at_fair: str | None
-    length_at_fair: str | None
+    form_at_fair: str
+    length_at_fair: str
 
 
 COMPARISONS = {
@@ -28,7 +28,6 @@ COMPARISONS = {
     "starts": Comparison("starts", "{}, at 0.05", "200 gradients", "{}, falling", "200 gradients"),
     "variants": Comparison("variants", None, None, "{}", "64,000 pairs"),
     "flips": Comparison("passes", None, None, "{}", "30 and 10 passes over 1,000 images"),
-    "appended": Comparison("original", "{}", "50,000 pairs once", None, None),
     "optimizers": Comparison(
         "optimizers", "{} at 0.05", "150 gradients", "{}, falling, 600 gradients", "600 gradients"
     ),
@@ -127,13 +126,6 @@ CLAIMS = [
     Claim(
         "Flips enlarge the training set.",
         "nothing",
-        "appended",
-        "batches of 100, a quarter of the pairs once more, flipped",
-        "batches of 100",
-    ),
-    Claim(
-        "The same, all 8 flips and rotations.",
-        "nothing",
         "flips",
         "30 passes, noisy targets, all 8 flips",
         "10 passes, noisy targets",
@@ -169,7 +161,6 @@ def answered():
         comparison = COMPARISONS[claim.comparison]
         row = asdict(claim)
         row["has_theirs"] = comparison.form_at_theirs is not None
-        row["has_fair"] = comparison.form_at_fair is not None
         row["length_at_theirs"] = comparison.length_at_theirs
         row["length_at_fair"] = comparison.length_at_fair
         row["theirs"] = answer(claim, comparison.form_at_theirs)

@@ -117,9 +117,8 @@ def best_passes():
     It is chosen on the photographs to choose by.
 
     Returns:
-        dict of "noisy" and "clean": names of arms; "clean minus noisy": their difference; "flips":
-        how much 30 passes with all 8 flips are above the best arm with noisy targets. None if not
-        all arms have the same seeds.
+        dict of "noisy" and "clean": names of arms; "clean minus noisy": their difference. None if
+        not all arms have the same seeds.
     """
     best = {}
     for target in ("noisy", "clean"):
@@ -128,8 +127,6 @@ def best_passes():
     if None in best.values():
         return None
     best["clean minus noisy"] = compared("passes", best["clean"], best["noisy"])
-    flipped = "30 passes, noisy targets, all 8 flips"
-    best["flips"] = compared("passes", flipped, best["noisy"])
     return best
 
 
@@ -149,9 +146,11 @@ def crops_or_draws():
     """Each way to spend 8,000 draws: its PSNR by length, and its best length.
 
     Returns:
-        list of dict, most draws of each crop first: "way"; "psnr": by thousands of pairs; "best":
-        the best of these lengths on the photographs to choose by; "minus the last": how much the
-        way is above the one with most crops, each at its best. Empty if not all has been run.
+        list of dict, most draws of each crop first: "images" and "draws"; "psnr": by thousands of
+        pairs; "best": the arm with the best of these lengths on the photographs to choose by. But
+        for the last, "minus the last": how much it is above the one with most crops, each at its
+        best; "after 32 thousand": the same, both after so many pairs. Empty if not all has been
+        run.
     """
     rows = []
     for images, draws in WAYS_TO_DRAW:
@@ -312,7 +311,8 @@ def momagd_again():
     """
     experiment, form = OPTIMIZER_SETTINGS["fair"]
     results = arms_of(experiment)[form.format("momAGD")].values()
-    search = max(each["psnr"] or 0 for each in searched(experiment, form.format("momAGD")))
+    tried = searched(experiment, form.format("momAGD"))
+    search = max((each["psnr"] or 0 for each in tried), default=None)
     return {"search": search, "seeds": [result["psnr_choosing"] for result in results]}
 
 

@@ -129,18 +129,19 @@ def reserved_outputs(options, saved, is_first):
     Raises:
         OSError: a file cannot be written there.
     """
-    own_weights = None
+    usual, is_own = Path("trained.pth"), False
     if saved is not None:
-        own_weights = weights_of(options.resume, saved)
-    weights = options.output or own_weights or Path("trained.pth")
+        usual, is_own = weights_of(options.resume, saved)
+    weights = options.output or usual
     record = weights.with_name(f"{weights.name}.json")
     checkpoint = weights.with_name(f"{weights.name}.checkpoint")
-    overwrite = options.overwrite or (own_weights is not None and same(weights, own_weights))
+    overwrite = options.overwrite or (is_own and same(weights, usual))
     outputs = Outputs(weights, record, checkpoint, overwrite)
     if not is_first:
         yield outputs
         return
-    if checkpoint.exists() and not overwrite:
+    is_resumed = options.resume is not None and same(options.resume, checkpoint)
+    if checkpoint.exists() and not overwrite and not is_resumed:
         raise FileExistsError(
             f"{checkpoint} exists: continue that training with --resume "
             f"{shlex.quote(str(checkpoint))}, or choose another --output"
@@ -152,13 +153,31 @@ def reserved_outputs(options, saved, is_first):
 def weights_of(checkpoint, saved):
     """The weights that a checkpoint goes on with: those beside it, also where both were copied to.
 
-    A checkpoint of another name was saved where there was room, or renamed. Then nothing beside it
-    is its own, and nothing is replaced without being asked for.
+    Args:
+        checkpoint: the path of the file.
+        saved: its content.
+
+    Returns:
+        their path, and whether what is there is this training's own and may be replaced: the
+        checkpoint has its first name, and lies where it was written, or beside no weights, or
+        beside those whose record tells of the same training.
     """
-    weights = Path(saved["about"]["output"])
-    if checkpoint.name == f"{weights.name}.checkpoint":
-        return checkpoint.with_name(weights.name)
-    return None
+    written = Path(saved["about"]["output"])
+    weights = checkpoint.with_name(written.name)
+    has_its_name = checkpoint.name == f"{written.name}.checkpoint"
+    is_in_place = same(weights.parent, written.parent)
+    return weights, has_its_name and (is_in_place or not is_of_another(weights, saved))
+
+
+def is_of_another(weights, saved):
+    """Whether weights are there, and no record beside them says that they are this training's."""
+    if not weights.exists():
+        return False
+    try:
+        record = json.loads(weights.with_name(f"{weights.name}.json").read_text())
+        return any(record[name] != saved["about"][name] for name in ("settings", "data"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def same(path, other):
@@ -191,7 +210,7 @@ class LongRun:
         self.training = training
         self.outputs = outputs
         self.about = about
-        self.about["output"] = str(outputs.weights.resolve())
+        self.about["output"] = str(outputs.weights.absolute())
         self.team = team
         self.ends_at = ends_at
         self.checkpoint = None  # where it was written last
@@ -363,7 +382,8 @@ class LongRun:
         if self.options.device is not None:
             words += ["--device", self.options.device]
         words += ["--output", self.outputs.weights, "--resume", checkpoint]
-        if not same(checkpoint, self.outputs.checkpoint):
+        has_written = self.checkpoint or self.weights or self.outputs.overwrite
+        if has_written and not same(checkpoint, self.outputs.checkpoint):
             words.append("--overwrite")  # of what this training has written before
         return f"continue with: {shlex.join(str(word) for word in words)}"
 

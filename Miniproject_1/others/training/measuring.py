@@ -85,8 +85,9 @@ def report_mean_psnr(model, noisy, clean):
     say(f"measuring the {kind}, in one pass")
     before, after = psnr(noisy, clean), psnr(denoised(model, noisy), clean)
     tell(f"noisy {described(before)}, denoised {described(after)}: {kind}")
-    if before.isfinite().all() and after.isfinite().all():
-        report_gain((after - before).mean().item())
+    both = before.isfinite() & after.isfinite()
+    if both.any():
+        report_gain((after - before)[both].mean().item())
 
 
 def report_estimate(model, noisy_1, noisy_2):

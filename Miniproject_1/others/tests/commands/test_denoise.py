@@ -164,7 +164,7 @@ class TestFolders(DenoiseCase):
         self.assertIn("--skip-existing", err)
         self.network_is(mock.Mock(side_effect=[zeros, KeyboardInterrupt, zeros]))
         _, _, err = self.denoise("a", "out", "--overwrite")
-        self.assertIn("the other outputs are as they were", err)
+        self.assertIn("pictures that were not reached keep their old outputs", err)
         (self.folder / "out" / "2.png").unlink(missing_ok=True)
         result = self.denoise("a", "out", "--skip-existing")
         self.assertCounted("1 pictures denoised, 0 passed over, 1 there already", result, status=0)

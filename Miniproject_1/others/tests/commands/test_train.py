@@ -96,6 +96,28 @@ class TestTrain(TrainCase):
         after = {name: (self.folder / name).read_bytes() for name in self.files()}
         self.assertEqual(after, before)
 
+    def test_a_copied_checkpoint_replaces_no_weights_of_another_training(self):
+        options = ("--epochs", 2, *FAST)
+        self.succeed("train", self.folder, "--output", "m.pth", "--deadline", 0, *options)
+        other = self.folder / "other"
+        other.mkdir()
+        shutil.copy(self.folder / "m.pth.checkpoint", other)
+        (other / "m.pth").write_text("mine")
+        resume = ("--resume", "other/m.pth.checkpoint")
+        self.refuse("other/m.pth exists already", "train", self.folder, *resume)
+        (other / "m.pth").unlink()
+        self.succeed("train", self.folder, *resume)
+        self.assertTrue((other / "m.pth.json").exists())
+
+    def test_a_link_to_weights_goes_on_as_a_link(self):
+        (self.folder / "m.pth").symlink_to(self.folder / "run7.pth")
+        options = ("--output", "m.pth", "--overwrite", "--deadline", 0, "--epochs", 2, *FAST)
+        self.succeed("train", self.folder, *options)
+        self.succeed("train", self.folder, "--resume", "m.pth.checkpoint")
+        self.assertTrue((self.folder / "m.pth").is_symlink())
+        self.assertFalse((self.folder / "m.pth.checkpoint").exists())
+        self.assertFalse((self.folder / "trained.pth").exists())
+
     def test_a_renamed_checkpoint_replaces_nothing(self):
         options = ("--epochs", 2, *FAST)
         self.succeed("train", self.folder, "--output", "m.pth", "--deadline", 0, *options)

@@ -32,6 +32,10 @@ class TestShift(TestCase):
             found = shots.shift(shot(grey, seed), shot(grey, seed + 10))
             self.assertIn(found, (None, (0.0, 0.0)))
 
+    def test_a_constant_picture_tells_no_shift(self):
+        constant = torch.full((3, 100, 130), 255.0)
+        self.assertIsNone(shots.shift(constant, shot(constant / 2, 1)))
+
     def test_large_shifts_are_found_and_other_scenes_have_none(self):
         picture = scene(0, 300)
         first = shot(picture[:, :240, :240], 1)

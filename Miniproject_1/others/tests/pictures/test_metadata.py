@@ -55,7 +55,7 @@ class TestMetadata(PictureCase):
             ("a.jpg", {"exif": b"Exif\0\0nonsense"}, "EXIF, damaged"),
             ("a.jpg", {"format": "MPO", "save_all": True, "append_images": [image()]}, "further"),
             ("a.tif", {"tiffinfo": {37724: b"layers"}}, "layers"),
-            ("a.jpg", {"extra": kinds.photoshop(0x07D0, b"path")}, "Photoshop"),
+            ("a.jpg", {"extra": kinds.photoshop(0x07D0, b"path")}, "Photoshop's blocks"),
         ):
             image().save(self.folder / name, **options)
             with self.subTest(words):

@@ -66,6 +66,14 @@ class TestMeasuring(TestCase):
         printed = self.result(too_dark, noisy_pairs(300), None)
         self.assertRegex(printed, r"\d dB BEHIND its noisy input: train longer")
 
+    def test_an_exact_image_is_left_out_and_the_others_are_told_of(self):
+        noisy, _ = noisy_pairs(300)
+        clean = torch.full((300, 3, 8, 8), 127.5)
+        noisy[0] = clean[0]
+        printed = self.result(Halving(), (noisy, noisy), (noisy, clean))
+        self.assertIn("exact, and not in the mean: 1", printed)
+        self.assertRegex(printed, r"the result is [56].\d\d dB ahead of its noisy input\n$")
+
     def test_nothing_is_claimed_where_the_estimate_is_not_above_zero(self):
         noisy, target = noisy_pairs(300)
         knows_by_heart = mock.Mock()
