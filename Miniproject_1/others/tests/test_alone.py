@@ -99,7 +99,7 @@ print(*(warning.message for warning in caught))
                 relative.append(node.module)
             elif isinstance(node, ast.ImportFrom):
                 found.add(node.module.split(".")[0])
-        standard = "contextlib copy math operator pathlib sys time typing warnings zipfile"
+        standard = "contextlib copy errno math operator pathlib sys time typing warnings zipfile"
         self.assertEqual(found, {"torch", *standard.split()})
         self.assertEqual(relative, ["others.fast"])
 
