@@ -96,7 +96,7 @@ def report_estimate(model, noisy_1, noisy_2):
     errors = error_from_noisy_pairs(denoised(model, noisy_1), noisy_1, noisy_2)
     before, after = estimated_psnr(errors.noisy), estimated_psnr(errors.denoised)
     tell(f"noisy {before}, denoised {after}: {kind} (in 95 of 100 cases it is within the brackets)")
-    tell("it is too high if pairs of the same scenes were trained on; 'evaluate' with others is right")
+    tell("it is too high if the same scenes were trained on; 'evaluate' with others is right")
     if before.is_known() and after.is_known():
         report_gain(after.value - before.value)
 
