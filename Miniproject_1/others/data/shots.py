@@ -94,8 +94,8 @@ def usable_scenes(first, second, check_noise=True, refused="passed over"):
             doubts += doubts_about_pictures(*pictures)
         for doubt in doubts:
             doubtful.setdefault(doubt, []).append(str(paths[1]))
-    for doubt, found in doubtful.items():
-        say(f"warning: {len(found)} of {len(names)} pairs, {found[0]} the first of them: {doubt}")
+    for doubt, files in doubtful.items():
+        say(f"warning: {len(files)} of {len(names)} pairs, {files[0]} the first of them: {doubt}")
     if not usable:
         raise ValueError("no two pictures of the same scene can be used")
     return usable, num_failed

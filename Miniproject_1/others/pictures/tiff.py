@@ -15,8 +15,6 @@ STORAGE = {  # those that say how a file stores its pixels, or that are read by 
 OF_EXIF = {33432, *range(40091, 40096)}  # copyright, and what Windows writes
 
 IPTC_BLOCK = 0x0404  # Photoshop's number for captions and keywords
-
-
 BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF files, and of BigTIFF
 
 
