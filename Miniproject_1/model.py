@@ -31,7 +31,7 @@ import warnings
 import zipfile
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +54,10 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 # Training
 LBFGS_ITERATIONS = 5  # first steps of a hybrid training
 LBFGS_STEPS = 20  # quasi-Newton steps in each of them
+BATCH_SIZE = 50  # pairs in a step
+LEARNING_RATE = 0.05  # of momAGD at the beginning, as in Brown et al.
+MOMENTUM = 0.9
+FLIP_FRACTION = 0.5
 
 # Prediction
 HALO = 5  # an output pixel depends on input pixels up to 5 away
@@ -113,8 +117,7 @@ def initialize(network: nn.Sequential, name: str = "masked xavier", seed: int = 
     "default" is PyTorch's own: uniform within 1 / sqrt(fan-in). "xavier" is that of Glorot and
     Bengio (2010), with biases of zero. "... positive" replaces negative values by zero; in training
     mode outputs then have a root mean square near 600 instead of 0.5, and momAGD diverges. "masked
-    xavier" sets a random half of the values to zero and keeps both signs; it trains best. "zeros"
-    sets all to zero.
+    xavier" sets a random half of the values to zero and keeps both signs. "zeros" sets all to zero.
 
     Args:
         network: of convolutions, BatchNorms and layers without parameters. Changed in place.
@@ -175,7 +178,7 @@ def random_bits(seed: int, step: int, count: int, device="cpu") -> Tensor:
     return splitmix64(stream, torch.arange(count, device=device))
 
 
-def splitmix64(seed: int, index: Tensor) -> Tensor:
+def splitmix64(seed: Union[int, Tensor], index: Tensor) -> Tensor:
     """Outputs of SplitMix64 by their index. int64 overflows as the unsigned integers of C do."""
     # - 2**64 makes the constants fit into int64
     bits = seed + (index + 1) * (0x9E3779B97F4A7C15 - 2**64)
@@ -211,14 +214,14 @@ class Batches:
     al.). Input and target are equally noisy, so they change places in half of the pairs.
 
     `batches(step)` returns the batch of a step: two tensors (B, 3, H, W), values 0 to 255.
-    `batches(step, share)` returns the pairs of it that the slice `share` selects.
+    `batches(step, part)` returns the pairs of it that the slice `part` selects.
     `len(batches)` is the number of steps in an epoch.
 
     Args:
-        noisy_1, noisy_2: (N, 3, H, W), values 0 to 255, any real dtype.
+        train_input, train_target: (N, 3, H, W), values 0 to 255, any real dtype.
         batch_size: pairs in a batch. The last one of an epoch has the rest.
         flips: names in `FLIPS`.
-        flip_fraction: the share of the pairs that each flip is applied to.
+        flip_fraction: the fraction of the pairs that each flip is applied to.
         swap: let input and target change places.
         seed: seed of all draws, 0 to 2^62.
         device: a GPU on which the batches are made if the images fit there. Otherwise, and for any
@@ -228,17 +231,17 @@ class Batches:
         TypeError, ValueError: an argument is not as described.
     """
 
-    def __init__(self, noisy_1, noisy_2, batch_size=50, flips=tuple(FLIPS), flip_fraction=0.5,
-                 swap=True, seed=0, device=None):  # fmt: skip
-        noisy_1 = check_images("train_input", noisy_1, stacklevel=5)
-        noisy_2 = check_images("train_target", noisy_2, stacklevel=5)
+    def __init__(self, train_input, train_target, batch_size=BATCH_SIZE, flips=tuple(FLIPS),
+                 flip_fraction=FLIP_FRACTION, swap=True, seed=0, device=None):  # fmt: skip
+        noisy_1 = check_images("train_input", train_input, stacklevel=5)
+        noisy_2 = check_images("train_target", train_target, stacklevel=5)
         if noisy_1.shape != noisy_2.shape:
             found = tuple(noisy_2.shape)
             raise ValueError(f"train_target must have the shape of train_input, got {found}")
         if isinstance(flips, str):
             flips = [flips]
-        if flips is None:
-            raise ValueError("flips must be a list of names, got None")
+        if not isinstance(flips, Iterable):
+            raise TypeError(f"flips must be a list of names, got {flips!r}")
         self.noisy_1 = moved_if_it_fits(noisy_1, device)
         self.noisy_2 = noisy_2.to(self.noisy_1.device)
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
@@ -252,7 +255,7 @@ class Batches:
     def __len__(self):
         return math.ceil(len(self.noisy_1) / self.batch_size)
 
-    def __call__(self, step: int, share: slice = slice(None)) -> Tuple[Tensor, Tensor]:
+    def __call__(self, step: int, part: slice = slice(None)) -> Tuple[Tensor, Tensor]:
         """Return noisy images and their targets."""
         device = self.noisy_1.device
         epoch, batch_in_epoch = divmod(step, len(self))
@@ -262,10 +265,11 @@ class Batches:
             bits = random_bits(self.seed, -1 - epoch, len(self.noisy_1), device)
             self.order = bits.argsort()
         first = batch_in_epoch * self.batch_size
-        rows = self.order[first : first + self.batch_size]
-        bits = random_bits(self.seed, step, (len(self.flips) + 1) * len(rows), device)
-        draws = uniform_from(bits).view(-1, len(rows), 1, 1, 1)[:, share]  # one for each flip, swap
-        return self.augmented(self.noisy_1[rows[share]], self.noisy_2[rows[share]], draws)
+        pairs = self.order[first : first + self.batch_size]
+        bits = random_bits(self.seed, step, (len(self.flips) + 1) * len(pairs), device)
+        draws = uniform_from(bits).view(-1, len(pairs), 1, 1, 1)  # one for each flip, and the swap
+        pairs, draws = pairs[part], draws[:, part]
+        return self.augmented(self.noisy_1[pairs], self.noisy_2[pairs], draws)
 
     def augmented(self, noisy_1, noisy_2, draws):
         """Flip some of the pairs, and let input and target of some change places."""
@@ -338,9 +342,9 @@ class Training:
             learning rate and momentum that returns a `torch.optim.Optimizer`, other than L-BFGS.
         learning_rate: initial rate, which falls linearly to zero; or a function of the step.
         momentum: momentum of the optimizer, 0 to 1.
-        precision: of all convolutions, on a CPU except the first and the last. "float32";
-            "bfloat16", in all steps but those of L-BFGS; "auto": bfloat16 where the hardware
-            multiplies it. Without `others/fast` all is float32.
+        precision: "float32", "bfloat16", or "auto": bfloat16 where the hardware multiplies it.
+            L-BFGS always computes in float32. So do, on a CPU, the first and the last convolution.
+            Without `others/fast` everything does.
         loss: function of output and target, (B, 3, H, W) with values 0 to 1.
 
     Attributes:
@@ -354,8 +358,8 @@ class Training:
     """
 
     def __init__(self, network, batches, num_steps, lbfgs_iterations=LBFGS_ITERATIONS,
-                 optimizer="momAGD", learning_rate=0.05, momentum=0.9, precision="auto",
-                 loss=F.mse_loss):  # fmt: skip
+                 optimizer="momAGD", learning_rate=LEARNING_RATE, momentum=MOMENTUM,
+                 precision="auto", loss=F.mse_loss):  # fmt: skip
         if not callable(optimizer):
             optimizer = OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
         if not callable(learning_rate):
@@ -381,11 +385,12 @@ class Training:
     def take_step(self) -> float:
         """Take a step, and return the loss before it.
 
-        Whatever goes wrong, Ctrl-C included, the network has its last good weights afterwards.
+        Afterwards the network is in training mode, after the last step in evaluation mode. Whatever
+        goes wrong, Ctrl-C included, it has its last good weights.
 
         Raises:
             RuntimeError: all steps have been taken.
-            FloatingPointError: the loss has exploded again and again.
+            FloatingPointError: the loss has exploded more than `Safeguard.MOST_ROLLBACKS` times.
         """
         if self.step >= self.num_steps:
             raise RuntimeError(f"all {self.num_steps} steps of this training have been taken")
@@ -453,9 +458,11 @@ class Training:
         is_better = loss_after.item() < loss_before  # not where it is NaN
         if is_better:
             self.safeguard.look_at(loss_after)
+            is_undone = self.safeguard.undo_if_exploded()
         else:
             self.network.load_state_dict(weights_before)
-        if not is_better or self.safeguard.undo_if_exploded():
+            is_undone = True
+        if is_undone:
             self.optimizer = None  # the curvature that it found belongs to weights that are gone
         return losses[0], len(losses)
 
@@ -543,8 +550,8 @@ class Safeguard:
     def __init__(self, network):
         self.network = network
         self.good = flattened(network)
-        self.present = None  # weights that are to be judged
-        self.reading = None  # of their loss and of their sum
+        self.weights_to_judge = None
+        self.loss_and_sum = None  # of these weights
         self.loss = None
         self.mean_loss = None  # a running mean
         self.usual_loss = math.inf
@@ -552,8 +559,9 @@ class Safeguard:
 
     def look_at(self, loss: Tensor) -> None:
         """Note the weights of the network as they are, and their loss."""
-        self.present = flattened(self.network)
-        self.reading = Reading(torch.stack([loss.detach(), self.present.sum()]))
+        self.weights_to_judge = flattened(self.network)
+        loss_and_sum = torch.stack([loss.detach(), self.weights_to_judge.sum()])
+        self.loss_and_sum = CopyToCPU(loss_and_sum)  # see "Helpers"
 
     def undo_if_exploded(self) -> bool:
         """Give the network its last good weights if the loss that was looked at has exploded.
@@ -562,14 +570,14 @@ class Safeguard:
             whether it has.
 
         Raises:
-            FloatingPointError: it has gone wrong more than `MOST_ROLLBACKS` times.
+            FloatingPointError: it has exploded more than `MOST_ROLLBACKS` times.
         """
-        loss, sum_of_weights = self.reading.numbers()
+        loss, sum_of_weights = self.loss_and_sum.wait()
         self.loss = loss
         all_finite = math.isfinite(loss) and math.isfinite(sum_of_weights)
         if all_finite and loss <= self.EXPLODED_FROM * self.usual_loss:
             if loss <= self.GOOD_UP_TO * self.usual_loss:
-                self.good = self.present
+                self.good = self.weights_to_judge
             if self.mean_loss is None:
                 self.mean_loss = loss
             self.mean_loss = 0.9 * self.mean_loss + 0.1 * loss
@@ -690,11 +698,12 @@ class Model:
         self.network.load_state_dict(weights)
 
     def train(self, train_input: Tensor, train_target: Tensor, num_epochs: int,
-              hybrid: bool = True, batch_size: int = 50,
+              hybrid: bool = True, batch_size: int = BATCH_SIZE,
               optimizer: Union[str, Callable] = "momAGD",
-              learning_rate: Union[float, Callable[[int], float]] = 0.05, momentum: float = 0.9,
-              flips: Sequence[str] = tuple(FLIPS), flip_fraction: float = 0.5, swap: bool = True,
-              precision: str = "auto", seed: int = 0, progress: bool = True) -> None:  # fmt: skip
+              learning_rate: Union[float, Callable[[int], float]] = LEARNING_RATE,
+              momentum: float = MOMENTUM, flips: Sequence[str] = tuple(FLIPS),
+              flip_fraction: float = FLIP_FRACTION, swap: bool = True, precision: str = "auto",
+              seed: int = 0, progress: bool = True) -> None:  # fmt: skip
         """Train on pairs of noisy images, going on from the present weights.
 
         If training is interrupted or fails, the model keeps its last good weights.
@@ -707,7 +716,7 @@ class Model:
             batch_size: pairs in a step.
             optimizer, learning_rate, momentum, precision: see `Training`.
             flips: names in `FLIPS`; "transpose" is for square images only.
-            flip_fraction: the share of the pairs that each flip is applied to, at random.
+            flip_fraction: the fraction of the pairs that each flip is applied to, at random.
             swap: let input and target change places in half of the pairs. For pairs in which both
                 images are equally noisy.
             seed: seed of all random choices, 0 to 2^62. A later training of this model draws other
@@ -716,7 +725,7 @@ class Model:
 
         Raises:
             TypeError, ValueError: an argument is not as described. Nothing has changed.
-            FloatingPointError: the loss has exploded six times.
+            FloatingPointError: the loss has exploded more than `Safeguard.MOST_ROLLBACKS` times.
         """
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
         training = build_training(
@@ -753,8 +762,7 @@ class Model:
         """Denoise images of any size.
 
         Several threads may predict at the same time, also while another one trains. Each call uses
-        a copy of the weights as they are at that moment. On a GPU, a call fails during the moment
-        in which another thread's training records its CUDA graph.
+        a copy of the weights as they are at that moment.
 
         Args:
             test_input: noisy images, (N, 3, H, W), values 0 to 255, any real dtype.
@@ -769,6 +777,7 @@ class Model:
 
         Raises:
             TypeError, ValueError: an argument is not as described.
+            RuntimeError: on a GPU, while another thread's training records its CUDA graph.
         """
         images = check_images("test_input", test_input)
         check_choice("precision", precision, PRECISIONS)
@@ -779,9 +788,9 @@ class Model:
             network = accelerated(copy.deepcopy(self.network).eval(), precision)
             output = torch.empty(images.shape, dtype=torch.float32, device=self.device)
             for tile in track(tiles, len(tiles), progress, "tile"):
-                part = to_unit_range(images[tile.rows][tile.source], self.device)
+                part = to_unit_range(images[tile.images][tile.source], self.device)
                 part = mean_over_flips(network, part) if average else network(part)
-                output[tile.rows][tile.target] = (part[tile.valid] * 255).clamp(0, 255)
+                output[tile.images][tile.target] = (part[tile.valid] * 255).clamp(0, 255)
         return output
 
 
@@ -800,7 +809,7 @@ def mean_over_flips(network: nn.Module, images: Tensor) -> Tensor:
 class Tile(NamedTuple):
     """A rectangle of some images that is denoised at once, as indices."""
 
-    rows: slice  # of the images
+    images: slice  # which of them
     source: tuple  # the rectangle with its halo, in the input
     valid: tuple  # the rectangle without its halo, in the network's output
     target: tuple  # the same, in the whole output
@@ -817,9 +826,9 @@ def tiles_of(shape, max_pixels: int) -> Sequence[Tile]:
     for first in range(0, number, at_once):
         for source_y, valid_y, target_y in spans(height, side):
             for source_x, valid_x, target_x in spans(width, side):
-                rows = slice(first, first + at_once)
+                images = slice(first, first + at_once)
                 source, valid = (..., source_y, source_x), (..., valid_y, valid_x)
-                tiles.append(Tile(rows, source, valid, (..., target_y, target_x)))
+                tiles.append(Tile(images, source, valid, (..., target_y, target_x)))
     return tiles
 
 
@@ -877,7 +886,8 @@ def check_number(name: str, value, lowest, highest=math.inf, whole: bool = False
         TypeError, ValueError: it is not a finite number from `lowest` to `highest`.
     """
     kind = "an integer" if whole else "a number"
-    text = f"{name} must be {kind} from {lowest} to {highest}, got {value!r}"
+    limits = f"of at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
+    text = f"{name} must be {kind} {limits}, got {value!r}"
     if isinstance(value, (bool, str)):
         raise TypeError(text)
     try:
@@ -973,22 +983,23 @@ def to_unit_range(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device).to(torch.float32) / 255
 
 
-class Reading:
-    """Numbers that are copied from a GPU while it goes on computing.
+class CopyToCPU:
+    """A copy of some values on a GPU, which goes on computing meanwhile.
 
-    `numbers` waits for the work that the GPU was given before the copy, not for later work.
+    `wait` returns them as soon as they are there. It does not wait for work that the GPU was given
+    after the copy.
     """
 
-    def __init__(self, numbers: Tensor):
-        self.values = numbers.to("cpu", non_blocking=numbers.is_cuda)
+    def __init__(self, values: Tensor):
+        self.copy = values.to("cpu", non_blocking=values.is_cuda)
         self.end_of_copying = None
-        if numbers.is_cuda:
-            self.end_of_copying = torch.cuda.current_stream(numbers.device).record_event()
+        if values.is_cuda:
+            self.end_of_copying = torch.cuda.current_stream(values.device).record_event()
 
-    def numbers(self) -> List[float]:
+    def wait(self) -> List[float]:
         if self.end_of_copying is not None:
             self.end_of_copying.synchronize()
-        return self.values.tolist()
+        return self.copy.tolist()
 
 
 @contextmanager
@@ -1017,7 +1028,7 @@ def track(items, total: int, shown: bool = True, label: str = "step", describe=N
         total: how many items there are.
         shown: whether to report at all.
         label: what an item is called.
-        describe: function of no argument, whose text is added.
+        describe: function without arguments, whose text is added.
     """
     previous_time, previous_done = time.monotonic(), 0
     for done, item in enumerate(items, 1):

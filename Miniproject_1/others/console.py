@@ -33,11 +33,11 @@ def tell(text):
 
 def show_message(text, stream):
     """Write a line of its own, also while a bar stands on the terminal."""
-    for bar in open_bars[-1:]:
-        bar.clear()
+    if open_bars:
+        open_bars[-1].clear()
     write(text + "\n", stream)
-    for bar in open_bars[-1:]:
-        bar.show()
+    if open_bars:
+        open_bars[-1].show()
 
 
 def leave_bar():

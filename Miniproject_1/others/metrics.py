@@ -112,7 +112,7 @@ def error_from_noisy_pairs(output, noisy_1, noisy_2):
         E (f(y1) - y2)^2 = E (f(y1) - x)^2 + E (y2 - x)^2,
 
     and if both are equally noisy, E (y1 - y2)^2 / 2 is the last term: the error of the noisy image.
-    The denoiser must not have been trained on these pairs: it may know their noise by heart.
+    The denoiser must not have been trained on these pairs: it may have memorized their noise.
 
     Args:
         output: what the denoiser made of `noisy_1`.
@@ -152,7 +152,14 @@ def estimated_psnr(errors, seed=0):
 
 
 def masked_mse(output, target):
-    """Mean squared error over the pixels that the target has: those that are not black."""
+    """Mean squared error over the pixels that the target has: those that are not black.
+
+    Args:
+        output, target: (B, 3, H, W), values 0 to 1.
+
+    Returns:
+        a scalar tensor; 0 if the whole target is black.
+    """
     present = (target != 0).any(1, keepdim=True).float()  # (N, 1, H, W)
     error = (output - target).square() * present
     return error.sum() / (3 * present.sum()).clamp(min=1)

@@ -1,6 +1,7 @@
 """Output files: their names are reserved, and they are written whole or not at all."""
 
 import io
+import math
 import os
 import secrets
 import shutil
@@ -226,3 +227,14 @@ def save_somewhere(value, path, overwrite=True):
             raise error from None
         say(f"warning: {error}; saved as {elsewhere} instead")
         return elsewhere
+
+
+def finite(value):
+    """The same with None for every float that is not finite, since JSON has no infinity."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -10,7 +10,7 @@ from .console import say
 REQUESTS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks the last
 SECONDS_OF_ONE_REQUEST = 1  # a terminal and torchrun both pass Ctrl-C on
 
-are_postponed = False  # requests, until a file is written
+requests_are_postponed = False  # True while a file is written
 
 
 @contextmanager
@@ -62,16 +62,16 @@ def requests_held(message):
 @contextmanager
 def requests_postponed():
     """Within this, while files are written, a first request to end waits until the end."""
-    global are_postponed
-    if are_postponed:  # by a block around this one
+    global requests_are_postponed
+    if requests_are_postponed:  # by a block around this one
         yield
         return
     received = []
-    are_postponed = True
+    requests_are_postponed = True
     try:
         with requests_held("stopping when the file is written") as received:
             yield
     finally:
-        are_postponed = False
+        requests_are_postponed = False
         for number in received:
             signal.raise_signal(number)

@@ -54,8 +54,10 @@ def with_command(arguments):
     """What was typed, with the demonstration's name where no command is."""
     if arguments is None:
         arguments = sys.argv[1:]
-    begins_with_option = arguments[:1] and arguments[0].startswith("-")
-    if not arguments or (begins_with_option and arguments[0] not in ("-h", "--help")):
+    if not arguments:
+        return ["demo"]
+    asks_for_help = arguments[0] in ("-h", "--help")
+    if arguments[0].startswith("-") and not asks_for_help:
         return ["demo", *arguments]
     return arguments
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ...model import WEIGHTS, Model
+from ...model import PRECISIONS, WEIGHTS, Model
 from ..console import leave_bar, progress, say, tell
 from ..data.photographs import named
 from ..pictures import check_fit, check_picture_output, load_picture, pillow, save_picture
@@ -50,8 +50,7 @@ def add_prediction_options(parser):
     text = "denoise once, without the mean over 8 flips: 8 times faster, 0.07 dB less"
     parser.add_argument("--one-pass", action="store_true", help=text)
     text = "float32 (default), bfloat16, or auto: bfloat16 where the hardware multiplies it"
-    choices = ("auto", "float32", "bfloat16")
-    parser.add_argument("--precision", choices=choices, default="float32", help=text)
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help=text)
     text = "cpu, cuda, ...; default: the GPU where there is one"
     parser.add_argument("--device", metavar="NAME", help=text)
 

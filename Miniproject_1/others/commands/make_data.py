@@ -54,19 +54,19 @@ def add_output_arguments(parser, sources, validation="pairs"):
 
 
 def check_output_numbers(options):
-    """Raise unless the numbers of `add_output_arguments` are in range; returns the generator."""
+    """Raise TypeError or ValueError unless the numbers of `add_output_arguments` are in range."""
     check_number("--train-pairs", options.train_pairs, 0, whole=True)
     check_number("--validation-pairs", options.validation_pairs, 0, whole=True)
     check_number("--validation-share", options.validation_share, 0, 1)
     check_number("--seed", options.seed, 0, LARGEST_SEED, whole=True)
     if options.train_pairs == 0 and options.validation_pairs == 0:
         raise ValueError("--train-pairs and --validation-pairs must not both be 0")
-    return torch.Generator().manual_seed(options.seed)
 
 
 def run(options):
     """Build data files from photographs; returns the exit status."""
-    generator = check_output_numbers(options)
+    check_output_numbers(options)
+    generator = torch.Generator().manual_seed(options.seed)
     pillow()
     draw_training, draw_validation, smallest, loss = draws_of(options.noise)
 
@@ -85,17 +85,19 @@ def run(options):
         usable, num_failed = readable_photographs(photographs, smallest)
         parts = parts_of(usable, options, generator)
         draws = (draw_validation, draw_training)
+        all_in_place = True
         for (path, num_pairs), part, draw in zip(outputs.items(), parts, draws):
             if num_pairs > 0:
                 pairs = draw_pairs(part, num_pairs, draw, generator)
-                path = save_somewhere(pairs, path, options.overwrite)
+                written = save_somewhere(pairs, path, options.overwrite)
                 number = min(num_pairs, len(part))
-                tell(f"{path}: {num_pairs} pairs from {number} photographs")
+                tell(f"{written}: {num_pairs} pairs from {number} photographs")
+                all_in_place = all_in_place and written == path
         warn_of_few(parts)
     if loss != "mse":
         command = f"python -m Miniproject_1 train {shlex.quote(str(options.data))} --loss {loss}"
         tell(f"this noise needs another loss: {command}")
-    if num_failed > 0:
+    if num_failed > 0 or not all_in_place:
         return 1
     return 0
 

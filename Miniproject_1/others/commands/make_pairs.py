@@ -39,7 +39,8 @@ def add_arguments(parser):
 
 def run(options):
     """Build data files from two folders of shots; returns the exit status."""
-    generator = check_output_numbers(options)
+    check_output_numbers(options)
+    generator = torch.Generator().manual_seed(options.seed)
     pillow()
     if options.train_pairs == 0:
         raise ValueError("--train-pairs must be at least 1")
@@ -50,7 +51,7 @@ def run(options):
     validation_file = options.data / "val_data.pkl"
     wanted = [train_file]
     if with_validation:
-        clean = pictures_by_name(options.clean)
+        clean_files = pictures_by_name(options.clean)
         wanted.append(validation_file)
 
     make_folder(options.data)
@@ -58,16 +59,18 @@ def run(options):
     with reserved(*wanted, overwrite=options.overwrite):
         name_those_without_partner(first, second)
         scenes, num_failed = usable_scenes(first, second)
+        all_in_place = True
         if with_validation:
-            kept, num_clean_failed = kept_scenes(scenes, first, clean, options, generator)
+            kept, num_clean_failed = kept_scenes(scenes, first, clean_files, options, generator)
             num_failed += num_clean_failed
-            number = options.validation_pairs
-            noisy, clean = write_pairs(validation_file, kept, number, options, generator)
+            noisy, clean = drawn_pairs(kept, options.validation_pairs, generator)
+            all_in_place = written_in_place((noisy, clean), validation_file, kept, options)
             for doubt in doubts_about_validation(noisy, clean):
                 say(f"warning: {options.first} and {options.clean}: {doubt}")
             scenes = {name: paths for name, paths in scenes.items() if name not in kept}
-        write_pairs(train_file, scenes, options.train_pairs, options, generator)
-    if num_failed > 0:
+        pairs = drawn_pairs(scenes, options.train_pairs, generator)
+        all_in_place = written_in_place(pairs, train_file, scenes, options) and all_in_place
+    if num_failed > 0 or not all_in_place:
         return 1
     return 0
 
@@ -99,10 +102,15 @@ def kept_scenes(scenes, first, clean, options, generator):
     return {name: usable[name] for name in chosen}, num_failed
 
 
-def write_pairs(path, scenes, num_pairs, options, generator):
-    """Draw pairs from scenes and write them; returns them."""
+def drawn_pairs(scenes, num_pairs, generator):
+    """Draw pairs from scenes: two tensors (N, 3, 32, 32)."""
     files = list(scenes.values())
-    pairs = draw_pairs(files, num_pairs, squares_of_scene, generator, read_scene, label="scene")
-    path = save_somewhere(pairs, path, options.overwrite)
-    tell(f"{path}: {num_pairs} pairs from {min(num_pairs, len(files))} scenes")
-    return pairs
+    return draw_pairs(files, num_pairs, squares_of_scene, generator, read_scene, label="scene")
+
+
+def written_in_place(pairs, path, scenes, options):
+    """Write pairs, and return whether they could be written where the user wants them."""
+    written = save_somewhere(pairs, path, options.overwrite)
+    num_pairs = len(pairs[0])
+    tell(f"{written}: {num_pairs} pairs from {min(num_pairs, len(scenes))} scenes")
+    return written == path

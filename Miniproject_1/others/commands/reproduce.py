@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ...model import Model, Training, check_number
+from ...model import LARGEST_SEED, Model, Training, check_number
 from ..console import progress, tell
 from ..data.course_noise import SMALLEST_SIDE, noisy_and_clean
 from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
@@ -66,9 +66,10 @@ def run(options):
         saved = team.from_first(lambda: read_checkpoint(options.resume, "reproduce"))
         settings = settings_of(options, saved, dataclasses.asdict(RECIPE))
         recipe = Recipe(**settings)
-        check_number("pairs", recipe.pairs, 1, whole=True)
+        check_number("--pairs", recipe.pairs, 1, whole=True)
+        check_number("--seed", recipe.seed, 0, LARGEST_SEED, whole=True)
         if recipe.shrink is not None:
-            check_number("shrink", recipe.shrink, SMALLEST_SIDE, whole=True)
+            check_number("--shrink", recipe.shrink, SMALLEST_SIDE, whole=True)
         with reserved_outputs(options, saved, team.is_first) as outputs:
             return reproduce(options, saved, recipe, outputs, team, ends_at)
 
@@ -113,7 +114,7 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
             return
         if team.is_first:
             measure()
-        if not recipe.has_fallen(step):
+        if not recipe.is_falling(step):
             num_revived = revive_channels(model, batches, step, recipe.seed)
             if team.is_first and num_revived > 0:
                 about["curve"][-1]["revived"] = num_revived

@@ -41,8 +41,8 @@ def run(options):
     saved = read_checkpoint(options.resume, "reproduce-sampler")
     settings = settings_of(options, saved, dataclasses.asdict(RECIPE))
     recipe = SamplerRecipe(**settings)
-    check_number("pairs", recipe.pairs, 1, whole=True)
-    check_number("seed", recipe.seed, 0, LARGEST_SEED - 1, whole=True)
+    check_number("--pairs", recipe.pairs, 1, whole=True)
+    check_number("--seed", recipe.seed, 0, LARGEST_SEED - 1, whole=True)
     with reserved_outputs(options, saved, is_first=True) as outputs:
         generator = torch.Generator().manual_seed(0)  # keeps the same ones apart as `reproduce`
         photographs, _ = read_photographs(options.photographs, None, options.device, generator)

@@ -38,8 +38,8 @@ def add_arguments(parser):
 def run(options):
     """Draw samples; returns the exit status."""
     pillow()
-    number = check_number("number", options.number, 1, whole=True)
-    check_number("seed", options.seed, 0, LARGEST_SEED, whole=True)
+    number = check_number("--number", options.number, 1, whole=True)
+    check_number("--seed", options.seed, 0, LARGEST_SEED, whole=True)
     noisy = read_picture(options.input)[None]
     is_grey = all(torch.equal(noisy[:, 0], noisy[:, channel]) for channel in (1, 2))
     sampler = Sampler(options.weights, options.device)

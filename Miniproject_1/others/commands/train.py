@@ -8,7 +8,16 @@ from statistics import median
 
 import torch
 
-from ...model import FLIPS, LBFGS_ITERATIONS, Model, build_training, check_number
+from ...model import (
+    FLIP_FRACTION,
+    FLIPS,
+    LARGEST_SEED,
+    LBFGS_ITERATIONS,
+    PRECISIONS,
+    Model,
+    build_training,
+    check_number,
+)
 from ..console import say
 from ..data.checks import doubts_about_pairs
 from ..data.files import load_pairs
@@ -36,7 +45,7 @@ from ..training.processes import team_of_processes
 
 LEARNING_RATES = {"momAGD": 0.05, "ADAM": 0.001, "SGD": 0.05, "Nesterov": 0.05, "Muon": 0.004}
 MOMENTA = {"momAGD": 0.9, "ADAM": 0.9, "SGD": 0.9, "Nesterov": 0.9, "Muon": 0.95}
-CHECKED_PAIRS = 1_000  # whether their noise is independent
+CHECKED_PAIRS = 1_000  # which are checked for noise that is not independent
 TIMED_STEPS = 8  # from which --minutes finds the number of steps; the first half warms up
 
 
@@ -77,7 +86,7 @@ def add_arguments(parser):
     text = "share of the pairs that is kept apart to measure on, at most 1,000; default: 0.01"
     parser.add_argument("--validation-share", type=float, metavar="X", help=text)
     text = "float32, bfloat16, or auto: bfloat16 where the hardware multiplies it, the default"
-    precision = one_of(("float32", "bfloat16", "auto"))
+    precision = one_of(PRECISIONS)
     parser.add_argument("--precision", type=precision, metavar="NAME", help=text)
     text = "of the training's random choices; default: 0"
     parser.add_argument("--seed", type=int, metavar="N", help=text)
@@ -103,9 +112,7 @@ def run(options):
     with team_of_processes(options.device) as team:
         saved = team.from_first(lambda: read_checkpoint(options.resume, "train"))
         settings = settings_of(options, saved, defaults_for(options))
-        check_number("validation_share", settings["validation_share"], 0, 0.5)
-        if settings["minutes"] is not None:
-            check_number("minutes", settings["minutes"], 0)
+        check_settings(settings)
         with reserved_outputs(options, saved, team.is_first) as outputs:
             return train(options, saved, settings, outputs, team, ends_at)
 
@@ -133,6 +140,18 @@ def defaults_for(options):
         "precision": "auto",
         "seed": 0,
     }
+
+
+def check_settings(settings):
+    """Raise TypeError or ValueError if a number is out of its range."""
+    check_number("--epochs", settings["epochs"], 1, whole=True)
+    check_number("--batch-size", settings["batch_size"], 1, whole=True)
+    check_number("--learning-rate", settings["learning_rate"], 0)
+    check_number("--momentum", settings["momentum"], 0, 1)
+    check_number("--validation-share", settings["validation_share"], 0, 0.5)
+    check_number("--seed", settings["seed"], 0, LARGEST_SEED, whole=True)
+    if settings["minutes"] is not None:
+        check_number("--minutes", settings["minutes"], 0)
 
 
 def train(options, saved, settings, outputs, team, ends_at):
@@ -170,8 +189,8 @@ def train(options, saved, settings, outputs, team, ends_at):
             measurements.measure_now_and_then()
 
     def record():
-        about_data = {name: about[name] for name in ("settings", "data", "start")}
-        return {**about_data, "history": training.history}
+        origin = {name: about[name] for name in ("settings", "data", "start")}
+        return {**origin, "history": training.history}
 
     long_run = LongRun("train", options.data, options, training, outputs, about, team, ends_at)
     if options.deadline is not None:
@@ -218,9 +237,8 @@ def exact_sum(images):
     return images.sum(dtype=torch.int64).item()
 
 
-def build(model, pairs, settings, team, **changes):
-    """The `Training` that the settings describe, with some of them changed."""
-    settings = {**settings, **changes}
+def build(model, pairs, settings, team):
+    """The `Training` that the settings describe."""
     training = build_training(
         model.network,
         *pairs,
@@ -231,7 +249,7 @@ def build(model, pairs, settings, team, **changes):
         learning_rate=settings["learning_rate"],
         momentum=settings["momentum"],
         flips=tuple(FLIPS),
-        flip_fraction=0.5,
+        flip_fraction=FLIP_FRACTION,
         swap=settings["swap"],
         precision=settings["precision"],
         seed=settings["seed"],
@@ -248,7 +266,8 @@ def num_steps_in_minutes(model, pairs, settings, team):
     """
     say("timing the first steps")
     began = time.monotonic()
-    training = build(model, pairs, settings, team, hybrid=False, epochs=TIMED_STEPS)
+    timed_settings = {**settings, "hybrid": False, "epochs": TIMED_STEPS}
+    training = build(model, pairs, timed_settings, team)
     before = training.state_dict()
     for _ in range(TIMED_STEPS):
         training.take_step()

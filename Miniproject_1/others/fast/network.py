@@ -20,7 +20,7 @@ from .memory import keep_memory_for
 from .precision import uses_bfloat16
 
 WIDE = 64  # channels on both sides of a convolution; 99.9 % of the work is in such ones
-LARGE_BATCH = 16 * 3 * 32 * 32  # values; its feature maps are hundreds of megabytes
+LARGE_BATCH = 16 * 3 * 32 * 32  # values of a batch whose feature maps are hundreds of megabytes
 
 
 def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
@@ -190,16 +190,16 @@ def merged(conv: nn.Conv2d, deconv: nn.ConvTranspose2d, bfloat16: bool):
 
     With kernels c (M, I, 2, 2) and t (M, O, 2, 2), it has
 
-        K[o, i, d] = sum of t[m, o, k] c[m, i, l] over m and over all k, l with l - k = d,
+        K[o, i, d] = sum of t[m, o, a] c[m, i, b] over m and over all a, b with 1 + b - a = d,
 
-    where k is a place in t, l one in c and d one in K, each a row and a column. The bias of `conv`
+    where a is a place in t, b one in c and d one in K, each a row and a column. The bias of `conv`
     passes through all of t. No term is lost at the border, since the padding of both is 1.
     """
     c, t = conv.weight, deconv.weight
-    bias = deconv.bias + torch.einsum("mokl,m->o", t, conv.bias)
+    bias = deconv.bias + torch.einsum("moyx,m->o", t, conv.bias)
     dtype = torch.bfloat16 if bfloat16 else c.dtype
-    # letters: k, l are row and column in t, p, q those in c
-    taps = torch.einsum("mokl,mipq->klopqi", t.to(dtype), c.to(dtype))  # (2, 2, O, 2, 2, I)
+    # y, x: row and column in t; p, q: row and column in c
+    taps = torch.einsum("moyx,mipq->yxopqi", t.to(dtype), c.to(dtype))  # (2, 2, O, 2, 2, I)
     taps = taps.to(c.dtype)
     kernel = 0
     for row in range(2):
@@ -219,7 +219,8 @@ def blocks_of(network: nn.Sequential, bfloat16: bool) -> List:
     layers = list(network)
     word = "".join(letter_of(layer) for layer in layers)
     blocks = []
-    # A block's ReLU changes its input, which nothing but a convolution or BatchNorm may need
+    # A block's ReLU works in place, so it must follow a layer whose backward pass does not need the
+    # layer's output: a convolution or a BatchNorm
     for match in re.finditer("(?:(?<=[CTctN])R)?(CT|C|T|c|t)N?|.", word):
         found = layers[match.start() : match.end()]
         if match.group(1):
@@ -246,10 +247,11 @@ def is_convolution(layer: nn.Module) -> bool:
     """Whether this is a convolution, transposed or not, of the kind that `Block` computes."""
     if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) or layer.bias is None:
         return False
-    is_plain = layer.stride == layer.dilation == (1, 1) and layer.groups == 1
-    if isinstance(layer, nn.ConvTranspose2d):
-        is_plain = is_plain and layer.output_padding == (0, 0)
+    if layer.stride != (1, 1) or layer.dilation != (1, 1) or layer.groups != 1:
+        return False
+    if isinstance(layer, nn.ConvTranspose2d) and layer.output_padding != (0, 0):
+        return False
     if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         return False
-    is_square = layer.kernel_size[0] == layer.kernel_size[1]
-    return is_plain and is_square and layer.padding[0] == layer.padding[1] < layer.kernel_size[0]
+    is_square = len(set(layer.kernel_size)) == len(set(layer.padding)) == 1
+    return is_square and layer.padding[0] < layer.kernel_size[0]

@@ -46,7 +46,7 @@ def conv2d(
 
     Args:
         images: (N, C, H, W), fastest in channels_last.
-        kernel: (O, C, k, k), k at most 3 for Winograd's method. float32 also where the images are
+        kernel: (O, C, k, k), for Winograd's method k is 2 or 3. float32 also where the images are
             bfloat16; its gradients are added up in its own dtype.
         bias: (O,), of the dtype of the kernel.
         padding: zeros on each side.
@@ -114,55 +114,56 @@ class Winograd(torch.autograd.Function):
     def forward(ctx, images, kernel, bias, padding, relu, keep_for_backward):
         number, height, width, _ = images.shape
         geometry = Geometry(kernel.shape[-1], padding, height, width)
-        to_output, to_filters, to_points = transforms(geometry.kernel_size, images.dtype)
+        to_output, _, to_values = transforms(geometry.kernel_size, images.dtype)
         filters = transformed_kernel(kernel).to(images.dtype)  # (w^2, C, O)
         bias = bias.to(images.dtype)
         rows, columns = geometry.rows, geometry.columns
         output = images.new_empty(number, rows, TILE, columns, TILE, kernel.shape[0])
         at_once = geometry.images_at_once(images.element_size())
-        points_of_parts = []
+        values_of_parts = []
         for part, result in zip(images.split(at_once), output.split(at_once)):
             windows = gathered_windows(part, geometry, relu)  # (w^2, T C)
-            points = (to_points @ windows).view(len(filters), -1, images.shape[3])  # (w^2, T, C)
+            values = (to_values @ windows).view(len(filters), -1, images.shape[3])  # (w^2, T, C)
             if keep_for_backward:
-                points_of_parts.append(points)
-            products = torch.bmm(points, filters).view(len(filters), -1)  # (w^2, T O)
+                values_of_parts.append(values)
+            products = torch.bmm(values, filters).view(len(filters), -1)  # (w^2, T O)
             tiles = (to_output @ products).view(TILE, TILE, len(part), rows, columns, -1)
             torch.add(tiles.permute(2, 3, 0, 4, 1, 5), bias, out=result)
         output = output.flatten(3, 4).flatten(1, 2)  # (N, 4 rows, 4 columns, O)
         output = output[:, : geometry.output_height, : geometry.output_width].contiguous()
         relu_input = images if relu and keep_for_backward else None
-        ctx.save_for_backward(filters, relu_input, *points_of_parts)
+        ctx.save_for_backward(filters, relu_input, *values_of_parts)
         ctx.geometry, ctx.dtype = geometry, kernel.dtype
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_output):
-        filters, relu_input, *points_of_parts = ctx.saved_tensors
+        filters, relu_input, *values_of_parts = ctx.saved_tensors
         geometry, number = ctx.geometry, len(grad_output)
-        points_count, channels, outputs = filters.shape
-        to_output, _, to_points = transforms(geometry.kernel_size, filters.dtype)
+        num_points, channels, outputs = filters.shape
+        to_output, _, to_values = transforms(geometry.kernel_size, filters.dtype)
         grad_filters = torch.zeros_like(filters, dtype=ctx.dtype)
         grad_bias = filters.new_zeros(outputs, dtype=ctx.dtype)
         grad_images = filters.new_empty(number, geometry.height, geometry.width, channels)
         at_once = geometry.images_at_once(filters.element_size())
-        relu_inputs = [None] * len(points_of_parts)
+        relu_inputs = [None] * len(values_of_parts)
         if relu_input is not None:
             relu_inputs = relu_input.split(at_once)
         grads, results = grad_output.split(at_once), grad_images.split(at_once)
-        for points, before_relu, grad, result in zip(points_of_parts, relu_inputs, grads, results):
-            grad = to_output.t() @ tiles_first(grad)  # (w^2, T O)
-            grad = grad.view(points_count, -1, outputs)  # (w^2, T, O)
+        for values, before_relu, grad, result in zip(values_of_parts, relu_inputs, grads, results):
+            grad_products = to_output.t() @ tiles_first(grad)  # (w^2, T O)
+            grad_products = grad_products.view(num_points, -1, outputs)  # (w^2, T, O)
             # The point (1, 1) of a tile is the sum of its outputs
-            grad_bias += grad[geometry.window + 1].sum(0, dtype=ctx.dtype)
-            add_products(grad_filters, points.transpose(1, 2), grad)
-            grad = torch.bmm(grad, filters.transpose(1, 2)).view(points_count, -1)  # (w^2, T C)
-            grad = added_windows(to_points.t() @ grad, len(result), geometry)
+            grad_bias += grad_products[geometry.window + 1].sum(0, dtype=ctx.dtype)
+            add_products(grad_filters, values.transpose(1, 2), grad_products)
+            grad_values = torch.bmm(grad_products, filters.transpose(1, 2))  # (w^2, T, C)
+            grad_windows = to_values.t() @ grad_values.view(num_points, -1)  # (w^2, T C)
+            grad_part = added_windows(grad_windows, len(result), geometry)
             if before_relu is None:
-                result.copy_(grad)
+                result.copy_(grad_part)
             else:
-                torch.ops.aten.threshold_backward(grad, before_relu, 0, grad_input=result)
+                torch.ops.aten.threshold_backward(grad_part, before_relu, 0, grad_input=result)
         return grad_images, kernel_gradient(grad_filters, geometry), grad_bias, None, None, None
 
 
@@ -247,7 +248,7 @@ def tiles_first(grad: Tensor) -> Tensor:
 def transforms(kernel_size: int, dtype: torch.dtype):
     """Kronecker squares of A, G and B.
 
-    They are called `to_output` (16, w^2), `to_filters` (w^2, k^2) and `to_points` (w^2, w^2).
+    They are called `to_output` (16, w^2), `to_filters` (w^2, k^2) and `to_values` (w^2, w^2).
     """
     window = TILE + kernel_size - 1
     points = POINTS[: window - 1]

@@ -32,7 +32,7 @@ class SamplerBatches:
             small_crops,
             clean=targets == "clean",
             seed=seed,
-            draws=3 if targets == "three draws" else 2,
+            num_draws=3 if targets == "three draws" else 2,
         )
         self.seed = seed
 

@@ -1,6 +1,7 @@
 """Samples for users: images of any size, from the weights that come with the project."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,10 +82,12 @@ class Sampler:
 
     def samples_of(self, noisy, number, seed, kept):
         """Draw samples; `kept` is what is kept of the colours of each, a function of them."""
-        images = check_images("noisy", noisy)
+        images = check_images("noisy", noisy, stacklevel=4)
         number = check_number("number", number, 1, whole=True)
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
-        mean = self.model.predict(images, average=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the user was warned above
+            mean = self.model.predict(images, average=False)
         return (self.sample(images, mean, seed, place, kept) for place in range(number))
 
     def sample(self, images, mean, seed, place, kept):
@@ -101,10 +104,10 @@ class Sampler:
         max_pixels = MAX_PIXELS_OF_A_GPU if images.is_cuda else MAX_PIXELS
         output = None
         for tile in tiles_of(images.shape, max_pixels):
-            parts = [each[tile.rows][tile.source] for each in (images, mean, fields)]
+            parts = [each[tile.images][tile.source] for each in (images, mean, fields)]
             colours = parts[1][:, None] + deviations(self.network, *parts)
             found = kept(255 * colours)
             if output is None:
                 output = found.new_empty(len(images), *found.shape[1:-2], *images.shape[2:])
-            output[tile.rows][tile.target] = found[tile.valid]
+            output[tile.images][tile.target] = found[tile.valid]
         return output

@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-from ..outputs import replaced
+from ..outputs import finite, replaced
 from .experiments import Settings
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -40,17 +40,6 @@ def write(name, text):
     path_of(name).parent.mkdir(parents=True, exist_ok=True)
     with replaced(path_of(name)) as temporary:
         temporary.write_text(text + "\n")
-
-
-def finite(value):
-    """The same with None for every float that is not finite, since JSON has no infinity."""
-    if isinstance(value, dict):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def name_of(run):

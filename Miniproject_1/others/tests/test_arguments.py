@@ -82,10 +82,12 @@ class TestOptions(ArgumentCase):
             ("optimizer must be one of 'momAGD', 'ADAM', got 'Adam'", {"optimizer": "Adam"}),
             ("optimizer must be one of", {"optimizer": None}),
             ("flips must be one of .*got 'diagonal'", {"flips": ("diagonal",)}),
-            ("flips must be a list of names, got None", {"flips": None}),
             ("precision must be one of 'auto', .* got 'half'", {"precision": "half"}),
         ):
             self.refuses_to_train(ValueError, words, **options)
+        for flips in (None, 5):
+            words = f"flips must be a list of names, got {flips}"
+            self.refuses_to_train(TypeError, words, flips=flips)
         wrong = {"precision": True}
         self.refused(ValueError, "precision must be one", self.model.predict, self.images, **wrong)
         self.refused(ValueError, "initialization must be one of .* got 'he'", Model, "he")

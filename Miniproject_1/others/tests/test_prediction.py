@@ -77,10 +77,10 @@ class TestPredict(TestCase):
             images = torch.empty(number, 3, height, width, device="meta")
             covered = torch.zeros(number, height, width, dtype=torch.uint8)
             for tile in module.tiles_of(images.shape, module.MAX_PIXELS):
-                part = images[tile.rows][tile.source]
+                part = images[tile.images][tile.source]
                 pixels = len(part) * (part.shape[2] + 5) * (part.shape[3] + 5)
                 self.assertLessEqual(pixels, module.MAX_PIXELS)
-                target = covered[tile.rows][tile.target]
+                target = covered[tile.images][tile.target]
                 self.assertEqual(part[tile.valid].shape[2:], target.shape[1:])
                 target += 1
             self.assertTrue((covered == 1).all())

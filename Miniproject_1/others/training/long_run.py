@@ -18,11 +18,11 @@ import torch
 
 from ...model import check_number, load_tensors
 from ..console import duration, progress, say, tell
-from ..outputs import replaced, reserved, save, save_somewhere
+from ..outputs import finite, replaced, reserved, save, save_somewhere
 from ..signals import requests_held, requests_postponed
 
 CHECKPOINT_MINUTES = 5
-GRADIENTS_OF_LBFGS = 25  # that one iteration of L-BFGS computes, nearly
+GRADIENTS_OF_LBFGS = 25  # about as many in one iteration of L-BFGS
 SECONDS_TO_WRITE = 6  # for starting Python, the last files, and ending Python
 STOPPING = "stopping as soon as nothing is lost; Ctrl-C again stops at once"
 
@@ -52,7 +52,7 @@ def deadline_of(options):
     """The moment, by `time.monotonic()`, at which all has to be done."""
     if options.deadline is None:
         return math.inf
-    return time.monotonic() + 60 * check_number("deadline", options.deadline, 0)
+    return time.monotonic() + 60 * check_number("--deadline", options.deadline, 0)
 
 
 def read_checkpoint(path, command):
@@ -215,17 +215,18 @@ class LongRun:
         self.ends_at = ends_at
         self.checkpoint = None  # where it was written last
         self.weights = None  # where they were written
-        self.requests = []  # to end, that have come
-        self.ended = None  # how it did
+        self.requests = []  # numbers of signals that ask to end
+        self.ended = None  # FINISHED, DEADLINE or INTERRUPTED
         self.seconds_to_finish = 0.0  # for work after the last step, besides writing
 
-    def carry_out(self, before_step, describe, record):
+    def carry_out(self, before_step, describe, make_record):
         """Train, and write the weights, unless it is interrupted.
 
         Args:
-            before_step: function of nothing that is called before every step.
-            describe: function of nothing that returns a text for the line of progress.
-            record: function of nothing that returns what to write beside the weights, for JSON.
+            before_step: function without arguments that is called before every step.
+            describe: function without arguments that returns a text for the line of progress.
+            make_record: function without arguments that returns what to write beside the weights:
+                numbers, texts, lists and dicts. Floats that are not finite become null.
 
         Returns:
             FINISHED, DEADLINE or INTERRUPTED.
@@ -234,7 +235,8 @@ class LongRun:
             OSError: a file could be written neither in its place nor in the temporary folder.
             Exception: whatever a step raises; a checkpoint and the last good weights are written.
         """
-        with requests_held(STOPPING) as self.requests:
+        with requests_held(STOPPING) as requests:
+            self.requests = requests
             try:
                 self.ended = self.take_steps(before_step, describe)
             except KeyboardInterrupt:
@@ -246,7 +248,7 @@ class LongRun:
                 raise
             if self.team.is_first:
                 with requests_postponed():
-                    self.write(self.ended, record)
+                    self.write(self.ended, make_record)
         return self.ended
 
     def take_steps(self, before_step, describe):
@@ -315,7 +317,7 @@ class LongRun:
             return 1
         return 0
 
-    def checkpoint_to_write(self):
+    def arguments_to_save_a_checkpoint(self):
         """The arguments of `save` for all that continuing needs."""
         state = self.training.state_dict()
         content = {"command": self.command, "about": self.about, "training": state}
@@ -327,7 +329,7 @@ class LongRun:
         if not self.team.is_first:
             return
         try:
-            save(*self.checkpoint_to_write())
+            save(*self.arguments_to_save_a_checkpoint())
             self.checkpoint = self.outputs.checkpoint
         except OSError as error:
             say(f"warning: {error}; trying again in {CHECKPOINT_MINUTES} minutes")
@@ -337,20 +339,20 @@ class LongRun:
         if not self.team.is_first or self.training.step == 0:
             return
         with requests_postponed():
-            checkpoint = self.checkpoint_to_write()
+            arguments = self.arguments_to_save_a_checkpoint()
             self.training.go_back()
             try:
                 self.save_weights()
                 say(f"{self.weights} has the last good weights")
-                self.checkpoint = save_somewhere(*checkpoint)
+                self.checkpoint = save_somewhere(*arguments)
                 say(self.how_to_go_on())
             except OSError as error:
                 say(f"warning: {error}")
 
-    def write(self, ended, record):
+    def write(self, ended, make_record):
         """Write the files that belong to this end, and say which."""
         if ended != FINISHED:
-            self.checkpoint = save_somewhere(*self.checkpoint_to_write())
+            self.checkpoint = save_somewhere(*self.arguments_to_save_a_checkpoint())
         if ended == INTERRUPTED:
             say(f"interrupted; {self.how_to_go_on()}")
             return
@@ -360,13 +362,16 @@ class LongRun:
         tell(f"{self.weights}: weights after {self.training.step} steps")
         try:
             with replaced(self.outputs.record, self.outputs.overwrite) as temporary:
-                temporary.write_text(json.dumps(record()) + "\n")
+                content = json.dumps(finite(make_record()), allow_nan=False)
+                temporary.write_text(content + "\n")
             tell(f"{self.outputs.record}: how they came about")
         except OSError as error:
             say(f"warning: {error}")
         if ended == DEADLINE:
             tell(f"{ended}; {self.how_to_go_on()}")
-        elif self.outputs.overwrite or self.checkpoint is not None:  # it is this training's
+            return
+        is_own = self.outputs.overwrite or self.checkpoint is not None
+        if is_own and self.weights == self.outputs.weights:  # nothing is left to go on with
             self.outputs.checkpoint.unlink(missing_ok=True)
 
     def save_weights(self):

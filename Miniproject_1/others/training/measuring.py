@@ -29,7 +29,7 @@ def keep_apart(noisy_1, noisy_2, share):
 
 
 class Measurements:
-    """The PSNR of a network in training, measured now and then, and the least loss there can be.
+    """The PSNR of a network in training, measured now and then, and the loss of clean images.
 
     Args:
         model: a `Model`, whose network is in training.
@@ -45,7 +45,7 @@ class Measurements:
         self.psnr_text = ""
         self.floor_text = ""
         if loss == "mse":
-            # No output can be nearer to the target than the clean image is, which lacks its noise
+            # The loss of the clean images: no output is nearer to targets that were not trained on
             noisy_1, noisy_2 = (images[:MOST_KEPT_APART] for images in pairs)
             floor = error_from_noisy_pairs(noisy_1, noisy_1, noisy_2).noisy.mean().item()
             self.floor_text = f" (floor {floor:.5f})"
@@ -56,13 +56,20 @@ class Measurements:
         if is_time and len(self.noisy_1) > 0:
             output = denoised(self.model, self.noisy_1)
             errors = error_from_noisy_pairs(output, self.noisy_1, self.noisy_2)
-            before, after = (psnr_of(error.mean().item()) for error in errors)
-            self.psnr_text = f", PSNR about {after:.1f} dB (noisy {before:.1f})"
+            before, after = (rough_psnr(error.mean().item()) for error in errors)
+            self.psnr_text = f", PSNR about {after} (noisy {before})"
             self.last_moment = time.monotonic()
 
     def describe(self):
         """What stands behind the loss in the line of progress."""
         return self.floor_text + self.psnr_text
+
+
+def rough_psnr(error):
+    """A PSNR in words; "unknown" where the estimated error is not above zero."""
+    if error <= 0:
+        return "unknown"
+    return f"{psnr_of(error):.1f} dB"
 
 
 def report_result(model, kept_apart, validation, most_images):
@@ -78,6 +85,8 @@ def report_result(model, kept_apart, validation, most_images):
         report_mean_psnr(model, *(images[:most_images] for images in validation))
     elif len(kept_apart[0]) > 0:
         report_estimate(model, *(images[:most_images] for images in kept_apart))
+    else:
+        say("no pair was kept apart to measure the result on; --validation-share keeps more")
 
 
 def report_mean_psnr(model, noisy, clean):

@@ -1,4 +1,4 @@
-"""The optimizers that trainings can be asked for, and Muon.
+"""Muon, and the table of all optimizers that a training can be asked for.
 
 Jordan et al. found that few directions dominate the gradient of a layer, and that descent hardly
 moves along all others. Muon keeps the singular vectors of the averaged gradient and sets all its

@@ -20,7 +20,7 @@ from ..fast.graphs import RecordedFunction
 LARGEST_SIGMA = 15.0  # of 255, of Gaussian noise
 QUANTILES = 2**16  # of the normal distribution that are in the table
 
-# Random numbers for a pair
+# How many random numbers are drawn for a pair
 CHOICES = 10  # of the crop, the flips, and the strength of Gaussian noise
 PLACES = 2 * IMAGE_SIZE * IMAGE_SIZE  # row and column of a pixel within each block, of one image
 VALUES = 3 * IMAGE_SIZE * IMAGE_SIZE  # of Gaussian noise, of one image
@@ -80,46 +80,46 @@ class PhotoBatches:
             random sigma from 0 to `LARGEST_SIGMA`.
         clean: the second image is the clean one. The first is the same as without this option.
         seed: of all random choices, from 0 to 2^62.
-        draws: noisy images of each crop.
+        num_draws: noisy images of each crop.
     """
 
     def __init__(self, photographs, batch_size=16, small_crops=0.0, gaussian=0.0, clean=False,
-                 seed=0, draws=2):  # fmt: skip
+                 seed=0, num_draws=2):  # fmt: skip
         self.batch_size = batch_size
         self.small_crops = small_crops
         self.gaussian = gaussian
         self.clean = clean
         self.seed = seed
-        self.draws = draws
+        self.num_draws = num_draws
         self.photographs = photographs
         self.device = photographs.device
         self.quantiles = normal_quantiles().to(self.device)
         self.sums = photographs.sums if clean else None
         self.recorded_batch = RecordedFunction(self.batch)
 
-    def __call__(self, step, share=slice(None)):
-        """Return the images of all crops of a step, or of those that a slice takes."""
+    def __call__(self, step, part=slice(None)):
+        """Return the images of all crops of a step, or of those that the slice `part` selects."""
         stream = splitmix64(self.seed, torch.tensor(step, device="cpu")).to(self.device)
-        if share == slice(None):
+        if part == slice(None):
             return self.recorded_batch(stream)
-        return self.batch(stream, share)
+        return self.batch(stream, part)
 
-    def batch(self, stream, share=slice(None)):
+    def batch(self, stream, part=slice(None)):
         """The pairs that follow from a seed of SplitMix64."""
         num_values = VALUES
         if self.gaussian == 0:
             num_values = 0
-        sizes = [CHOICES, *[PLACES] * self.draws, *[num_values] * self.draws]
+        sizes = [CHOICES, *[PLACES] * self.num_draws, *[num_values] * self.num_draws]
         index = torch.arange(self.batch_size * sum(sizes), device=self.device)
-        bits = splitmix64(stream, index).view(self.batch_size, -1)[share]
+        bits = splitmix64(stream, index).view(self.batch_size, -1)[part]
         choices, *of_draws = bits.split(sizes, dim=1)
-        places, values = of_draws[: self.draws], of_draws[self.draws :]
+        places, values = of_draws[: self.num_draws], of_draws[self.num_draws :]
         choices = uniform_from(choices)
         crops = self.crops(choices[:, :5])
         flips, noise = choices[:, 5:8], choices[:, 8:]
 
         images = []
-        for draw in range(self.draws):
+        for draw in range(self.num_draws):
             if self.clean and draw == 1:
                 image = self.clean_images(crops)
             else:
@@ -130,19 +130,19 @@ class PhotoBatches:
 
     def crops(self, choices):
         """The crops that these numbers choose: (B, 5), 0 to 1."""
-        photograph, smallness, size, top, left = choices.unbind(1)
-        photograph = (photograph * len(self.photographs)).long()
+        of_photograph, of_smallness, of_size, of_top, of_left = choices.unbind(1)
+        photograph = (of_photograph * len(self.photographs)).long()
         height = self.photographs.heights[photograph]
         width = self.photographs.widths[photograph]
 
         lowest, highest = CROP_SHARE
-        usual = lowest + (highest - lowest) * size
-        size = torch.where(smallness < self.small_crops, lowest * size, usual)
+        usual = lowest + (highest - lowest) * of_size
+        size = torch.where(of_smallness < self.small_crops, lowest * of_size, usual)
         block = (torch.minimum(height, width) * size / IMAGE_SIZE).long().clamp(min=SMALLEST_BLOCK)
 
         side = IMAGE_SIZE * block
-        top = (top * (height - side + 1)).long()
-        left = (left * (width - side + 1)).long()
+        top = (of_top * (height - side + 1)).long()
+        left = (of_left * (width - side + 1)).long()
         return Crops(photograph, top, left, block)
 
     def noisy(self, crops, bits):
@@ -207,10 +207,10 @@ class SumsOfPixels:
         return self.table[self.starts[photograph] + row * row_length + column]
 
 
-def flipped(images, draws):
-    """Flip a random half of the images, for each flip anew; `draws` are (B, 3), 0 to 1."""
-    for flip, draw in zip(FLIPS.values(), draws.unbind(1)):
-        images = torch.where(draw.view(-1, 1, 1, 1) < 0.5, flip(images), images)
+def flipped(images, choices):
+    """Flip a random half of the images, for each flip anew; `choices` are (B, 3), 0 to 1."""
+    for flip, choice in zip(FLIPS.values(), choices.unbind(1)):
+        images = torch.where(choice.view(-1, 1, 1, 1) < 0.5, flip(images), images)
     return images
 
 

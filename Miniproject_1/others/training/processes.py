@@ -108,7 +108,10 @@ class OneProcess:
         return flag
 
     def from_first(self, function):
-        """Call a function in the first process; in all, return its result (see `torch.save`)."""
+        """Call a function in the first process, and return its result in all of them.
+
+        The result consists of tensors, numbers, texts, and containers of them.
+        """
         return function()
 
 
@@ -120,7 +123,7 @@ class Team:
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
         self.is_first = self.rank == 0
-        self.rows = slice(self.rank, None, self.size)  # of a batch, the share of this process
+        self.own_pairs = slice(self.rank, None, self.size)  # of a batch
 
     def join(self, network):
         synchronize_batch_norms(network)
@@ -135,13 +138,13 @@ class Team:
         A batch of fewer pairs than processes is taken whole by all of them. Gradients are the same
         as ever; in the factor n / (n - 1) of running variances its n pixels count several times.
         """
-        share_of_last = slice(self.size - 1, None, self.size)
+        pairs_of_last_process = slice(self.size - 1, None, self.size)
 
         def batches_of_this_process(step):
-            noisy, _ = batches(step, share_of_last)
+            noisy, _ = batches(step, pairs_of_last_process)
             if len(noisy) == 0:
                 return batches(step)
-            return batches(step, self.rows)
+            return batches(step, self.own_pairs)
 
         return batches_of_this_process
 
@@ -153,7 +156,7 @@ class Team:
             all_targets = self.gathered(target, number)
             all_outputs = self.gathered(output.detach(), number)
             if output.requires_grad:
-                all_outputs[self.rows] = output
+                all_outputs[self.own_pairs] = output
             return loss(all_outputs, all_targets)
 
         return loss_of_all
@@ -161,7 +164,7 @@ class Team:
     def gathered(self, images, number):
         """The images of all processes, (number, 3, H, W), in the order of the batch."""
         everything = images.new_zeros(number, *images.shape[1:])
-        everything[self.rows] = images
+        everything[self.own_pairs] = images
         dist.all_reduce(everything)
         return everything
 

@@ -9,8 +9,8 @@ The settings were fixed before the run. None was chosen by the images that the R
 which this run was scored after it, as earlier weights had been. From fresh weights, after 128,000
 pairs, batches of 128 ended 0.1 dB above batches of 256, and learning rates of 0.004 and 0.008 alike
 (the study's experiment "batches", one seed). With batches of 16, rates of 0.002 to 0.008 ended
-within 0.04 dB of one another. `careful` and the share of the steps in which the rate falls were not
-compared.
+within 0.04 dB of one another. `rate_factor` and the share of the steps in which the rate falls were
+not compared.
 
 Channels that are zero everywhere are drawn anew at every measurement, until the rate first falls.
 """
@@ -39,7 +39,7 @@ class Recipe:
     share_of_fall: float = 2 / 3  # of the steps, at the end, in which it falls to zero
     momentum: float = 0.95
     weight_decay: float = 0.1  # of kernels that a BatchNorm follows; brings 0.02 dB
-    careful: float = 0.25  # factor of the rate for all else; with a factor of 1, channels die
+    rate_factor: float = 0.25  # of all other parameters; with a factor of 1, channels die
     small_crops: float = 0.3  # share of the pairs with blocks from 2 x 2 pixels on: weaker noise
     gaussian: float = 0.15  # share of the pairs with Gaussian noise; costs nothing on the others
     precision: str = "auto"
@@ -53,10 +53,10 @@ class Recipe:
     def learning_rate_at(self, step):
         """The learning rate of a step: it rises, stays, and falls to zero."""
         risen = (step + 1) / self.warm_up
-        left = 1 - step / self.num_steps()
-        return self.learning_rate * min(risen, 1) * min(left / self.share_of_fall, 1)
+        share_left = 1 - step / self.num_steps()
+        return self.learning_rate * min(risen, 1) * min(share_left / self.share_of_fall, 1)
 
-    def has_fallen(self, step):
+    def is_falling(self, step):
         """Whether the learning rate has begun to fall."""
         return step >= (1 - self.share_of_fall) * self.num_steps()
 
@@ -78,10 +78,10 @@ def optimizer_of(recipe, network):
     normalized = {id(kernel) for kernel in kernels}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in normalized]
 
-    def make_optimizer(parameters, learning_rate, momentum):
+    def make_optimizer(_, learning_rate, momentum):  # the parameters are in groups already
         groups = [
             {"params": kernels, "weight_decay": recipe.weight_decay},
-            {"params": rest, "factor": recipe.careful},
+            {"params": rest, "factor": recipe.rate_factor},
         ]
         return Muon(groups, learning_rate, momentum)
 
@@ -91,7 +91,7 @@ def optimizer_of(recipe, network):
 def normalized_kernels(network):
     """The kernels that a BatchNorm follows, at once or behind another convolution."""
     kernels = []
-    waiting = []  # for what follows
+    waiting = []  # kernels since the last layer that is no convolution
     for layer in network:
         if isinstance(layer, CONVOLUTIONS):
             waiting.append(layer.weight)

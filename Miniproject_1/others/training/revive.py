@@ -57,14 +57,17 @@ def revive(network, images, seed=0):
     num_revived = 0
     for index in mortal_layers(network):
         layer = network[index]
-        following = [each for each in network[index + 1 :] if isinstance(each, CONVOLUTIONS)]
+        later_convolutions = (
+            later for later in network[index + 1 :] if isinstance(later, CONVOLUTIONS)
+        )
+        next_convolution = next(later_convolutions)
         is_dead = dead_after(network, index, images)
         fresh_kernel = xavier(layer.weight.shape, generator).to(layer.weight)
         outputs_first(layer, layer.weight)[is_dead] = outputs_first(layer, fresh_kernel)[is_dead]
         features = features_after(network, index, images)  # (N, channels, H', W')
         medians = features.transpose(0, 1).flatten(1).median(1).values
         layer.bias[is_dead] -= medians[is_dead]
-        outputs_first(following[0], following[0].weight)[:, is_dead] = 0
+        outputs_first(next_convolution, next_convolution.weight)[:, is_dead] = 0
         num_revived += int(is_dead.sum())
     return num_revived
 

@@ -1,7 +1,10 @@
 """`make-data`: data files from photographs."""
 
+from unittest import mock
+
 import torch
 
+from ...commands import make_data
 from ...data.files import load_pairs
 from ...pictures import write_picture
 from .. import needs_pillow, random_images
@@ -73,6 +76,12 @@ class TestMakeData(CommandCase):
         self.assertIn("small.png: 500 x 20 is too small", err)
         self.assertIn("40 pairs from 5 photographs", out)
 
+    def test_a_file_that_is_not_in_its_place_makes_the_status_1(self):
+        elsewhere = self.folder / "elsewhere.pkl"
+        self.patch(mock.patch.object(make_data, "save_somewhere", return_value=elsewhere))
+        status, out, _ = self.run_command("make-data", "photos", "out", *FEW)
+        self.assertEqual((status, out.count(f"{elsewhere}: ")), (1, 2))
+
     def test_other_noises_say_which_loss_they_need(self):
         command = ("make-data", "photos", "out", *FEW, "--noise", "Bernoulli:0.25")
         self.assertIn("python -m Miniproject_1 train out --loss masked", self.succeed(*command))
@@ -80,7 +89,7 @@ class TestMakeData(CommandCase):
     def test_wrong_arguments_are_refused_before_anything_is_read(self):
         make = ("make-data", "photos", "out")
         self.refuse("nowhere is not a folder", "make-data", "nowhere", "out")
-        self.refuse("--train-pairs must be an integer from 0", *make, "--train-pairs", -1)
+        self.refuse("--train-pairs must be an integer of at least 0", *make, "--train-pairs", -1)
         self.refuse("noise must be one of", *make, "--noise", "salt")
         self.refuse("must not both be 0", *make, "--train-pairs", 0, "--validation-pairs", 0)
         (self.folder / "out").write_bytes(b"mine")

@@ -1,5 +1,8 @@
 """`make-pairs`: data files from a user's own shots."""
 
+from unittest import mock
+
+from ...commands import make_pairs
 from ...data.files import load_pairs
 from ...pictures import write_picture
 from .. import needs_pillow
@@ -50,6 +53,12 @@ class TestMakePairs(CommandCase):
         self.assertEqual((len(trained), len(validated)), (4, 1))
         self.assertFalse(trained & validated)
         self.assertLess(max(validated), 120)  # a scene with a clean picture
+
+    def test_a_file_that_is_not_in_its_place_makes_the_status_1(self):
+        elsewhere = self.folder / "elsewhere.pkl"
+        self.patch(mock.patch.object(make_pairs, "save_somewhere", return_value=elsewhere))
+        status, out, _ = self.run_command("make-pairs", "a", "b", "out", "--train-pairs", 30)
+        self.assertEqual((status, out.count(f"{elsewhere}: ")), (1, 1))
 
     def test_pictures_that_do_not_fit_are_named_and_passed_over(self):
         self.write("a/alone.png", scene(7, 120))

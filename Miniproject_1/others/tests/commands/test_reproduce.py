@@ -71,7 +71,7 @@ class TestReproduce(CommandCase):
 
     def test_it_refuses_what_it_cannot_do_before_it_trains(self):
         self.refuse("nosuch is not a folder", "reproduce", "nosuch")
-        self.refuse("pairs must be an integer from 1", "reproduce", "photos", "--pairs", 0)
+        self.refuse("--pairs must be an integer of at least 1", "reproduce", "photos", "--pairs", 0)
         self.succeed("reproduce", "photos", "--deadline", 0)
         self.photograph(0).unlink()
         _, _, err = self.run_command("reproduce", "photos", "--resume", "trained.pth.checkpoint")

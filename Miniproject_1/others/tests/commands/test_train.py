@@ -170,9 +170,9 @@ class TestRefusals(TrainCase):
 
     def test_everything_is_checked_before_the_first_step(self):
         for words, options in (
-            ("epochs must be an integer from", ("--epochs", 0)),
-            ("deadline must be a number from", ("--deadline", -1)),
-            ("validation_share must be a number from", ("--validation-share", 0.6)),
+            ("--epochs must be an integer of at least 1", ("--epochs", 0)),
+            ("--deadline must be a number of at least 0", ("--deadline", -1)),
+            ("--validation-share must be a number from 0 to 0.5", ("--validation-share", 0.6)),
             ("not allowed with", ("--epochs", 1, "--minutes", 1)),
             ("must be one of momAGD", ("--optimizer", "Adamax")),
             ("the folder no does not exist", ("--output", "no/m.pth")),

@@ -48,12 +48,12 @@ def answering(method, answer):
 
 
 class Halves:
-    """A `model.Reading` of a loss and of a sum of weights that have no values."""
+    """A `model.CopyToCPU` of a loss and of a sum of weights that have no values."""
 
-    def __init__(self, numbers):
+    def __init__(self, values):
         pass
 
-    def numbers(self):
+    def wait(self):
         return [0.5, 0.5]
 
 
@@ -64,7 +64,7 @@ def one_device():
         for name, answer in (("item", 0.5), ("__float__", 0.5), ("__bool__", True)):
             method = answering(getattr(torch.Tensor, name), answer)
             stack.enter_context(mock.patch.object(torch.Tensor, name, method))
-        stack.enter_context(mock.patch.object(model, "Reading", Halves))
+        stack.enter_context(mock.patch.object(model, "CopyToCPU", Halves))
         stack.enter_context(mock.patch("warnings.warn"))
         stack.enter_context(OneDevice())
         yield

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import io
+import json
 import math
 import shlex
 import shutil
@@ -37,6 +38,7 @@ class LongRunCase(TestCase):
         super().setUp()
         self.output = self.folder / "my weights.pth"
         self.checkpoint = self.folder / "my weights.pth.checkpoint"
+        self.record = {}
         self.elsewhere = self.folder / "temporary"
         self.elsewhere.mkdir()
         self.patch(mock.patch.object(tempfile, "tempdir", str(self.elsewhere)))
@@ -56,7 +58,7 @@ class LongRunCase(TestCase):
             outputs = stack.enter_context(long_run.reserved_outputs(options, saved, True))
             self.printed = printed
             run = self.long_run(options, training, outputs, time.monotonic() + 60 * minutes)
-            ended = run.carry_out(before_step, lambda: "", lambda: {"steps": training.step})
+            ended = run.carry_out(before_step, lambda: "", lambda: self.record)
             return ended, run.status(), printed.getvalue()
 
     def long_run(self, options, training, outputs, ends_at):
@@ -213,6 +215,17 @@ class TestFailures(LongRunCase):
                 for path in saved:
                     self.assertIn(f"saved as {path} instead", printed)
                     path.unlink()
+
+    def test_a_checkpoint_stays_while_the_weights_are_not_in_their_place(self):
+        self.patch(mock.patch.object(long_run, "CHECKPOINT_MINUTES", -1))
+        _, status, _ = self.run_on(new_training(), lambda: self.output.write_bytes(b"mine"))
+        self.assertEqual((status, self.checkpoint.exists()), (1, True))
+
+    def test_a_record_is_json_even_where_a_loss_is_not_finite(self):
+        self.record = {"loss": [0.5, math.nan]}
+        self.run_on(new_training())
+        record = json.loads((self.folder / "my weights.pth.json").read_text())
+        self.assertEqual(record, {"loss": [0.5, None]})
 
     def test_a_file_made_meanwhile_is_not_replaced(self):
         _, status, _ = self.run_on(new_training(), lambda: self.output.write_bytes(b"mine"))

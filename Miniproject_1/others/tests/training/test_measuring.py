@@ -38,14 +38,21 @@ class TestMeasuring(TestCase):
         pairs = noisy_pairs(300)
         nothing = [images[:0] for images in pairs]
         self.patch(mock.patch.object(measuring, "SECONDS_BETWEEN_MEASUREMENTS", -1))
-        for kept, text in ((pairs, r", PSNR about 28.\d dB \(noisy 22.\d\)"), (nothing, "")):
+        for kept, text in ((pairs, r", PSNR about 28.\d dB \(noisy 22.\d dB\)"), (nothing, "")):
             measurements = measuring.Measurements(Halving(), kept, pairs, "mse")
             measurements.measure_now_and_then()
             self.assertRegex(measurements.describe(), rf"^ \(floor 0.006\d+\){text}$")
 
+    def test_a_psnr_that_cannot_be_estimated_is_unknown(self):
+        noisy, _ = noisy_pairs(300)
+        self.patch(mock.patch.object(measuring, "SECONDS_BETWEEN_MEASUREMENTS", -1))
+        measurements = measuring.Measurements(Halving(), (noisy, noisy), (noisy, noisy), "mse")
+        measurements.measure_now_and_then()
+        self.assertIn("PSNR about 28.1 dB (noisy unknown)", measurements.describe())
+
     def result(self, model, kept, validation):
         printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             measuring.report_result(model, kept, validation, 1000)
         return printed.getvalue()
 
@@ -84,4 +91,6 @@ class TestMeasuring(TestCase):
 
     def test_nothing_is_claimed_from_too_few_pairs(self):
         nothing = [images[:0] for images in noisy_pairs(1)]
-        self.assertEqual(self.result(Halving(), nothing, None), "")
+        printed = self.result(Halving(), nothing, None)
+        self.assertEqual(printed.count("\n"), 1)
+        self.assertIn("no pair was kept apart to measure the result on", printed)

@@ -54,12 +54,12 @@ class TestPhotoBatches(TestCase):
         self.assertSame(noisy, same)
         self.assertDiffer(noisy, clean)
 
-    def test_the_shares_of_several_processes_make_the_batch(self):
+    def test_the_parts_of_several_processes_make_the_batch(self):
         batches = batches_of(self.photograph, gaussian=0.5)
         for rank in range(3):
-            share = slice(rank, None, 3)
-            for part, whole in zip(batches(1, share), batches(1)):
-                self.assertSame(part, whole[share])
+            part = slice(rank, None, 3)
+            for found, whole in zip(batches(1, part), batches(1)):
+                self.assertSame(found, whole[part])
 
     def test_small_crops_have_smaller_blocks(self):
         distances = []

@@ -26,4 +26,4 @@ class TestRecipe(TestCase):
         wanted = [2, 4, 4, 4, 4, 4, 3.2, 2.4, 1.6, 0.8, 0]
         for step, rate in enumerate(wanted):
             self.assertAlmostEqual(recipe.learning_rate_at(step), rate)
-            self.assertEqual(recipe.has_fallen(step), step >= 5)
+            self.assertEqual(recipe.is_falling(step), step >= 5)
