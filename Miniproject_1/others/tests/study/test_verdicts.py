@@ -44,6 +44,15 @@ def frequencies(true_difference, num_seeds, spread_of_seeds=0.02):
     return counts
 
 
+class TestStudentsT(TestCase):
+    def test_it_is_that_of_the_tables(self):
+        for degrees, quantile in ((1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645)):
+            values = torch.tensor([-quantile, 0.0, quantile], dtype=torch.float64)
+            found = verdicts.students_t(values, degrees).tolist()
+            for probability, expected in zip(found, (0.025, 0.5, 0.975)):
+                self.assertAlmostEqual(probability, expected, places=5)
+
+
 class TestVerdicts(TestCase):
     def test_intervals_contain_the_truth_in_more_than_90_of_100_cases(self):
         for num_seeds in (2, 3, 5):
