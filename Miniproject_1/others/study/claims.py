@@ -6,28 +6,29 @@ from typing import NamedTuple
 from .findings import compared
 from .verdicts import EQUAL_WITHIN, LARGER, SMALLER, UNDECIDED
 
-ONE_RUN = "the training loss of one run"
+ONE_RUN = "loss of one run"
 
 
 class Comparison(NamedTuple):
     """An experiment, and how its arms are called at the setting of Brown et al. and at a fair one.
 
     A form is the name of an arm with a place for what is compared. It is None where there are no
-    such arms at their setting. The lengths say how long the arms were trained.
+    such arms at that setting. The lengths say how long the arms were trained.
     """
 
     experiment: str
     form_at_theirs: str | None
     length_at_theirs: str | None
-    form_at_fair: str
-    length_at_fair: str
+    form_at_fair: str | None
+    length_at_fair: str | None
 
 
 COMPARISONS = {
     "targets": Comparison("targets", None, None, "512 thousand pairs, {}", "512,000 pairs"),
     "starts": Comparison("starts", "{}, at 0.05", "200 gradients", "{}, falling", "200 gradients"),
     "variants": Comparison("variants", None, None, "{}", "64,000 pairs"),
-    "flips": Comparison("passes", None, None, "{}", "30 and 10 passes over 1,000 images"),
+    "flips": Comparison("passes", None, None, "{}", "30 and 10 passes"),
+    "flips, theirs": Comparison("original", "{}", "one pass", None, None),
     "optimizers": Comparison(
         "optimizers", "{} at 0.05", "150 gradients", "{}, falling, 600 gradients", "600 gradients"
     ),
@@ -58,7 +59,7 @@ class Claim:
 CLAIMS = [
     Claim(
         "Noisy targets are enough.",
-        "25.08 dB, without a run on clean targets",
+        "25.08 dB, no run on clean ones",
         "targets",
         "noisy targets",
         "clean targets",
@@ -116,7 +117,7 @@ CLAIMS = [
     ),
     Claim(
         "MaxPooling does not help (early).",
-        "tests that were not conclusive",
+        "inconclusive tests",
         "variants",
         "Appendix A",
         "pooling early",
@@ -124,7 +125,7 @@ CLAIMS = [
     ),
     Claim(
         "The same, in the middle.",
-        "tests that were not conclusive",
+        "inconclusive tests",
         "variants",
         "Appendix A",
         "pooling in the middle",
@@ -139,22 +140,33 @@ CLAIMS = [
         "10 passes, noisy targets",
     ),
     Claim(
+        "The same, as they did it (vertical flips).",
+        "nothing",
+        "flips, theirs",
+        "batches of 100, a quarter of the pairs once more, flipped",
+        "batches of 100",
+    ),
+    Claim(
         "Apart from ADAM, gradient descent without momentum is the worst.",
         ONE_RUN,
         "optimizers",
         "momAGD",
         "SGD",
     ),
+    Claim("The same, compared with Nesterov.", ONE_RUN, "optimizers", "Nesterov", "SGD"),
+    Claim("The same, compared with L-BFGS.", ONE_RUN, "optimizers", "L-BFGS", "SGD"),
     Claim("ADAM gives poor results.", f"{ONE_RUN} at 0.05", "optimizers", "momAGD", "ADAM"),
     Claim(
         "L-BFGS performs best.",
-        f"{ONE_RUN}, an iteration counted as a step",
+        f"{ONE_RUN}, iterations as steps",
         "optimizers",
         "L-BFGS",
         "momAGD",
     ),
     Claim("The same, compared with ADAM.", ONE_RUN, "optimizers", "L-BFGS", "ADAM"),
     Claim("The best momentum is 0.9.", "that it was found", "momenta", "momAGD", "momentum 0.8"),
+    Claim("The same.", "that it was found", "momenta", "momAGD", "momentum 0.95"),
+    Claim("The same.", "that it was found", "momenta", "momAGD", "momentum 0.5"),
     Claim(
         "A hybrid start leads to better performance.", "nothing", "optimizers", "hybrid", "momAGD"
     ),
@@ -169,6 +181,7 @@ def answered():
         comparison = COMPARISONS[claim.comparison]
         row = asdict(claim)
         row["has_theirs"] = comparison.form_at_theirs is not None
+        row["has_fair"] = comparison.form_at_fair is not None
         row["length_at_theirs"] = comparison.length_at_theirs
         row["length_at_fair"] = comparison.length_at_fair
         row["theirs"] = answer(claim, comparison.form_at_theirs)

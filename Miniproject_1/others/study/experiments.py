@@ -177,6 +177,7 @@ MOMENTA = (0.8, 0.95, 0.5)  # besides 0.9, which is momAGD, and 0, which is SGD
 
 OPTIMIZER_SETTINGS = {  # that the report quotes: an experiment, and how its arms are called
     "theirs": ("optimizers", "{} at 0.05"),
+    "theirs, falling": ("optimizers", "{}, falling, 150 gradients"),
     "fair": ("optimizers", "{}, falling, 600 gradients"),
     "longer": ("hybrid", "{}, falling, 2000 gradients"),
 }

@@ -5,6 +5,7 @@ Where something has not been run, there is None in its place, or an empty list.
 
 from collections import Counter
 from dataclasses import asdict
+from itertools import pairwise
 
 from torch import nn
 
@@ -17,6 +18,7 @@ from .experiments import (
     FLIPS_COMPARED,
     NETWORKS_COMPARED,
     OPTIMIZER_SETTINGS,
+    OPTIMIZERS_COMPARED,
     OPTIMIZERS_QUOTED,
     PASSES,
     THOUSANDS,
@@ -27,7 +29,7 @@ from .findings import arms_of, best_arm, compared, mean_of, row_of, scores_of, s
 from .networks import cost
 from .results import load
 from .trainings import LAST_POINTS
-from .verdicts import EQUAL, difference
+from .verdicts import EQUAL, SMALLER, difference
 
 MEASURED = (  # files that are quoted as they are
     "weights", "scores", "peers", "robustness", "benchmark", "precision", "sampling", "consistency",
@@ -72,9 +74,17 @@ def quoted_numbers():
         "losses of ADAM": losses_of_adam(),
         "searches": {name: searched(*arm) for name, arm in SEARCHES.items()},
         "best rates": best_rates(),
-        "momAGD again": momagd_again(),
-        "losses at theirs": losses_at_theirs(),
+        "momAGD again": searched_again("optimizers", "momAGD, falling, 600 gradients"),
+        "everywhere again": searched_again(
+            "starts", "masked xavier, BatchNorm everywhere, falling"
+        ),
+        "falling at theirs": falling_at_theirs(),
+        "hybrid and others": hybrid_and_others(),
+        "L-BFGS iterations": lbfgs_iterations(),
+        "U-Net and half": compared("networks", "small U-Net", "Appendix A, half as wide"),
+        "fresh and flipped": fresh_and_flipped(),
         "falling starts": falling_starts(),
+        "unlearned starts": unlearned_starts(),
         "starts": starts(),
         "ceiling": ceiling(),
         "original": original(),
@@ -140,6 +150,16 @@ def last_losses():
         name: mean_of(result["losses"][-1] for result in arms_of(experiment)[arm].values())
         for name, (experiment, arm) in arms.items()
     }
+
+
+def fresh_and_flipped():
+    """How much 32,000 fresh pairs are above 30 passes over 1,000 images with all 8 flips.
+
+    Fresh pairs are flipped and turned at random, too.
+    """
+    fresh = arms_of("targets")["32 thousand pairs, noisy targets"]
+    repeated = arms_of("passes")["30 passes, noisy targets, all 8 flips"]
+    return difference(scores_of(fresh), scores_of(repeated))
 
 
 def crops_or_draws():
@@ -303,43 +323,79 @@ def best_rates():
     return best
 
 
-def momagd_again():
-    """What momAGD reaches after 600 gradients at its best falling rate, by the rate's photographs.
+def searched_again(experiment, arm):
+    """What an arm reaches at its best rate, by the photographs to choose by.
 
     Returns:
         the PSNR of the one training by which the rate was chosen, and that of each of the others.
     """
-    experiment, form = OPTIMIZER_SETTINGS["fair"]
-    results = arms_of(experiment)[form.format("momAGD")].values()
-    tried = searched(experiment, form.format("momAGD"))
+    results = arms_of(experiment)[arm].values()
+    tried = searched(experiment, arm)
     search = max((each["psnr"] or 0 for each in tried), default=None)
     return {"search": search, "seeds": [result["psnr_choosing"] for result in results]}
 
 
-def losses_at_theirs():
-    """The training loss of some optimizers at 0.05: the mean of the last twentieth, over seeds."""
+def falling_at_theirs():
+    """How much each optimizer is above itself at 0.05, at the best of its falling rates.
+
+    All else is as at the setting of Brown et al.
+    """
+    experiment, constant = OPTIMIZER_SETTINGS["theirs"]
+    _, falling = OPTIMIZER_SETTINGS["theirs, falling"]
+    found = {
+        name: compared(experiment, falling.format(name), constant.format(name))
+        for name in OPTIMIZERS_COMPARED
+    }
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def hybrid_and_others():
+    """How much the hybrid is above other optimizers than momAGD, after 600 gradients."""
+    experiment, form = OPTIMIZER_SETTINGS["fair"]
+    others = ("Nesterov", "momentum 0.8", "ADAM")
+    hybrid = form.format("hybrid")
+    return {name: compared(experiment, hybrid, form.format(name)) for name in others}
+
+
+def lbfgs_iterations():
+    """How many iterations of L-BFGS at 0.05 were undone, and how many there were, in all seeds.
+
+    An iteration was undone if the weights after it have the score of those before it.
+    """
     experiment, form = OPTIMIZER_SETTINGS["theirs"]
-    losses = {}
-    for name in ("momAGD", "Nesterov", "L-BFGS"):
-        ends = []
-        for result in arms_of(experiment)[form.format(name)].values():
-            number = max(len(result["losses"]) // 20, 1)
-            ends.append(mean_of(result["losses"][-number:]))
-        losses[name] = mean_of(ends)
-    return losses
+    undone = number = 0
+    for result in arms_of(experiment)[form.format("L-BFGS")].values():
+        scores = [score for _, score in result["curve"]]
+        undone += sum(before == after for before, after in pairwise(scores))
+        number += len(result["losses"])
+    return undone, number
 
 
 def falling_starts():
-    """How many arms of the experiment on starts end lower at their best falling rate than at 0.05.
+    """Initializations and BatchNorms whose best falling rate is known to be worse than 0.05.
 
     Returns:
-        this number, and how many arms have both.
+        their names and differences, and how many combinations were run at both.
     """
-    rows = {row["arm"]: row["psnr"] for row in table_of("starts")}
-    names = [arm.removesuffix(", falling") for arm in rows if arm.endswith(", falling")]
-    pairs = [(rows[f"{name}, falling"], rows.get(f"{name}, at 0.05")) for name in names]
-    pairs = [pair for pair in pairs if None not in pair]
-    return sum(falling < constant for falling, constant in pairs), len(pairs)
+    arms = {row["arm"] for row in table_of("starts")}
+    names = [arm.removesuffix(", falling") for arm in arms if arm.endswith(", falling")]
+    names = [name for name in names if f"{name}, at 0.05" in arms]
+    worse = {}
+    for name in sorted(names):
+        found = compared("starts", f"{name}, falling", f"{name}, at 0.05")
+        if found.verdict == SMALLER:
+            worse[name] = found
+    return {"worse": worse, "number": len(names)}
+
+
+def unlearned_starts():
+    """Combinations of initialization and BatchNorms that end below the noisy images at 0.05."""
+    names = []
+    for row in table_of("starts"):
+        noisy = min(result["psnr_noisy"] for result in arms_of("starts")[row["arm"]].values())
+        if row["arm"].endswith(", at 0.05") and (row["psnr"] or 0) < noisy:
+            names.append(row["arm"].removesuffix(", at 0.05"))
+    return sorted(names)
 
 
 def losses_of_adam():
@@ -376,10 +432,11 @@ def starts():
 
 
 def original():
-    """The rows of the training of Brown et al., and three numbers more for each.
+    """The rows of the training of Brown et al., and four numbers more for each.
 
-    The PSNR of the mean error; how much the row is above batches of 100; and by how much the score
-    moves within the last tenth of a training, the least and the most of all seeds.
+    The PSNR of the mean error; the mean PSNR after the last step; how much the row is above batches
+    of 100; and by how much the score moves within the last tenth of a training, the least and the
+    most of all seeds.
     """
     rows = []
     for row in table_of("original"):
@@ -389,6 +446,7 @@ def original():
             for values in scores_of(results).values()
             if values is not None
         )
+        row["after the last step"] = mean_of(result["curve"][-1][1] for result in results.values())
         row["difference"] = None
         if row["arm"] != "batches of 100":
             row["difference"] = compared("original", row["arm"], "batches of 100")
@@ -454,13 +512,13 @@ def layers():
     rows = []
     grown, channels = 0, 3
     for number, layer in enumerate(build_network()):
-        name = repr(layer)
-        if isinstance(layer, nn.Conv2d):
-            grown, channels = grown + 1, layer.out_channels
-        elif isinstance(layer, nn.ConvTranspose2d):
-            grown, channels = grown - 1, layer.out_channels
+        name = type(layer).__name__
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            grown += 1 if isinstance(layer, nn.Conv2d) else -1
+            channels = layer.out_channels
+            name += f"({layer.in_channels}, {channels})"
         elif isinstance(layer, nn.BatchNorm2d):
-            name = f"BatchNorm2d({channels})"
+            name += f"({channels})"
         size = f"{channels} x (H + {grown}) x (W + {grown})"
         if grown == 0:
             size = f"{channels} x H x W"
