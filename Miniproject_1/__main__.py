@@ -11,7 +11,10 @@ if not __package__:  # run as `python Miniproject_1`
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "Miniproject_1"
 
-from .others.commands import main  # noqa: E402
+try:
+    from .others.commands import main
+except KeyboardInterrupt:  # while PyTorch is loaded
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())

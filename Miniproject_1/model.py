@@ -390,7 +390,8 @@ class Training:
 
         Raises:
             RuntimeError: all steps have been taken.
-            FloatingPointError: the loss has exploded more than `Safeguard.MOST_ROLLBACKS` times.
+            FloatingPointError: the loss has exploded more than `Safeguard.MOST_ROLLBACKS` times, or
+                was not finite in any step.
         """
         if self.step >= self.num_steps:
             raise RuntimeError(f"all {self.num_steps} steps of this training have been taken")
@@ -472,6 +473,8 @@ class Training:
         with torch.no_grad():
             self.safeguard.look_at(self.loss_of(self.batches(self.step), self.forward))
         self.safeguard.undo_if_exploded()
+        if self.safeguard.mean_loss is None:
+            raise FloatingPointError("the loss was never finite: nothing was learned")
 
     def loss_of(self, batch, forward):
         """The loss of a batch, values 0 to 255, with gradients."""
@@ -687,7 +690,8 @@ class Model:
 
         Args:
             path: a file that `torch.save(model.network.state_dict(), path)` wrote. The weights may
-                also be those of an `nn.DataParallel`, or in a dict under "state_dict" or "network".
+                also be those of an `nn.DataParallel` or of a compiled network, or in a dict under
+                "state_dict", "network", "model" or "model_state_dict".
 
         Raises:
             OSError: there is no such file, or it may not be read.
@@ -725,7 +729,8 @@ class Model:
 
         Raises:
             TypeError, ValueError: an argument is not as described. Nothing has changed.
-            FloatingPointError: the loss has exploded more than `Safeguard.MOST_ROLLBACKS` times.
+            FloatingPointError: the loss has exploded more than `Safeguard.MOST_ROLLBACKS` times, or
+                was not finite in any step.
         """
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
         training = build_training(
@@ -920,6 +925,8 @@ def load_tensors(path: Union[str, Path], **options):
     """
     if Path(path).is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file of tensors")
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(f"{path} is a device or a pipe, not a file of tensors")
     try:
         with open(str(path), "rb") as file:
             if zipfile.is_zipfile(file) and zipfile.ZipFile(file).testzip() is not None:
@@ -938,21 +945,22 @@ def load_tensors(path: Union[str, Path], **options):
             raise OSError(f"{path} cannot be read: {error.strerror}") from error
         # "Unsupported global" or "unsupported class", depending on the version
         holds_code = "nsupported glob" in str(error) or "nsupported cl" in str(error)
-        fault = "holds objects" if holds_code else "is damaged"
-        text = f"{path} {fault}: it must hold tensors, as by torch.save(network.state_dict())"
+        fault = "holds objects" if holds_code else "is damaged, or torch.save did not write it"
+        advice = "it must hold tensors; torch.save(network.state_dict(), path) saves weights"
+        text = f"{path} {fault}: {advice}"
         raise ValueError(text) from error
 
 
 def unwrapped(weights) -> Dict[str, Any]:
-    """Take the weights of a network out of dicts, and the prefix "module." off their names."""
-    for name in ("state_dict", "network"):
+    """Take the weights of a network out of dicts, and prefixes of wrappers off their names."""
+    for name in ("state_dict", "network", "model", "model_state_dict"):
         if isinstance(weights, dict) and name in weights:
             weights = weights[name]
     if not isinstance(weights, dict):
         return {}
-    prefix = "module."  # of nn.DataParallel
     names = [str(name) for name in weights]
-    names = [name[len(prefix) :] if name.startswith(prefix) else name for name in names]
+    for prefix in ("module.", "_orig_mod."):  # of nn.DataParallel and of torch.compile
+        names = [name[len(prefix) :] if name.startswith(prefix) else name for name in names]
     return dict(zip(names, weights.values()))
 
 

@@ -58,12 +58,13 @@ def described(values):
     """A mean PSNR in words: the mean over images that are not exact, and how many are exact.
 
     Args:
-        values: the PSNR of each image, (N,).
+        values: the PSNR of each image, (N,), infinite for exact ones.
     """
-    finite = values[values.isfinite()]
-    num_exact = len(values) - len(finite)
-    if len(finite) == 0:
+    is_exact = values == math.inf
+    num_exact = int(is_exact.sum())
+    if num_exact == len(values):
         return "all images exact"
+    finite = values[~is_exact]
     text = f"{finite.mean().item():.2f} dB"
     if num_exact > 0:
         text += f" (exact, and not in the mean: {num_exact})"

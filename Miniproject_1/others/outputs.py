@@ -7,6 +7,7 @@ import secrets
 import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -204,29 +205,38 @@ def save(value, path, overwrite=True):
 
 
 def save_somewhere(value, path, overwrite=True):
-    """`save`, and if that fails, save in the temporary folder and say so: for what took long.
+    """`save`, as `write_somewhere` does it; returns the path of the file that was written."""
+    written, _ = write_somewhere(partial(save, value), path, overwrite)
+    return written
+
+
+def write_somewhere(write, path, overwrite=True):
+    """Write a file, and if that fails, write it to the temporary folder and say so.
+
+    This is for what took long to compute.
 
     Args:
-        value, path, overwrite: as in `save`.
+        write: function of a path and of whether a file that is there may be replaced.
+        path, overwrite: its arguments.
 
     Returns:
-        the path of the file that was written.
+        the path of the file that was written, and what `write` returned.
 
     Raises:
         OSError: it could not be written in the temporary folder either.
     """
+    path = Path(path)
     try:
-        save(value, path, overwrite)
-        return Path(path)
+        return path, write(path, overwrite)
     except OSError as error:
-        name = f"{Path(path).stem}-{secrets.token_hex(4)}{Path(path).suffix}"
-        elsewhere = Path(tempfile.gettempdir()) / name
         try:
-            save(value, elsewhere, overwrite=False)
+            name = f"{path.stem}-{secrets.token_hex(4)}{path.suffix}"
+            elsewhere = Path(tempfile.gettempdir()) / name
+            result = write(elsewhere, False)
         except OSError:
             raise error from None
         say(f"warning: {error}; saved as {elsewhere} instead")
-        return elsewhere
+        return elsewhere, result
 
 
 def finite(value):

@@ -3,6 +3,7 @@
 import os
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,8 +11,10 @@ import torch
 from ...model import PRECISIONS, WEIGHTS, Model
 from ..console import leave_bar, progress, say, tell
 from ..data.photographs import named
+from ..outputs import write_somewhere
 from ..pictures import check_fit, check_picture_output, load_picture, pillow, save_picture
 from ..pictures.folders import make_folders, plan_of
+from .options import one_of
 
 LARGE = 2**20  # pixels from which a picture among several shows progress of its own
 
@@ -50,7 +53,8 @@ def add_prediction_options(parser):
     text = "denoise once, without the mean over 8 flips: 8 times faster, 0.07 dB less"
     parser.add_argument("--one-pass", action="store_true", help=text)
     text = "float32 (default), bfloat16, or auto: bfloat16 where the hardware multiplies it"
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help=text)
+    precision = one_of(PRECISIONS)
+    parser.add_argument("--precision", type=precision, default="float32", help=text)
     text = "cpu, cuda, ...; default: the GPU where there is one"
     parser.add_argument("--device", metavar="NAME", help=text)
 
@@ -91,13 +95,17 @@ def denoise_one(source, options):
     if not source.is_file():
         raise FileNotFoundError(f"{source} does not exist, or is no file")
     check_picture_output(target, options.overwrite)
-    denoise_file(load_model(options), source, target, options, is_alone=True)
-    tell(f"{target} is {source} without noise")
-    return 0
+    written = denoise_file(load_model(options), source, target, options, is_alone=True)
+    tell(f"{written} is {source} without noise")
+    return 0 if written == target else 1
 
 
 def denoise_file(model, source, target, options, is_alone):
-    """Read, denoise and write a picture, and say what of it was not kept."""
+    """Read, denoise and write a picture, and say what of it was not kept.
+
+    Returns:
+        the path of the file that was written: the target, unless that became impossible.
+    """
     picture = load_picture(source, options.any_size)
     check_fit(picture, target)
     _, height, width = picture.pixels.shape
@@ -107,9 +115,11 @@ def denoise_file(model, source, target, options, is_alone):
     if shows_progress:
         leave_bar()
     picture = without_noise(model, picture, options, shows_progress)
-    not_kept = save_picture(picture, target, options.overwrite)
+    write = partial(save_picture, picture)
+    written, not_kept = write_somewhere(write, target, options.overwrite)
     if not_kept:
-        say(f"{target} does not keep: {'; '.join(not_kept)}")
+        say(f"{written} does not keep: {'; '.join(not_kept)}")
+    return written
 
 
 def without_noise(model, picture, options, shows_progress):
@@ -140,9 +150,19 @@ def denoised(model, pixels, options, shows_progress):
             progress=shows_progress,
             precision=options.precision,
         )[0].cpu()
+    check_finite(output)
     if all(torch.equal(pixels[0], channel) for channel in pixels):
         output = output.mean(0, keepdim=True).expand(len(pixels), -1, -1)
     return output
+
+
+def check_finite(output):
+    """Raise FloatingPointError if the output of a network is not finite."""
+    if not torch.isfinite(output).all():
+        raise FloatingPointError(
+            "the output of the network is not finite; its weights may be those of a training that "
+            "failed"
+        )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -173,7 +193,8 @@ def denoise_files(sources, options):
     try:
         for target, source in progress(sources.items(), len(sources), "picture"):
             try:
-                denoise_file(model, source, target, options, is_alone=False)
+                written = denoise_file(model, source, target, options, is_alone=False)
+                num_failed += written != target
             except Exception as error:  # also of memory, or of the device
                 num_failed += 1
                 say(f"passed over: {named(error, source)}")

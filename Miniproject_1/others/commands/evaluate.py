@@ -9,7 +9,7 @@ from ..console import say, tell
 from ..data.checks import doubts_about_pairs, doubts_about_validation
 from ..data.files import load_pairs
 from ..metrics import described, error_from_noisy_pairs, estimated_psnr, psnr
-from .denoise import add_prediction_options, load_model
+from .denoise import add_prediction_options, check_finite, load_model
 
 MOST_NOISY_PAIRS = 1000  # enough for an interval of some tenths of a dB
 
@@ -91,6 +91,7 @@ def denoise(model, noisy, options):
     start = time.perf_counter()
     average = not options.one_pass
     denoised = model.predict(noisy, average, progress=True, precision=options.precision).cpu()
+    check_finite(denoised)
     seconds = time.perf_counter() - start
     tell(f"{len(noisy)} images, {len(noisy) / seconds:.0f} a second")
     return denoised

@@ -133,7 +133,7 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
         num_images = 2 * len(noisy) + BATCHES_TO_REVIVE * recipe.batch_size
         seconds = seconds_to_denoise(model, noisy) / len(noisy)
         long_run.seconds_to_finish = num_images * seconds
-    long_run.carry_out(before_step, lambda: "", record)
+    long_run.carry_out(before_step, "loss {:.5f}".format, record)
     return long_run.status()
 
 

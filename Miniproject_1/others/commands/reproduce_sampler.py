@@ -17,6 +17,7 @@ from ..training.long_run import (
     settings_of,
 )
 from ..training.processes import OneProcess
+from .options import one_of
 from .reproduce import add_arguments_of_runs, read_photographs
 
 RECIPE = SamplerRecipe()
@@ -31,7 +32,7 @@ def add_arguments(parser):
     )
     add_arguments_of_runs(parser, RECIPE)
     text = "what samples are judged by: pairs (default), three draws, clean"
-    parser.add_argument("--targets", choices=TARGETS, help=text)
+    parser.add_argument("--targets", type=one_of(TARGETS), metavar="NAME", help=text)
 
 
 def run(options):
@@ -66,5 +67,5 @@ def run(options):
             "reproduce-sampler", options.photographs, options, training, outputs, about,
             OneProcess(options.device), ends_at,
         )  # fmt: skip
-        long_run.carry_out(lambda: None, lambda: "", record)
+        long_run.carry_out(lambda: None, "loss {:.5f}".format, record)
         return long_run.status()

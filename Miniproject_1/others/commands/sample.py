@@ -1,12 +1,13 @@
 """`sample`: sharp pictures that fit a noisy one."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ...model import LARGEST_SEED, check_number
 from ..console import progress, tell
-from ..outputs import make_folder
+from ..outputs import make_folder, write_somewhere
 from ..pictures import check_picture_output, pillow, read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
 
@@ -48,9 +49,12 @@ def run(options):
     for target in targets:
         check_picture_output(target, options.overwrite)
     samples = sampler.samples(noisy, number, options.seed)
+    num_elsewhere = 0
     for target, sample in progress(zip(targets, samples), number, "sample"):
         if is_grey:
             sample = sample.mean(1, keepdim=True)
-        write_picture(sample[0].round().byte().cpu(), target, options.overwrite)
-    tell(f"{options.output} has {number} pictures that fit {options.input}")
-    return 0
+        write = partial(write_picture, sample[0].round().byte().cpu())
+        written, _ = write_somewhere(write, target, options.overwrite)
+        num_elsewhere += written != target
+    tell(f"{options.output} has {number - num_elsewhere} pictures that fit {options.input}")
+    return 1 if num_elsewhere else 0

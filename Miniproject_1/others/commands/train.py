@@ -1,6 +1,5 @@
 """`train`: from a data file of noisy pairs to weights."""
 
-import argparse
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +15,11 @@ from ...model import (
     PRECISIONS,
     Model,
     build_training,
+    check_images,
     check_number,
 )
 from ..console import say
-from ..data.checks import doubts_about_pairs
+from ..data.checks import doubts_about_pairs, doubts_about_validation
 from ..data.files import load_pairs
 from ..metrics import LOSSES
 from ..training.long_run import (
@@ -42,6 +42,7 @@ from ..training.measuring import (
 )
 from ..training.optimizers import ALL_OPTIMIZERS
 from ..training.processes import team_of_processes
+from .options import one_of
 
 LEARNING_RATES = {"momAGD": 0.05, "ADAM": 0.001, "SGD": 0.05, "Nesterov": 0.05, "Muon": 0.004}
 MOMENTA = {"momAGD": 0.9, "ADAM": 0.9, "SGD": 0.9, "Nesterov": 0.9, "Muon": 0.95}
@@ -90,18 +91,6 @@ def add_arguments(parser):
     parser.add_argument("--precision", type=precision, metavar="NAME", help=text)
     text = "of the training's random choices; default: 0"
     parser.add_argument("--seed", type=int, metavar="N", help=text)
-
-
-def one_of(names):
-    """A type for `add_argument`: one of these names, in any case, as it is written here."""
-    canonical = {name.lower(): name for name in names}
-
-    def read(text):
-        if text.lower() not in canonical:
-            raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, got {text!r}")
-        return canonical[text.lower()]
-
-    return read
 
 
 def run(options):
@@ -158,6 +147,9 @@ def train(options, saved, settings, outputs, team, ends_at):
     """Begin or continue a training, and carry it out; returns the exit status."""
     all_pairs, validation = load_data(options.data)
     kept_apart, pairs = keep_apart(*all_pairs, settings["validation_share"])
+    for images in (*kept_apart, *(validation or ())):  # or the first measurement would fail
+        if len(images) > 0:
+            check_images("pairs to measure on", images)
     about = {"settings": settings, "data": fingerprint(all_pairs), "start": None}
     if options.start is not None:
         about["start"] = str(options.start)
@@ -181,6 +173,9 @@ def train(options, saved, settings, outputs, team, ends_at):
     say(f"training on {len(pairs[0])} pairs: {steps_left} steps of {settings['batch_size']} pairs")
     for doubt in doubts_about_pairs(*(images[:CHECKED_PAIRS] for images in pairs)):
         say(f"warning: {doubt}")
+    if validation is not None:
+        for doubt in doubts_about_validation(*(images[:CHECKED_PAIRS] for images in validation)):
+            say(f"warning: val_data.pkl: {doubt}")
 
     measurements = Measurements(model, kept_apart, pairs, settings["loss"])
 

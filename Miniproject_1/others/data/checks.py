@@ -17,6 +17,10 @@ import torch.nn.functional as F
 
 IDENTICAL = "the two images of each pair are identical: there is no noise to learn from"
 EXCHANGED = "the second images are noisier than the first ones: noisy and clean may be exchanged"
+NOT_CLEAN = (
+    "the second images are as noisy as the first ones, so they are not clean ('evaluate "
+    "--noisy-pairs' takes such pairs)"
+)
 FIRST_IN_SECOND = (
     "the second contains the noise of the first, as if noise had been added to the first "
     "(or the first has none): the network would learn to keep the noise of the first"
@@ -40,6 +44,7 @@ FEWEST_PLACES = 1000  # to tell a share from
 EQUAL_SHARE = 0.005  # of all blocks
 DENSE = 0.4  # share of equal pixels in the other blocks; noise on few pixels leaves more
 STANDING_OUT = 3  # times the spread of its neighbours
+ALIKE = 1.2  # ratio of fine detail up to which two images may be equally noisy
 HOT_SHARE = 1e-4  # of all pixels; photographs have up to 0.4e-4 that look like it
 FEWEST_HOT = 5
 
@@ -95,7 +100,11 @@ def doubts_about_validation(noisy, clean):
     if torch.equal(noisy, clean):
         return [IDENTICAL]
     energies = [fine_detail(images.float()).square().mean() for images in (noisy, clean)]
-    if energies[0] < energies[1]:
+    ratio = (energies[0] / energies[1]).item()
+    is_equally_noisy = 1 / ALIKE < ratio < ALIKE
+    if is_equally_noisy and not contains_noise_of(clean.float(), noisy.float()):
+        return [NOT_CLEAN]
+    if ratio < 1:
         return [EXCHANGED]
     return []
 

@@ -31,10 +31,20 @@ def load_pairs(path, name):
     path = Path(path)
     if path.is_dir():
         path = path / name
-    pairs = load_tensors(path, mmap=zipfile.is_zipfile(path))
+    can_be_mapped = path.is_file() and zipfile.is_zipfile(path) and is_utf8(path)
+    pairs = load_tensors(path, mmap=can_be_mapped)
     if not isinstance(pairs, (tuple, list)) or len(pairs) != 2 or not are_pairs(*pairs):
         raise ValueError(f"{path} must hold two tensors of equal shape (N, 3, H, W)")
     return tuple(pairs)
+
+
+def is_utf8(path):
+    """Whether PyTorch can map a file of this name into memory."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def are_pairs(first, second):

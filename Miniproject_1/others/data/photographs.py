@@ -57,7 +57,14 @@ def files_below(folder):
         for each in folders:
             if os.path.islink(Path(place) / each):
                 say(f"passed over {Path(place) / each}: it is a link to a folder")
-        found += [Path(place) / each for each in names if not each.startswith(".")]
+        for each in names:
+            path = Path(place) / each
+            if each.startswith("."):
+                continue
+            if path.exists() and not path.is_file():
+                say(f"passed over {path}: it is a device or a pipe")
+                continue
+            found.append(path)
     return sorted(found)
 
 

@@ -77,21 +77,15 @@ def usable_scenes(first, second, check_noise=True, refused="passed over"):
         paths = (first[name], second[name])
         try:
             pictures = [read_picture(path) for path in paths]
+            fault, doubts = compared(*pictures, check_noise)
         except Exception as error:  # whatever it is, the others are still to be read
             say(f"{refused} {paths[0]} and {paths[1]}: {named(error, name)}")
             num_failed += 1
             continue
-        fault = fault_of(*pictures)
-        if fault is None:
-            found = shift(*pictures)
-            fault = fault_of_shift(found)
         if fault:
             say(f"{refused} {paths[0]} and {paths[1]}: {fault}")
             continue
         usable[name] = paths
-        doubts = [UNKNOWN_SHIFT] if found is None else []
-        if check_noise:
-            doubts += doubts_about_pictures(*pictures)
         for doubt in doubts:
             doubtful.setdefault(doubt, []).append(str(paths[1]))
     for doubt, files in doubtful.items():
@@ -99,6 +93,25 @@ def usable_scenes(first, second, check_noise=True, refused="passed over"):
     if not usable:
         raise ValueError("no two pictures of the same scene can be used")
     return usable, num_failed
+
+
+def compared(first, second, check_noise):
+    """Compare two pictures (3, H, W) of a scene.
+
+    Returns:
+        why they are no pair to learn from, in words, or None; and a list of doubts about them.
+    """
+    fault = fault_of(first, second)
+    if fault:
+        return fault, []
+    found = shift(first, second)
+    fault = fault_of_shift(found)
+    if fault:
+        return fault, []
+    doubts = [UNKNOWN_SHIFT] if found is None else []
+    if check_noise:
+        doubts += doubts_about_pictures(first, second)
+    return None, doubts
 
 
 def fault_of(first, second):

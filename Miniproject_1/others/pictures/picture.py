@@ -38,6 +38,9 @@ def pillow():
     except ModuleNotFoundError:
         message = "reading and writing pictures needs Pillow: pip install pillow"
         raise ModuleNotFoundError(message) from None
+    except ImportError as error:  # it is there, but not whole
+        message = f"Pillow cannot be used ({error}): pip install --force-reinstall pillow"
+        raise ModuleNotFoundError(message) from None
     return Image
 
 

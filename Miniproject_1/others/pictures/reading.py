@@ -3,6 +3,7 @@
 import math
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -72,6 +73,8 @@ def opened(path, formats, any_size=False):
     Pillow's limit of pixels is a setting of the process; `any_size` lifts it for the time being.
     """
     Image = pillow()
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError(f"{path} cannot be read as a picture: it is no file")
     limit = Image.MAX_IMAGE_PIXELS
     try:
         if any_size:

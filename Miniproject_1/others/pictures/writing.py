@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ..outputs import check_output, replaced
+from ..signals import requests_postponed
 from . import metadata
 from .picture import FORMATS, Picture, image_of, on_white, pillow
 from .reading import opened
@@ -71,7 +72,7 @@ def write_picture(image, path, overwrite=True):
 
 
 def save_picture(picture, path, overwrite=True):
-    """Write a `Picture` in the format of the file's ending.
+    """Write a `Picture` in the format of the file's ending; a first Ctrl-C waits until then.
 
     Args:
         picture: what to write.
@@ -94,7 +95,7 @@ def save_picture(picture, path, overwrite=True):
     if LOST_GREY in lost:
         wanted.pop("ICC profile", None)  # it is for grey
     writable = metadata.writable(wanted, name, image.mode)
-    with replaced(path, overwrite) as temporary:
+    with requests_postponed(), replaced(path, overwrite) as temporary:
         metadata.save(image, temporary, name, writable, **OPTIONS.get(name, {}))
         with opened(temporary, [name], any_size=True) as written:
             found = metadata.read(written)

@@ -157,11 +157,7 @@ CLAIMS = [
     Claim("The same, compared with L-BFGS.", ONE_RUN, "optimizers", "L-BFGS", "SGD"),
     Claim("ADAM gives poor results.", f"{ONE_RUN} at 0.05", "optimizers", "momAGD", "ADAM"),
     Claim(
-        "L-BFGS performs best.",
-        f"{ONE_RUN}, iterations as steps",
-        "optimizers",
-        "L-BFGS",
-        "momAGD",
+        "L-BFGS performs best.", f"{ONE_RUN}, iterations as steps", "optimizers", "L-BFGS", "momAGD"
     ),
     Claim("The same, compared with ADAM.", ONE_RUN, "optimizers", "L-BFGS", "ADAM"),
     Claim("The best momentum is 0.9.", "that it was found", "momenta", "momAGD", "momentum 0.8"),

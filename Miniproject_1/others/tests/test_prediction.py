@@ -154,13 +154,17 @@ class TestWeights(TestCase):
     def test_they_are_found_from_any_folder(self):
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(str(self.folder))
-        expected = torch.load(str(PROJECT / "Miniproject_1" / "bestmodel.pth"), map_location="cpu")
+        # as weights from a CPU, which every machine can load
+        expected = torch.load(str(PROJECT / "Miniproject_1" / "bestmodel.pth"))
+        self.assertEqual({value.device.type for value in expected.values()}, {"cpu"})
         self.assertSameWeights(expected, weights_of(shipped_model()))
 
     def test_usual_wrappers_are_read(self):
         parallel = {"module." + name: value for name, value in self.good.items()}
         wrapped = ({"state_dict": self.good, "epoch": 3}, {"state_dict": parallel})
-        for content in (self.good, parallel, *wrapped, {"network": self.good}):
+        compiled = {"_orig_mod." + name: value for name, value in self.good.items()}
+        wrapped += (compiled, {"model": compiled}, {"network": self.good})
+        for content in (self.good, parallel, *wrapped):
             model = Model()
             torch.save(content, str(self.path))
             model.load_pretrained_model(self.path)
@@ -186,7 +190,7 @@ class TestWeights(TestCase):
         for words, contents in (
             ("is damaged", (b"", shipped[: len(shipped) // 2], b"these are no weights", flipped)),
             ("does not hold the weights of this network", strange),
-            (r"holds objects.*network.state_dict\(\)", (model, model.network)),
+            (r"holds objects.*network.state_dict\(\),", (model, model.network)),
         ):
             for content in contents:
                 self.refused(words, content)

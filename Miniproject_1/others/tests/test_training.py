@@ -232,6 +232,13 @@ class TestSafeguard(TrainingCase):
             self.train(model, 5)
         self.assertSameWeights(before, weights_of(model))
 
+    def test_a_training_whose_loss_was_never_finite_is_an_error(self):
+        model = Model()
+        for value in model.network.parameters():
+            value.data.mul_(1e12)
+        with self.assertRaisesRegex(FloatingPointError, "never finite"):
+            self.train(model, batch_size=8)
+
     def test_the_last_step_is_not_trusted_unseen(self):
         model = self.train(Model(), batch_size=16, learning_rate=1e4)  # a single step
         self.assertSame(Model().network[0].weight, model.network[0].weight)

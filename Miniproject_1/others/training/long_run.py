@@ -224,7 +224,7 @@ class LongRun:
 
         Args:
             before_step: function without arguments that is called before every step.
-            describe: function without arguments that returns a text for the line of progress.
+            describe: function of the loss that returns a text for the line of progress.
             make_record: function without arguments that returns what to write beside the weights:
                 numbers, texts, lists and dicts. Floats that are not finite become null.
 
@@ -298,7 +298,7 @@ class LongRun:
     def loss_and_rate(self, describe):
         history = self.training.history
         loss, learning_rate = history["loss"][-1], history["learning_rate"][-1]
-        return f"loss {loss:.5f}{describe()}, learning rate {learning_rate:.2g}"
+        return f"{describe(loss)}, learning rate {learning_rate:.2g}"
 
     def is_deadline_near(self):
         """Whether another step, and all that comes after it, would end too late."""
@@ -375,7 +375,8 @@ class LongRun:
             self.outputs.checkpoint.unlink(missing_ok=True)
 
     def save_weights(self):
-        weights = self.training.network.state_dict()
+        state = self.training.network.state_dict()
+        weights = {name: value.cpu() for name, value in state.items()}  # for machines without a GPU
         self.weights = save_somewhere(weights, self.outputs.weights, self.outputs.overwrite)
 
     def how_to_go_on(self):

@@ -42,8 +42,8 @@ class Measurements:
         self.model = model
         self.noisy_1, self.noisy_2 = (images[:MEASURED_IMAGES] for images in kept_apart)
         self.last_moment = time.monotonic()
-        self.psnr_text = ""
-        self.floor_text = ""
+        self.psnr_text = ""  # stands before the loss
+        self.floor_text = ""  # stands behind it
         if loss == "mse":
             # The loss of the clean images: no output is nearer to targets that were not trained on
             noisy_1, noisy_2 = (images[:MOST_KEPT_APART] for images in pairs)
@@ -57,12 +57,12 @@ class Measurements:
             output = denoised(self.model, self.noisy_1)
             errors = error_from_noisy_pairs(output, self.noisy_1, self.noisy_2)
             before, after = (rough_psnr(error.mean().item()) for error in errors)
-            self.psnr_text = f", PSNR about {after} (noisy {before})"
+            self.psnr_text = f"PSNR {after} (noisy {before}), "
             self.last_moment = time.monotonic()
 
-    def describe(self):
-        """What stands behind the loss in the line of progress."""
-        return self.floor_text + self.psnr_text
+    def describe(self, loss):
+        """The loss with what is known besides, for the line of progress."""
+        return f"{self.psnr_text}loss {loss:.5f}{self.floor_text}"
 
 
 def rough_psnr(error):

@@ -1,6 +1,7 @@
 """`denoise`: pictures in, the same pictures without noise out."""
 
 import os
+import tempfile
 from unittest import mock
 
 import torch
@@ -54,6 +55,28 @@ class TestOnePicture(DenoiseCase):
             self.denoise("in.png", "out.png", "--one-pass", "--precision", "bfloat16")
         wanted = {"average": False, "progress": True, "precision": "bfloat16"}
         self.assertEqual(predict.call_args[1], wanted)
+
+    def test_what_cannot_be_written_in_its_place_is_written_elsewhere(self):
+        self.make("in.png")
+        self.patch(mock.patch.object(tempfile, "tempdir", str(self.folder)))
+
+        def write_a_file_meanwhile(images):
+            (self.folder / "out.png").write_bytes(b"mine")
+            return 255 - images.float()
+
+        self.network_is(write_a_file_meanwhile)
+        status, out, err = self.denoise("in.png", "out.png")
+        self.assertEqual((status, self.files()["out.png"]), (1, b"mine"))
+        (path,) = self.folder.glob("out-*.png")
+        self.assertIn(f"saved as {path} instead", err)
+        self.assertSame(read_picture(path), 255 - read_picture(self.folder / "in.png"))
+
+    def test_an_output_that_is_not_finite_is_refused(self):
+        self.make("in.png")
+        self.network_is(lambda images: images / 0 * 0)
+        status, _, err = self.denoise("in.png", "out.png")
+        self.assertEqual((status, "out.png" in self.files()), (2, False))
+        self.assertIn("error: the output of the network is not finite", err)
 
     def test_grey_stays_grey_and_ink_stays_ink(self):
         tint = torch.tensor([0.0, 6.0, 12.0]).view(1, 3, 1, 1)

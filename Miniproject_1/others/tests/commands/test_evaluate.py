@@ -41,6 +41,13 @@ class TestEvaluate(CommandCase):
         _, _, err = self.run_command("evaluate", "exchanged.pkl", "--one-pass")
         self.assertIn("warning: the second images are noisier than the first", err)
 
+    def test_noisy_images_in_place_of_clean_ones_are_warned_of(self):
+        pairs = load_pairs(SAMPLE, "train_data.pkl")
+        torch.save([images[:100].clone() for images in pairs], self.folder / "mine.pkl")
+        with mock.patch.object(Model, "predict", return_value=pairs[0][:100].float()):
+            _, _, err = self.run_command("evaluate", "mine.pkl", "--one-pass")
+        self.assertIn("warning: the second images are as noisy as the first ones", err)
+
 
 class TestWithoutCleanImages(CommandCase):
     def test_the_interval_holds_the_psnr_against_the_clean_images(self):

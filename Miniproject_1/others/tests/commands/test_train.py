@@ -1,6 +1,7 @@
 """The `train` command: its settings, and what it refuses. `training/test_long_run.py` has more."""
 
 import json
+import math
 import shutil
 from unittest import mock
 
@@ -9,7 +10,7 @@ import torch
 from .... import model as module
 from ....model import WEIGHTS, Model
 from ...commands import train
-from ...data.files import SAMPLE
+from ...data.files import SAMPLE, load_pairs
 from .. import random_images
 from . import CommandCase
 
@@ -158,6 +159,12 @@ class TestTrain(TrainCase):
         _, _, err = self.run_command("train", "same.pkl", "--deadline", 0, *FAST)
         self.assertIn("warning: the two images of each pair are identical", err)
 
+    def test_warns_of_validation_data_that_is_exchanged(self):
+        noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
+        torch.save([clean[:8].clone(), noisy[:8].clone()], self.folder / "val_data.pkl")
+        _, _, err = self.run_command("train", self.folder, "--deadline", 0, *FAST)
+        self.assertIn("warning: val_data.pkl: the second images are noisier", err)
+
 
 class TestRefusals(TrainCase):
     def setUp(self):
@@ -191,6 +198,9 @@ class TestRefusals(TrainCase):
         self.refuse("make-data makes it from photographs", "train", "photos")
         (self.folder / "val_data.pkl").write_bytes(b"damaged")
         self.refuse("val_data.pkl is damaged", "train", self.folder)
+        images = torch.full((2, 3, 4, 4), math.nan)
+        torch.save([images, images], self.folder / "val_data.pkl")
+        self.refuse("pairs to measure on must be finite", "train", self.folder)
 
     def test_checkpoints_of_something_else(self):
         about = {"settings": {"batch_size": 2}, "output": "m.pth"}

@@ -58,7 +58,7 @@ class LongRunCase(TestCase):
             outputs = stack.enter_context(long_run.reserved_outputs(options, saved, True))
             self.printed = printed
             run = self.long_run(options, training, outputs, time.monotonic() + 60 * minutes)
-            ended = run.carry_out(before_step, lambda: "", lambda: self.record)
+            ended = run.carry_out(before_step, "loss {}".format, lambda: self.record)
             return ended, run.status(), printed.getvalue()
 
     def long_run(self, options, training, outputs, ends_at):

@@ -38,17 +38,18 @@ class TestMeasuring(TestCase):
         pairs = noisy_pairs(300)
         nothing = [images[:0] for images in pairs]
         self.patch(mock.patch.object(measuring, "SECONDS_BETWEEN_MEASUREMENTS", -1))
-        for kept, text in ((pairs, r", PSNR about 28.\d dB \(noisy 22.\d dB\)"), (nothing, "")):
+        for kept, text in ((pairs, r"PSNR 28.\d dB \(noisy 22.\d dB\), "), (nothing, "")):
             measurements = measuring.Measurements(Halving(), kept, pairs, "mse")
             measurements.measure_now_and_then()
-            self.assertRegex(measurements.describe(), rf"^ \(floor 0.006\d+\){text}$")
+            described = measurements.describe(0.5)
+            self.assertRegex(described, rf"^{text}loss 0.50000 \(floor 0.006\d+\)$")
 
     def test_a_psnr_that_cannot_be_estimated_is_unknown(self):
         noisy, _ = noisy_pairs(300)
         self.patch(mock.patch.object(measuring, "SECONDS_BETWEEN_MEASUREMENTS", -1))
         measurements = measuring.Measurements(Halving(), (noisy, noisy), (noisy, noisy), "mse")
         measurements.measure_now_and_then()
-        self.assertIn("PSNR about 28.1 dB (noisy unknown)", measurements.describe())
+        self.assertIn("PSNR 28.1 dB (noisy unknown), loss", measurements.describe(0.5))
 
     def result(self, model, kept, validation):
         printed = io.StringIO()
