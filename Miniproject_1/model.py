@@ -1026,7 +1026,7 @@ def ordinary_pytorch(device: torch.device, gradients: bool) -> Iterator[None]:
 
 
 def track(items, total: int, shown: bool = True, label: str = "step", describe=None) -> Iterator:
-    """Iterate over items, and report on standard error every 30 seconds and at the end.
+    """Iterate over items; report on standard error after 3 seconds, then every 30, and at the end.
 
     The time that is left follows from the pace since the last line, since the first steps of a
     training may take much longer than all others.
@@ -1039,10 +1039,11 @@ def track(items, total: int, shown: bool = True, label: str = "step", describe=N
         describe: function without arguments, whose text is added.
     """
     previous_time, previous_done = time.monotonic(), 0
+    seconds_to_next = 3
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if not shown or (now - previous_time < 30 and done < total):
+        if not shown or (now - previous_time < seconds_to_next and done < total):
             continue
         minutes_left = (now - previous_time) / (done - previous_done) * (total - done) / 60
         text = f"{label} {done} of {total}, {minutes_left:.1f} minutes left"
@@ -1050,4 +1051,4 @@ def track(items, total: int, shown: bool = True, label: str = "step", describe=N
             text += f", {describe()}"
         with suppress(OSError, ValueError, AttributeError):  # a message never stops the work
             print(text, file=sys.stderr, flush=True)
-        previous_time, previous_done = now, done
+        previous_time, previous_done, seconds_to_next = now, done, 30

@@ -16,6 +16,9 @@ OF_THE_DEVICE = (  # what PyTorch says when a device cannot do what is asked of 
     "device type",
     "invalid device",
     "not compiled with",
+    "not linked with support",
+    "meta tensor",
+    "device string",
 )
 
 

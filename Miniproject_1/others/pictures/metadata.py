@@ -21,7 +21,9 @@ JPEG_SEGMENTS = (  # beginnings of those that are read, or that say how the file
     *(b"JFIF", b"JFXX", b"Exif", b"http://ns.adobe.com/xap/1.0/", b"ICC_PROFILE"),
     *(b"Photoshop 3.0", b"Adobe", b"Ducky", b"MPF"),
 )
-XMP_VALUE = rb"(:(?:%b)\s*(?:=\s*[\"']|>)\s*)(\d+)"  # of one of these properties
+XMP_VALUE = (  # of one of these properties, an attribute or an element, which may have attributes
+    rb"([:<](?:%b)(?:\s+[\w:]+\s*=\s*[\"'][^\"']*[\"'])*\s*(?:=\s*[\"']|>)\s*)(\d+)"
+)
 
 
 # ----------------------------------------------------------------------------------------------
