@@ -1,6 +1,8 @@
 """What a picture file says apart from its pixels: kept in the new file, or named."""
 
-from ...pictures import load_picture, pillow, read_picture, save_picture
+import re
+
+from ...pictures import load_picture, metadata, pillow, read_picture, save_picture
 from .. import needs_pillow
 from . import ENDINGS, PictureCase, kinds
 from .kinds import EXIF, GPS, ORIENTATION, WIDTH, image
@@ -105,6 +107,16 @@ class TestUpright(PictureCase):
         self.assertEqual((table[0xA002], table[0xA003]), size)
         error = read_picture(copied).float() - read_picture(path)
         self.assertLess(error.abs().mean(), 2)
+
+    def test_xmp_spells_the_orientation_in_several_ways(self):
+        for xmp in (
+            b'<rdf:Description tiff:Orientation="6"/>',
+            b"<tiff:Orientation>6</tiff:Orientation>",
+            b'<Orientation xmlns="http://ns.adobe.com/tiff/1.0/">6</Orientation>',
+            b'<tiff:Orientation rdf:datatype="x">6</tiff:Orientation>',
+        ):
+            upright = metadata.made_upright({"XMP": xmp}, 6, 20, 10)["XMP"]
+            self.assertEqual(upright, re.sub(rb"6", b"1", xmp))
 
 
 @needs_pillow
