@@ -391,7 +391,7 @@ class Training:
         Raises:
             RuntimeError: all steps have been taken.
             FloatingPointError: the loss has exploded more than `Safeguard.MOST_ROLLBACKS` times, or
-                was not finite in any step.
+                was finite in no step.
         """
         if self.step >= self.num_steps:
             raise RuntimeError(f"all {self.num_steps} steps of this training have been taken")
@@ -730,7 +730,7 @@ class Model:
         Raises:
             TypeError, ValueError: an argument is not as described. Nothing has changed.
             FloatingPointError: the loss has exploded more than `Safeguard.MOST_ROLLBACKS` times, or
-                was not finite in any step.
+                was finite in no step.
         """
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
         training = build_training(
@@ -954,12 +954,12 @@ def load_tensors(path: Union[str, Path], **options):
 def unwrapped(weights) -> Dict[str, Any]:
     """Take the weights of a network out of dicts, and prefixes of wrappers off their names."""
     for name in ("state_dict", "network", "model", "model_state_dict"):
-        if isinstance(weights, dict) and name in weights:
+        if isinstance(weights, dict) and isinstance(weights.get(name), dict):
             weights = weights[name]
     if not isinstance(weights, dict):
         return {}
     names = [str(name) for name in weights]
-    for prefix in ("module.", "_orig_mod."):  # of nn.DataParallel and of torch.compile
+    for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # of torch.compile and nn.DataParallel
         names = [name[len(prefix) :] if name.startswith(prefix) else name for name in names]
     return dict(zip(names, weights.values()))
 

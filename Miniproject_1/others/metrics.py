@@ -161,7 +161,7 @@ def masked_mse(output, target):
     Returns:
         a scalar tensor; 0 if the whole target is black.
     """
-    present = (target != 0).any(1, keepdim=True).float()  # (N, 1, H, W)
+    present = (target != 0).any(1, keepdim=True).float()  # (B, 1, H, W)
     error = (output - target).square() * present
     return error.sum() / (3 * present.sum()).clamp(min=1)
 

@@ -24,7 +24,8 @@ def add_arguments(parser):
     parser.description = (
         "Denoise pictures: one file to a file; several files, or all in a folder and the folders "
         "within, to a folder under their names. A file that cannot be read is named and passed "
-        "over, and the exit status is 1."
+        "over; a result that cannot be written in its place is saved in the temporary folder. In "
+        "both cases the exit status is 1."
     )
     parser.epilog = (
         "Formats: PNG, JPEG (quality 95), TIFF and WebP (lossless). Pictures are turned upright. "
@@ -54,7 +55,7 @@ def add_prediction_options(parser):
     parser.add_argument("--one-pass", action="store_true", help=text)
     text = "float32 (default), bfloat16, or auto: bfloat16 where the hardware multiplies it"
     precision = one_of(PRECISIONS)
-    parser.add_argument("--precision", type=precision, default="float32", help=text)
+    parser.add_argument("--precision", type=precision, default="float32", metavar="NAME", help=text)
     text = "cpu, cuda, ...; default: the GPU where there is one"
     parser.add_argument("--device", metavar="NAME", help=text)
 
@@ -67,7 +68,10 @@ def load_model(options):
 
 
 def run(options):
-    """Denoise picture files; returns the exit status, 1 if some were passed over.
+    """Denoise picture files.
+
+    Returns:
+        the exit status, 1 if some were passed over or saved elsewhere.
 
     Raises:
         OSError, ValueError: an output cannot be written, or, where there is one picture only,
@@ -175,26 +179,32 @@ def denoise_several(options):
     make_folders(plan.sources, options.output, options.overwrite)
     for reason in plan.reasons():
         say(f"passed over: {reason}")
-    num_failed = 0
+    num_failed = num_elsewhere = 0
     if plan.sources:
-        num_failed = denoise_files(plan.sources, options)
+        num_failed, num_elsewhere = denoise_files(plan.sources, options)
     num_passed_over = plan.num_passed_over() + num_failed
     summary = f"{len(plan.sources) - num_failed} pictures denoised, {num_passed_over} passed over"
     if plan.num_existing:
         summary += f", {plan.num_existing} there already"
+    if num_elsewhere:
+        summary += f", {num_elsewhere} saved elsewhere"
     tell(f"{summary}; they are in {options.output}")
-    return 1 if num_passed_over else 0
+    return 1 if num_passed_over or num_elsewhere else 0
 
 
 def denoise_files(sources, options):
-    """Denoise a source for each target; returns how many failed."""
+    """Denoise a source for each target.
+
+    Returns:
+        how many failed, and how many could not be written in their place.
+    """
     model = load_model(options)
-    num_failed = 0
+    num_failed = num_elsewhere = 0
     try:
         for target, source in progress(sources.items(), len(sources), "picture"):
             try:
                 written = denoise_file(model, source, target, options, is_alone=False)
-                num_failed += written != target
+                num_elsewhere += written != target
             except Exception as error:  # also of memory, or of the device
                 num_failed += 1
                 say(f"passed over: {named(error, source)}")
@@ -204,4 +214,4 @@ def denoise_files(sources, options):
         else:
             say("stopped; the same command with --skip-existing goes on")
         raise
-    return num_failed
+    return num_failed, num_elsewhere

@@ -31,7 +31,7 @@ def add_arguments(parser):
 def run(options):
     """Print the scores on a data file; returns the exit status."""
     path = data_file(options.data, options.noisy_pairs)
-    images, references = load_pairs(path, path.name)
+    images, references = load_pairs(path, "")
     model = load_model(options)
     if options.noisy_pairs or path.name == "train_data.pkl":
         score_noisy_pairs(model, images, references, options)

@@ -1,6 +1,7 @@
 """`train`: from a data file of noisy pairs to weights."""
 
 import time
+import warnings
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -147,9 +148,8 @@ def train(options, saved, settings, outputs, team, ends_at):
     """Begin or continue a training, and carry it out; returns the exit status."""
     all_pairs, validation = load_data(options.data)
     kept_apart, pairs = keep_apart(*all_pairs, settings["validation_share"])
-    for images in (*kept_apart, *(validation or ())):  # or the first measurement would fail
-        if len(images) > 0:
-            check_images("pairs to measure on", images)
+    check_measured("pairs in train_data.pkl", kept_apart)
+    check_measured("images in val_data.pkl", validation or ())
     about = {"settings": settings, "data": fingerprint(all_pairs), "start": None}
     if options.start is not None:
         about["start"] = str(options.start)
@@ -199,6 +199,15 @@ def train(options, saved, settings, outputs, team, ends_at):
             most_images = MEASURED_IMAGES
         report_result(model, kept_apart, validation, most_images)
     return long_run.status()
+
+
+def check_measured(name, tensors):
+    """Raise TypeError or ValueError if images cannot be measured on, before the training begins."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `Training` warns of a strange range
+        for images in tensors:
+            if len(images) > 0:
+                check_images(name, images)
 
 
 def load_data(path):

@@ -41,10 +41,11 @@ HOT_PIXELS = (
 LARGEST_SIDE = 1024  # pixels; more would tell no more
 SMALLEST_SHARE = 0.02  # of the noise; 0.5 is expected, and 0.04 if the first has a fifth of it
 FEWEST_PLACES = 1000  # to tell a share from
+LARGEST_ERROR = 0.1  # of a share; beyond it nothing is told
 EQUAL_SHARE = 0.005  # of all blocks
 DENSE = 0.4  # share of equal pixels in the other blocks; noise on few pixels leaves more
 STANDING_OUT = 3  # times the spread of its neighbours
-ALIKE = 1.2  # ratio of fine detail up to which two images may be equally noisy
+HALF_WITHIN = 0.15  # of a share of the noise; half of it is expected of two equally noisy images
 HOT_SHARE = 1e-4  # of all pixels; photographs have up to 0.4e-4 that look like it
 FEWEST_HOT = 5
 
@@ -99,18 +100,27 @@ def doubts_about_validation(noisy, clean):
     """What is wrong with noisy and clean images (N, 3, H, W): a list, empty or of one text."""
     if torch.equal(noisy, clean):
         return [IDENTICAL]
+    found = share_of_noise(clean.float(), noisy.float())
+    if found is not None:
+        share, _ = found  # 0 if the second images are clean, 1 if the first ones are
+        if abs(share - 0.5) < HALF_WITHIN:
+            return [NOT_CLEAN]
+        return [EXCHANGED] if share > 0.75 else []
     energies = [fine_detail(images.float()).square().mean() for images in (noisy, clean)]
-    ratio = (energies[0] / energies[1]).item()
-    is_equally_noisy = 1 / ALIKE < ratio < ALIKE
-    if is_equally_noisy and not contains_noise_of(clean.float(), noisy.float()):
-        return [NOT_CLEAN]
-    if ratio < 1:
-        return [EXCHANGED]
-    return []
+    return [EXCHANGED] if energies[0] < energies[1] else []
 
 
 def contains_noise_of(first, second):
-    """Whether the second image contains the noise of the first.
+    """Whether the second image contains the noise of the first."""
+    found = share_of_noise(first, second)
+    if found is None:
+        return False
+    share, standard_error = found
+    return share < max(SMALLEST_SHARE, 2 * standard_error)
+
+
+def share_of_noise(first, second):
+    """The share of the noise of the first image in the difference of two, and its standard error.
 
     Let n and m be the noises of the first image y1 and the second y2. The covariance of y1 - y2
     with y1 is the variance of n if n and m are independent, half of that of y1 - y2 if they are
@@ -123,13 +133,15 @@ def contains_noise_of(first, second):
     inside = (level >= margin) & (level <= 255 - margin)
     inside = inside[..., 1:, 1:]  # where the fine detail is
     if inside.sum() < FEWEST_PLACES:
-        return False
+        return None
     difference = fine_detail(first - second)[inside]
     products = difference * fine_detail(first)[inside]
     variance = difference.square().mean()
     share = products.mean() / variance
     standard_error = products.std() / variance / (len(products) / 4) ** 0.5  # neighbours overlap
-    return bool(share < max(SMALLEST_SHARE, 2 * standard_error) and standard_error < 0.1)
+    if not standard_error < LARGEST_ERROR:
+        return None
+    return share.item(), standard_error.item()
 
 
 def noise_of(images):

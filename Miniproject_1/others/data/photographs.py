@@ -61,7 +61,7 @@ def files_below(folder):
             path = Path(place) / each
             if each.startswith("."):
                 continue
-            if path.exists() and not path.is_file():
+            if os.path.exists(path) and not os.path.isfile(path):
                 say(f"passed over {path}: it is a device or a pipe")
                 continue
             found.append(path)

@@ -1,9 +1,9 @@
 """Picture files in."""
 
 import math
+import os
 import warnings
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
@@ -73,7 +73,7 @@ def opened(path, formats, any_size=False):
     Pillow's limit of pixels is a setting of the process; `any_size` lifts it for the time being.
     """
     Image = pillow()
-    if Path(path).exists() and not Path(path).is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"{path} cannot be read as a picture: it is no file")
     limit = Image.MAX_IMAGE_PIXELS
     try:

@@ -140,7 +140,7 @@ CLAIMS = [
         "10 passes, noisy targets",
     ),
     Claim(
-        "The same, as they did it (vertical flips).",
+        "The same, as they did it (vertical flips; the training is a quarter longer).",
         "nothing",
         "flips, theirs",
         "batches of 100, a quarter of the pairs once more, flipped",

@@ -5,9 +5,10 @@
 They are measured on the sample that comes with the project, too, and on the val_data.pkl in DATA.
 
 BM3D (Dabov et al., 2007, the package of its authors) and non-local means are told how strong the
-noise of each image is, which a network is not. A median filter takes 3 x 3 pixels. Inpainting (with
-biharmonic functions) is told which pixels are missing, and keeps all others as they are. What
-`results/classical.json` has already is not repeated. Needs: pip install bm3d scikit-image
+noise of each image is, and BM3D on Poisson noise its peak, which a network is not told. A median
+filter takes 3 x 3 pixels. Inpainting (with biharmonic functions) is told which pixels are missing,
+and keeps all others as they are. What `results/classical.json` has already is not repeated.
+Needs: pip install bm3d scikit-image
 """
 
 from pathlib import Path

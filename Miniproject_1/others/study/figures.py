@@ -140,7 +140,7 @@ def mean_scores(results):
 
 def draw_optimizers(plt, numbers):
     """How much each optimizer is above momAGD, with 95 % intervals."""
-    settings = numbers["optimizers"].values()
+    settings = [numbers["optimizers"][name] for name in ("theirs", "fair", "longer")]
     figure, panels = plt.subplots(1, len(settings), figsize=(WIDTH, 1.8))
     for letter, axes, rows in zip("abc", panels, settings):
         compared = [row for row in rows if row["difference"] and row["difference"].mean is not None]

@@ -200,7 +200,7 @@ class TestRefusals(TrainCase):
         self.refuse("val_data.pkl is damaged", "train", self.folder)
         images = torch.full((2, 3, 4, 4), math.nan)
         torch.save([images, images], self.folder / "val_data.pkl")
-        self.refuse("pairs to measure on must be finite", "train", self.folder)
+        self.refuse("images in val_data.pkl must be finite", "train", self.folder)
 
     def test_checkpoints_of_something_else(self):
         about = {"settings": {"batch_size": 2}, "output": "m.pth"}
