@@ -23,6 +23,7 @@ batches, training, model, checks of arguments and files, helpers.
 
 import copy
 import errno
+import importlib.util
 import math
 import operator
 import sys
@@ -37,15 +38,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+FAST = Path(__file__).resolve().parent / "others" / "fast"
+
+
+def import_fast():
+    """Import others/fast by its place.
+
+    This file may have been loaded by its path, or the name `Miniproject_1` may be that of another
+    project in this process.
+    """
+    spec = importlib.util.spec_from_file_location("fast_of_miniproject_1", FAST / "__init__.py")
+    fast = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = fast  # here its own files look for one another
+    spec.loader.exec_module(fast)
+    return fast
+
+
 try:
     from .others.fast import accelerated
-except ImportError as error:  # model.py alone: the same numbers in float32, more slowly
-    if (Path(__file__).resolve().parent / "others" / "fast").is_dir():
-        warnings.warn(f"others/fast cannot be used, and all is slower: {error}", stacklevel=2)
+except ImportError:
+    try:
+        accelerated = import_fast().accelerated
+    except (ImportError, OSError) as error:  # alone, this file does the same more slowly
+        if FAST.is_dir():
+            warnings.warn(f"others/fast cannot be used, and all is slower: {error}", stacklevel=2)
 
-    def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
-        """The network itself."""
-        return network
+        def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
+            """The network itself."""
+            return network
 
 
 WEIGHTS = Path(__file__).resolve().parent / "bestmodel.pth"

@@ -70,11 +70,22 @@ class TestAlone(AloneCase):
         for module, path, is_fast in (
             ("Miniproject_1.model", package.parent, "False"),
             ("model", package, "False"),
+            ("model", PACKAGE, "True"),
             ("Miniproject_1.model", PROJECT, "True"),
         ):
             with self.subTest(module, fast=is_fast):
                 out = self.python(GRADING.format(module=module), self.file, path=path)
                 self.assertEqual(out.split()[-1], is_fast)
+
+    def test_the_fast_folder_is_found_beside_the_package_of_another_project(self):
+        code = """
+import sys, types
+sys.modules["Miniproject_1.others"] = types.ModuleType("Miniproject_1.others")
+from Miniproject_1.model import Model, accelerated
+network = Model().network
+print(accelerated(network) is not network)
+"""
+        self.assertEqual(self.python(code, path=PROJECT).split()[-1], "True")
 
     def test_a_fault_in_the_fast_folder_is_named(self):
         package = self.copy("model.py")
@@ -99,7 +110,9 @@ print(*(warning.message for warning in caught))
                 relative.append(node.module)
             elif isinstance(node, ast.ImportFrom):
                 found.add(node.module.split(".")[0])
-        standard = "contextlib copy errno math operator pathlib sys time typing warnings zipfile"
+        standard = (
+            "contextlib copy errno importlib math operator pathlib sys time typing warnings zipfile"
+        )
         self.assertEqual(found, {"torch", *standard.split()})
         self.assertEqual(relative, ["others.fast"])
 
