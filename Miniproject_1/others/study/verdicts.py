@@ -20,8 +20,8 @@ import torch
 
 from .experiments import IMAGES_OF_EACH
 
-DRAWS = 20_000  # resampled means
-NEIGHBOURS = 20  # resampled means next to one another are taken as one, to save time
+DRAWS = 100_000  # resampled means
+NEIGHBOURS = 100  # resampled means next to one another are taken as one, to save time
 BISECTIONS = 40  # after which an end of an interval is known to more digits than are shown
 EQUAL = 0.05  # dB; differences below it do not matter
 LARGER, SMALLER, EQUAL_WITHIN, UNDECIDED = "larger", "smaller", "equal", "not decided"
@@ -108,23 +108,28 @@ def interval_over_seeds(values):
     standard_error = (of_seeds.std() / math.sqrt(len(of_seeds))).clamp(min=1e-9)
     means = resampled_means(values.mean(0)).double().sort().values
     means = means.view(-1, NEIGHBOURS).mean(1)  # 1,000 stand for all
+    degrees = len(of_seeds) - 1
+    low = quantile_around(means, standard_error, degrees, 0.025)
+    high = quantile_around(means, standard_error, degrees, 0.975)
+    return low, high
 
-    def probability_below(value):
-        return students_t((value - means) / standard_error, len(of_seeds) - 1).mean().item()
 
-    widest = 100 * standard_error.item() + means.max().item() - means.min().item()
-    middle_mean = means.mean().item()
-    ends = []
-    for probability in (0.025, 0.975):
-        low, high = middle_mean - widest, middle_mean + widest
-        for _ in range(BISECTIONS):
-            value = (low + high) / 2
-            if probability_below(value) < probability:
-                low = value
-            else:
-                high = value
-        ends.append(value)
-    return tuple(ends)
+def quantile_around(means, standard_error, degrees, probability):
+    """A quantile of one of these means, picked at random, plus its error, found by bisection.
+
+    The error is a number with Student's distribution times the standard error.
+    """
+    farthest = 100 * standard_error.item()
+    low = means.min().item() - farthest
+    high = means.max().item() + farthest
+    for _ in range(BISECTIONS):
+        value = (low + high) / 2
+        below = students_t((value - means) / standard_error, degrees).mean().item()
+        if below < probability:
+            low = value
+        else:
+            high = value
+    return (low + high) / 2
 
 
 def students_t(values, degrees):
@@ -137,15 +142,15 @@ def students_t(values, degrees):
     Source: Abramowitz and Stegun, "Handbook of mathematical functions" (1964), 26.7.3 and 26.7.4.
     """
     angle = torch.atan(values / math.sqrt(degrees))
-    sine, cosine = angle.sin(), angle.cos()
-    is_odd = degrees % 2 == 1
-    term = cosine if is_odd else torch.ones_like(cosine)
+    cosine = angle.cos()
+    lowest_power = degrees % 2
+    term = cosine**lowest_power
     total = torch.zeros_like(cosine)
-    for power in range(1 if is_odd else 0, degrees - 1, 2):
+    for power in range(lowest_power, degrees - 1, 2):
         total = total + term
         term = term * cosine.square() * (power + 1) / (power + 2)
-    within = sine * total  # the probability between -value and value, with its sign
-    if is_odd:
+    within = angle.sin() * total  # the probability between -value and value, with its sign
+    if degrees % 2 == 1:
         within = 2 / math.pi * (angle + within)
     return (1 + within) / 2
 
