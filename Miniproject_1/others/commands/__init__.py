@@ -1,25 +1,34 @@
 """What a user types: `main` runs a command."""
 
+import argparse
+import importlib
+import os
 import signal
 import sys
 
-from ..console import one_line_warnings, say
-from ..signals import requests_handled
-from .parser import build_parser
+import torch
 
-OF_THE_DEVICE = (  # what PyTorch says when a device cannot do what is asked of it
-    "out of memory",
-    "can't allocate memory",
-    "cuda",
-    "mps backend",
-    "mps device",
-    "device type",
-    "invalid device",
-    "not compiled with",
-    "not linked with support",
-    "meta tensor",
-    "device string",
-)
+from ..console import one_line_warnings, say
+
+COMMANDS = {  # the modules of this folder, with _ for -
+    "demo": "denoise the sample and print the scores; this is the default",
+    "denoise": "denoise picture files",
+    "evaluate": "print how good the weights are on a data file",
+    "make-data": "build data files from photographs",
+    "make-pairs": "build data files from your own noisy pictures",
+    "train": "train on pairs of noisy images",
+    "sample": "draw sharp pictures that fit a noisy one",
+    "reproduce": "train the weights that come with the project anew",
+    "reproduce-sampler": "train the weights of 'sample' anew",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are for `main`, which prints them."""
+
+    def error(self, message):
+        """Raise ValueError."""
+        raise ValueError(f"{message}; '{self.prog} --help' explains")
 
 
 def main(arguments=None):
@@ -29,43 +38,62 @@ def main(arguments=None):
         arguments: what was typed behind the program's name; None: what this process was given.
 
     Returns:
-        the exit status: 0, if all is done; 1, if some of it is; 2 after an error, which is told in
-        one line; 130, if the user stopped it.
+        the exit status: 0, if all is done; 1, if some of it is; 2 after an error that the user can
+        mend, which is told in one line; 130, if the user stopped it. Any other error is a fault of
+        the program, and is raised.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for a path with letters that the console lacks
             stream.reconfigure(errors="backslashreplace")
-    with one_line_warnings(), requests_handled(signal.default_int_handler):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt, too
+    with one_line_warnings():
         try:
-            options = build_parser().parse_args(with_command(arguments))
-            return options.run(options)
+            options = parse(sys.argv[1:] if arguments is None else arguments)
+            return flushed(options.run(options))
         except KeyboardInterrupt:
             return 130
-        except (OSError, ValueError, TypeError, FloatingPointError, ModuleNotFoundError) as error:
+        except BrokenPipeError:
+            return flushed(1)
+        except (OSError, ValueError, FloatingPointError, ModuleNotFoundError) as error:
             say(f"error: {' '.join(str(error).split())}")
             return 2
-        except (RuntimeError, AssertionError, MemoryError) as error:
-            if not is_of_the_device(error):
-                raise
-            fault = str(error).split("\n")[0] or "out of memory"
-            advice = "--device cpu avoids a GPU, smaller pictures and batches need less memory"
-            say(f"error: the device cannot do it: {fault}; {advice}")
+        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+            say(f"error: too little memory: {error}; smaller pictures or batches need less")
             return 2
 
 
-def with_command(arguments):
-    """What was typed, with the demonstration's name where no command is."""
-    if arguments is None:
-        arguments = sys.argv[1:]
-    if not arguments:
-        return ["demo"]
-    asks_for_help = arguments[0] in ("-h", "--help")
-    if arguments[0].startswith("-") and not asks_for_help:
-        return ["demo", *arguments]
-    return arguments
+def flushed(status):
+    """The exit status, or 1 if the results cannot be written."""
+    try:
+        sys.stdout.flush()
+        return status
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # whose reader has seen enough
+            say(f"error: the results cannot be written: {error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more
+        return 1
 
 
-def is_of_the_device(error):
-    """Whether an error is no fault of the program, but too little memory or a missing device."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in OF_THE_DEVICE)
+def parse(arguments):
+    """What was typed, as options; `options.run` takes them.
+
+    Without a command it is the demonstration, whose options may follow directly.
+    """
+    if not arguments or arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
+        arguments = ["demo", *arguments]
+    parser = Parser(
+        prog="python -m Miniproject_1",
+        description=(
+            "Remove noise from pictures with a network that was trained on noisy ones. Without a "
+            "command the demonstration runs; its options may follow directly."
+        ),
+        epilog="'python -m Miniproject_1 COMMAND --help' explains a command.",
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary)
+        if name == arguments[0]:  # only its module is needed
+            module = importlib.import_module(f".{name.replace('-', '_')}", __package__)
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser.parse_args(arguments)
