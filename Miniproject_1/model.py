@@ -140,19 +140,24 @@ def zeros(layer, fan_in, fan_out, generator):
     return torch.zeros_like(layer.weight), torch.zeros_like(layer.bias)
 
 
-def positive(weight_and_bias):
-    """Replace negative values by zero.
+def positive(initialization):
+    """An initialization with its negative values replaced by zero.
 
     In training mode, outputs then have a root mean square near 600, not 0.5; momAGD diverges.
     """
-    return [values.clamp(min=0) for values in weight_and_bias]
+
+    def without_negative_values(layer, fan_in, fan_out, generator):
+        weight, bias = initialization(layer, fan_in, fan_out, generator)
+        return weight.clamp(min=0), bias.clamp(min=0)
+
+    return without_negative_values
 
 
 INITIALIZATIONS = {
     "default": default,
-    "default positive": lambda *layer: positive(default(*layer)),
+    "default positive": positive(default),
     "xavier": xavier,
-    "xavier positive": lambda *layer: positive(xavier(*layer)),
+    "xavier positive": positive(xavier),
     "masked xavier": masked_xavier,
     "zeros": zeros,
 }
