@@ -21,6 +21,7 @@ from .precision import uses_bfloat16
 
 WIDE = 64  # channels on both sides of a convolution; 99.9 % of the work is in such ones
 LARGE_BATCH = 16 * 3 * 32 * 32  # values of a batch whose feature maps are hundreds of megabytes
+HOOKS = ("forward_pre_hooks", "forward_hooks", "backward_pre_hooks", "backward_hooks")
 
 
 def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
@@ -37,12 +38,41 @@ def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
             with at least 64 channels on both sides, and in all others too when a GPU trains. The
             weights, their gradients, inputs and outputs keep their dtype. "auto": bfloat16 where
             the hardware multiplies it.
+
+    Returns:
+        the network itself, in the dtype of its weights, where it has hooks, or layers in a row
+        whose classes are not PyTorch's own. This is decided once: register hooks before the call.
     """
+    if has_hooks(network) or has_foreign_layers(network):
+        return network
     device = next(network.parameters()).device
     bfloat16 = uses_bfloat16(precision, device)
-    if isinstance(network, nn.Sequential):
+    if is_in_blocks(network):
         return Accelerated(InBlocks(network, bfloat16))
     return Accelerated(WithAutocast(network, bfloat16))
+
+
+def has_hooks(network: nn.Module) -> bool:
+    """Whether hooks see what happens in a network. Pruning is one, too."""
+    hooks = [getattr(nn.modules.module, f"_global_{kind}", None) for kind in HOOKS]
+    for module in network.modules():
+        hooks += [getattr(module, f"_{kind}", None) for kind in HOOKS]
+    return any(hooks)
+
+
+def has_foreign_layers(network: nn.Module) -> bool:
+    """Whether layers in a row, or their container, may do more than their PyTorch classes do."""
+    if not isinstance(network, nn.Sequential):
+        return False
+    modules = [network, *network]
+    return not all(type(module).__module__.startswith("torch.nn.modules.") for module in modules)
+
+
+def is_in_blocks(network: nn.Module) -> bool:
+    """Whether all layers with weights are in a row, and of kinds that blocks compute."""
+    if not isinstance(network, nn.Sequential):
+        return False
+    return not any(layer.state_dict() for layer in network if letter_of(layer) == "-")
 
 
 class Accelerated(nn.Module):
