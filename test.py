@@ -1,12 +1,12 @@
 """The course's grading checks, then the tests of this project.
 
-    python test.py [-p PROJECT_FOLDER] [-d DATA_FOLDER] [--thorough] [--failfast] [NAME ...]
+    python test.py [-p PROJECT_FOLDER] [-d DATA_FOLDER] [--failfast] [NAME ...]
 
 The grading checks use `train_data.pkl` and `val_data.pkl` of DATA_FOLDER, and train for a whole
 epoch. Without -d they take the sample that comes with the project, and a short training. The tests
-are those in `Miniproject_1/others/tests/`; `--thorough` adds the slow ones.
+are those in `Miniproject_1/others/tests/`.
 
-NAME picks the tests whose full name contains it: `TestGradingScript`, `commands`, `TestResume`.
+NAME picks the tests whose full name contains it: `TestGradingScript`, `test_network`, `TestResume`.
 """
 
 import argparse
@@ -25,17 +25,10 @@ TESTS_OF_THE_MODEL = ("network", "training", "prediction", "arguments", "alone")
 
 
 def parse_options(arguments):
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=formatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "-p", "--project-path", type=Path, default=HERE, help="the project's folder"
-    )
-    parser.add_argument(
-        "-d", "--data-path", type=Path, help="folder of train_data and val_data.pkl"
-    )
-    parser.add_argument("--thorough", action="store_true", help="also run the slow tests")
+    keep_lines = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
+    parser.add_argument("-p", "--project-path", type=Path, default=HERE, help="its folder")
+    parser.add_argument("-d", "--data-path", type=Path, help="folder of the two data files")
     parser.add_argument("--failfast", action="store_true", help="stop at the first failure")
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to run; by default all")
     return parser.parse_args(arguments)
