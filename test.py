@@ -59,7 +59,7 @@ class TestGradingScript(unittest.TestCase):
         cls.pairs = torch.load(str(folder / "train_data.pkl"))
         if OPTIONS.data_path is None:
             cls.noisy, cls.clean = cls.noisy[::10], cls.clean[::10]
-            cls.pairs = [images[:96] for images in cls.pairs]
+            cls.pairs = [images[:48] for images in cls.pairs]
         cls.noisy_psnr = psnr(cls.noisy / 255, cls.clean / 255).item()
 
     def score(self, model):
@@ -73,8 +73,9 @@ class TestGradingScript(unittest.TestCase):
             self.assertTrue((folder / name).exists(), name)
 
     def test_2_dummy_input(self):
-        output = Model().predict(torch.rand(1, 3, 512, 512) * 255)
-        self.assertEqual(output.shape, (1, 3, 512, 512))
+        side = 256 if OPTIONS.data_path is None else 512  # a quarter of the time
+        output = Model().predict(torch.rand(1, 3, side, side) * 255)
+        self.assertEqual(output.shape, (1, 3, side, side))
         self.assertGreaterEqual(output.min(), 0)
         self.assertLessEqual(output.max(), 255)
         self.assertGreater(output.max(), 1)
@@ -101,15 +102,15 @@ class TestGradingScript(unittest.TestCase):
         score = self.score(model)
         print(f"after an epoch of training they raise it to {score:.2f} dB")
         self.assertFalse(torch.equal(shipped, model.network[0].weight))
-        least = 27.5 if OPTIONS.data_path is None else self.noisy_psnr  # 27.69 measured
+        least = 27.5 if OPTIONS.data_path is None else self.noisy_psnr  # 27.88 measured
         self.assertGreater(score, least)
 
     def train(self, model):
         if OPTIONS.data_path is not None:
             model.train(*self.pairs, num_epochs=1)
             return
-        with mock.patch.object(model_module, "LBFGS_STEPS", 3):  # of 20, for the sake of time
-            model.train(*self.pairs, num_epochs=1, batch_size=16)
+        with mock.patch.object(model_module, "LBFGS_STEPS", 2):  # of 20, for the sake of time
+            model.train(*self.pairs, num_epochs=1, batch_size=8)
 
 
 def all_tests():
