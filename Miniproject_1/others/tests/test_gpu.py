@@ -2,12 +2,11 @@
 
 import copy
 import unittest
-from unittest import mock
 
 import torch
 import torch.nn.functional as F
 
-from ...model import OPTIMIZERS, Batches, Model, Training, accelerated
+from ...model import Batches, Model, Training, accelerated
 from ..fast import graphs
 from . import TestCase, random_images, relative_error
 
@@ -53,22 +52,6 @@ class TestGPU(TestCase):
             for one, other in zip(network.buffers(), plain.buffers()):  # BatchNorm's statistics
                 self.assertLess(relative_error(one, other), tolerance, step)
         self.assertIsNotNone(forward.graphed.recorded)
-
-    def test_trainings_with_graphs_are_those_without(self):
-        for optimizer in OPTIMIZERS:
-            losses = []
-            for calls_before in (graphs.CALLS_BEFORE, 10**9):
-                with mock.patch.object(graphs, "CALLS_BEFORE", calls_before):
-                    batches = Batches(*random_images(100, 32, 32).split(50), batch_size=16)
-                    training = Training(
-                        Model(device="cuda").network, batches, 2 * STEPS, 0, optimizer, 0.002,
-                        precision="float32",
-                    )  # fmt: skip
-                    losses.append([training.take_step() for _ in range(2 * STEPS)])
-                is_recorded = training.forward.graphed.recorded is not None
-                self.assertEqual(is_recorded, calls_before < STEPS)
-            for with_graph, without in zip(*losses):
-                self.assertAlmostEqual(with_graph, without, delta=0.02 * without)
 
     def test_a_hybrid_training_and_the_next_of_the_same_network_have_graphs(self):
         batches = Batches(*random_images(96, 32, 32).split(48), batch_size=16)  # all are full

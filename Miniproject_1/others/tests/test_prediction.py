@@ -30,13 +30,6 @@ class TestPredict(TestCase):
         network = copy.deepcopy(self.model.network).double().eval()
         return network(images.double() / 255) * 255
 
-    def test_any_size_gives_float32_of_the_same_shape_from_0_to_255(self):
-        for size in ((1, 1), (1, 9), (13, 6)):
-            images = random_images(2, *size)
-            output = self.model.predict(images)
-            self.assertEqual((output.shape, output.dtype), (images.shape, torch.float32))
-            self.assertTrue(output.min() >= 0 and output.max() <= 255)
-
     def test_any_real_dtype_gives_the_same(self):
         images = random_images(2, 13, 6)
         expected = self.model.predict(images)
@@ -53,6 +46,7 @@ class TestPredict(TestCase):
             total = total + self.plain(flipped.mT).mT.flip(dimensions)
         for average, expected in ((False, self.plain(images)), (True, total / 8)):
             found = self.model.predict(images, average)
+            self.assertTrue(found.min() >= 0 and found.max() <= 255)
             self.assertClose(found, expected.clamp(0, 255), 1e-2)
 
     def test_bfloat16_changes_it_by_little(self):
@@ -63,26 +57,20 @@ class TestPredict(TestCase):
         self.assertLess(error.mean(), 1)
 
     def test_tiles_of_any_size_make_the_whole(self):
-        for images, side in (
-            (random_images(1, 45, 70), 26), (random_images(1, 70, 45), 40),
-            (random_images(5, 9, 12), 22),
-        ):  # fmt: skip
+        for shape, side in (((1, 45, 70), 26), ((1, 70, 1), 40), ((5, 9, 12), 22)):
+            images = random_images(*shape)
             with mock.patch.object(module, "MAX_PIXELS", side**2):
-                self.assertGreater(len(module.tiles_of(images.shape, side**2)), 3)
+                self.assertGreater(len(module.tiles_of(images.shape, side**2)), 2)
                 found = self.model.predict(images, average=False)
+            self.assertEqual((found.shape, found.dtype), (images.shape, torch.float32))
             self.assertClose(found, self.plain(images).clamp(0, 255), 1e-2)
 
-    def test_tiles_cover_each_pixel_once_and_their_size_is_limited_halo_included(self):
-        shapes = ((4096, 2, 2), (300, 32, 32), (1, 1000, 1), (2, 700, 900), (1, 379, 379))
-        for number, height, width in shapes:
-            images = torch.empty(number, 3, height, width, device="meta")
-            covered = torch.zeros(number, height, width, dtype=torch.uint8)
-            for tile in module.tiles_of(images.shape, module.MAX_PIXELS):
-                part = images[tile.images][tile.source]
-                pixels = len(part) * (part.shape[2] + 5) * (part.shape[3] + 5)
-                self.assertLessEqual(pixels, module.MAX_PIXELS)
-                covered[tile.images][tile.target] += 1
-            self.assertTrue((covered == 1).all())
+    def test_the_feature_maps_of_tiles_are_limited(self):
+        for shape in ((4096, 3, 2, 2), (1, 3, 1000, 1), (2, 3, 700, 900), (1, 3, 379, 379)):
+            images = torch.empty(shape, device="meta")
+            for tile in module.tiles_of(shape, module.MAX_PIXELS):
+                number, _, height, width = images[tile.images][tile.source].shape
+                self.assertLessEqual(number * (height + 5) * (width + 5), module.MAX_PIXELS)
 
     def test_it_touches_no_state(self):
         images, before = random_images(2, 8, 8).float(), weights_of(self.model)

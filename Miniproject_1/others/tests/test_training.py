@@ -4,10 +4,11 @@ import contextlib
 import copy
 import io
 import math
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import torch
+from torch.nn.utils import parameters_to_vector
 
 from ... import model as module
 from ...model import FLIPS, OPTIMIZERS, Batches, Model, Training
@@ -111,7 +112,7 @@ class TrainingCase(TestCase):
 
     def assertTakesTheSteps(self, training, textbook, num_steps):
         """The next steps are those of a textbook on plain layers in float64."""
-        start = [parameter.detach().clone() for parameter in training.network.parameters()]
+        start = parameters_to_vector(training.network.parameters()).detach()
         network = copy.deepcopy(training.network).double().train()
         memory = {}
         for _ in range(num_steps):
@@ -123,12 +124,9 @@ class TrainingCase(TestCase):
                 for number, (value, gradient) in enumerate(zip(network.parameters(), gradients)):
                     value -= rate * textbook(memory.setdefault(number, {}), gradient)
             self.assertAlmostEqual(training.take_step(), loss.item(), delta=1e-4 * loss.item())
-        for before, found, expected in zip(
-            start, training.network.parameters(), network.parameters()
-        ):
-            moved = expected - before
-            if moved.norm() > 1e-3:
-                self.assertLess(relative_error(found - before, moved), 0.05)
+        found = parameters_to_vector(training.network.parameters()) - start
+        expected = parameters_to_vector(network.parameters()) - start
+        self.assertLess(relative_error(found, expected), 0.01)
 
 
 def momagd(memory, gradient, momentum=0.5):
@@ -199,6 +197,19 @@ class TestHybrid(TrainingCase):
             if is_undone:
                 self.assertSameWeights(before, after)  # statistics of BatchNorm too
 
+    def test_an_iteration_that_ends_in_nan_is_undone_and_is_no_explosion(self):
+        training = self.training(lbfgs_iterations=5)
+        before = weights_of(training.network)
+
+        def diverge(closure):
+            closure()
+            training.network[0].weight.data.fill_(math.nan)
+
+        training.lbfgs.step = diverge
+        training.take_step()
+        self.assertSameWeights(before, weights_of(training.network))
+        self.assertEqual(training.safeguard.rollbacks, 0)
+
     def test_it_computes_in_float32_with_the_learning_rate_of_the_step(self):
         losses = []
         for precision in ("float32", "bfloat16"):
@@ -249,7 +260,7 @@ class TestSafeguard(TrainingCase):
         for losses, rollbacks in (
             ([math.inf, 1.0], 1), ([math.nan, 1.0], 1), ([1.0, 900.0], 0), ([1.0, 1100.0], 1),
             ([0.0, 0.0, 0.05], 0), ([0.0, 0.0, 0.2], 1), ([1.0, 11.0, 900.0], 0),
-            ([1.0, 0.1, 0.1, 0.1, 950.0], 1),
+            ([1.0, 0.1, 0.1, 0.1, 950.0], 1), ([1.0, 900.0, 1100.0], 1),
         ):  # fmt: skip
             training, _ = self.with_losses(losses)
             self.assertEqual(training.safeguard.rollbacks, rollbacks, losses)
@@ -334,30 +345,24 @@ class TestModelTrain(TrainingCase):
         for images, kept in zip(self.pairs, before):
             self.assertSame(images, kept)
 
-    def test_previews_in_another_thread_change_nothing(self):
-        model, images, stop, previews = Model(), random_images(2, 8, 8), threading.Event(), []
-
-        def preview():
-            while not stop.is_set():
-                previews.append(model.predict(images))
-
-        thread = threading.Thread(target=preview)
-        thread.start()
-        self.train(model, 3)
-        stop.set()
-        thread.join()
-        self.assertDiffer(previews[0], previews[-1])
+    def test_predictions_in_another_thread_change_nothing(self):
+        model, images = Model(), random_images(2, 8, 8)
+        with ThreadPoolExecutor(1) as thread:
+            training = thread.submit(self.train, model, 3)
+            while not training.done():
+                model.predict(images)
+        training.result()
         self.assertSameWeights(weights_of(self.train(Model(), 3)), weights_of(model))
 
     def test_ctrl_c_between_two_steps_leaves_the_last_good_weights(self):
-        def interrupted(items, *_):
-            yield next(iter(items))
-            raise KeyboardInterrupt
+        def rate(step):
+            if step == 1:
+                raise KeyboardInterrupt
+            return 0.02
 
-        self.patch(mock.patch.object(module, "track", interrupted))
         model = Model()
         with self.assertRaises(KeyboardInterrupt):
-            self.train(model)
+            self.train(model, learning_rate=rate)
         self.assertSame(model.network[0].weight, Model().network[0].weight)
         self.assertFalse(model.network.training)
 
@@ -388,15 +393,11 @@ class TestResume(TrainingCase):
                 broken = self.training(6, **options)
                 broken.load_state_dict(torch.load(str(self.folder / "state"), weights_only=True))
             with self.subTest(**options):
-                self.assertSameTraining(broken, unbroken)
+                for name in ("loss", "learning_rate", "evaluations"):
+                    self.assertEqual(broken.history[name], unbroken.history[name])
+                self.assertSameWeights(weights_of(broken.network), weights_of(unbroken.network))
+                self.assertSame(broken.safeguard.good, unbroken.safeguard.good)
         self.assertGreater(unbroken.safeguard.rollbacks, 0)
-
-    def assertSameTraining(self, found, expected):
-        for name in ("loss", "learning_rate", "evaluations"):
-            self.assertEqual(found.history[name], expected.history[name])
-        self.assertEqual(found.history["seconds"], sorted(found.history["seconds"]))
-        self.assertSameWeights(weights_of(found.network), weights_of(expected.network))
-        self.assertSame(found.safeguard.good, expected.safeguard.good)
 
     def test_a_state_shares_nothing_with_its_training(self):
         training = self.training()
