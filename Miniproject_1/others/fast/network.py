@@ -27,21 +27,23 @@ HOOKS = ("forward_pre_hooks", "forward_hooks", "backward_pre_hooks", "backward_h
 def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
     """Return a module with the same parameters and outputs as a network, which is faster.
 
-    Its mode is that of the network. In evaluation mode the kernels are prepared at the first call.
-    They are kept until `train()` or `eval()` of the returned module is called, or it computes in
-    training mode; until then a change of the weights is not seen. No gradient reaches them.
+    In evaluation mode the kernels are prepared at the first call. They are kept until `train()` or
+    `eval()` of the returned module is called, or it computes in training mode; until then a change
+    of the weights is not seen. No gradient reaches them.
 
     Args:
-        network: maps (N, C, H, W) to (N, C, H, W). An `nn.Sequential` is taken apart, with its
-            convolutions merged where nothing is between them. Any other module is called as it is.
+        network: maps (N, C, H, W) to (N, C, H, W). An `nn.Sequential` of convolutions, BatchNorms
+            and layers without weights is taken apart. Convolutions with nothing between them are
+            merged. Any other module is called as it is.
         precision: "float32" stands for the dtype of the weights. "bfloat16": in all convolutions
             with at least 64 channels on both sides, and in all others too when a GPU trains. The
             weights, their gradients, inputs and outputs keep their dtype. "auto": bfloat16 where
             the hardware multiplies it.
 
     Returns:
-        the network itself, in the dtype of its weights, where it has hooks, or layers in a row
-        whose classes are not PyTorch's own. This is decided once: register hooks before the call.
+        a module in the mode of the network. It is the network itself, in the dtype of its weights,
+        where hooks would not be called or layers have classes other than PyTorch's own. Register
+        hooks before this call: later ones may not be called.
     """
     if has_hooks(network) or has_foreign_layers(network):
         return network
@@ -53,7 +55,7 @@ def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
 
 
 def has_hooks(network: nn.Module) -> bool:
-    """Whether hooks see what happens in a network. Pruning is one, too."""
+    """Whether a network or a layer of it has hooks, by which PyTorch also prunes weights."""
     hooks = [getattr(nn.modules.module, f"_global_{kind}", None) for kind in HOOKS]
     for module in network.modules():
         hooks += [getattr(module, f"_{kind}", None) for kind in HOOKS]
@@ -61,7 +63,7 @@ def has_hooks(network: nn.Module) -> bool:
 
 
 def has_foreign_layers(network: nn.Module) -> bool:
-    """Whether layers in a row, or their container, may do more than their PyTorch classes do."""
+    """Whether an `nn.Sequential` or a layer of it is of a class that is not PyTorch's own."""
     if not isinstance(network, nn.Sequential):
         return False
     modules = [network, *network]
@@ -69,7 +71,7 @@ def has_foreign_layers(network: nn.Module) -> bool:
 
 
 def is_in_blocks(network: nn.Module) -> bool:
-    """Whether all layers with weights are in a row, and of kinds that blocks compute."""
+    """Whether all layers with weights are in a row, and of kinds that `Block` computes."""
     if not isinstance(network, nn.Sequential):
         return False
     return not any(layer.state_dict() for layer in network if letter_of(layer) == "-")

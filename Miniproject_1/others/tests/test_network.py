@@ -162,12 +162,18 @@ class TestAccelerated(TestCase):
         network = trained_network([nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)])
         fast = accelerated(network).eval()
         images = torch.rand(1, 3, 4, 4, dtype=torch.float64)
-        before = fast(images)
-        self.assertFalse(before.requires_grad)
-        with torch.no_grad():
-            network[0].weight.add_(1)
-        self.assertSame(fast(images), before)
-        for change in (fast.eval, lambda: fast.train().eval()):
+
+        def step():
+            network.train()
+            fast(images)
+            network.eval()
+
+        for change in (fast.eval, lambda: fast.train().eval(), step):
+            before = fast(images)
+            self.assertFalse(before.requires_grad)
+            with torch.no_grad():
+                network[0].weight.add_(1)
+            self.assertSame(fast(images), before)
             change()
             self.assertLess(relative_error(fast(images), network(images)), 1e-10)
 

@@ -46,8 +46,13 @@ class TestPredict(TestCase):
             total = total + self.plain(flipped.mT).mT.flip(dimensions)
         for average, expected in ((False, self.plain(images)), (True, total / 8)):
             found = self.model.predict(images, average)
-            self.assertTrue(found.min() >= 0 and found.max() <= 255)
             self.assertClose(found, expected.clamp(0, 255), 1e-2)
+
+    def test_its_values_are_0_to_255(self):
+        model = Model()
+        for bias, expected in ((9, 255), (-9, 0)):
+            model.network[-1].bias.data.fill_(bias)
+            self.assertTrue((model.predict(random_images(1, 4, 4)) == expected).all())
 
     def test_bfloat16_changes_it_by_little(self):
         images = random_images(2, 16, 16)
