@@ -72,6 +72,7 @@ class TestInitialization(TestCase):
                     self.assertAlmostEqual(layer.weight.max().item(), highest * bound, delta=1e-4)
                     self.assertAlmostEqual(zeros, share_of_zeros, delta=0.01)
                     self.assertEqual(bool(layer.bias.any()), "default" in name)
+                    self.assertGreater(layer.bias.min().item(), lowest * bound - 1e-4)
 
     def test_seed_decides_and_the_random_state_of_pytorch_is_left_alone(self):
         state = torch.random.get_rng_state()
@@ -297,6 +298,7 @@ class TestBfloat16(TestCase):
         images = torch.rand(1, 3, 8, 8)
         for training in (True, False):
             found = accelerated(network.train(training), "bfloat16")(images)
+            self.assertEqual(found.dtype, torch.float32)
             self.assertLess(relative_error(found, network(images)), 0.05)
 
 

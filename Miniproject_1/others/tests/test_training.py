@@ -76,11 +76,11 @@ class TestBatches(TestCase):
         images = random_images(2, 4, 4)
         self.assertEqual(Batches(images, images).noisy_1.data_ptr(), images.data_ptr())
 
-    def test_all_eight_symmetries_are_equally_frequent(self):
-        noisy, _ = Batches(self.ramps(10_000), self.ramps(10_000), 10_000, swap=False)(0)
+    def test_all_eight_symmetries_of_both_images_are_equally_frequent(self):
+        noisy, _ = Batches(self.ramps(10_000), self.ramps(10_000) + 100, 10_000)(0)
         kinds, counts = noisy[:, 0].flatten(1).unique(dim=0, return_counts=True)
-        self.assertEqual(len(kinds), 8)
-        self.assertClose(counts, 1250, 150)
+        self.assertEqual(len(kinds), 16)
+        self.assertClose(counts, 625, 100)
 
     def test_flip_fraction_is_the_share_that_is_flipped(self):
         images = self.ramps(10_000)
