@@ -686,7 +686,7 @@ class Model:
             # A copy neither waits for a training in another thread nor disturbs it
             network = accelerated(copy.deepcopy(self.network).eval(), precision)
             output = torch.empty(images.shape, dtype=torch.float32, device=self.device)
-            for tile in track(tiles_of(images.shape, max_pixels), "tile", progress):
+            for tile in track(tiles_of(images.shape, max_pixels), "part", progress):
                 part = to_unit_range(images[tile.images][tile.source], self.device)
                 part = mean_over_flips(network, part) if average else network(part)
                 output[tile.images][tile.target] = (part[tile.valid] * 255).clamp(0, 255)
@@ -830,7 +830,7 @@ def track(items: Sequence, unit: str, shown: bool = True, describe=str) -> Itera
     """
     bar = None
     if shown and tqdm and sys.stderr and sys.stderr.isatty():
-        bar = tqdm(items, unit=unit)
+        bar = tqdm(items, unit=f" {unit}")
     last_time = time.monotonic()
     for done, item in enumerate(bar or items, 1):
         yield item
