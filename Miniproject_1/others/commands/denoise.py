@@ -24,14 +24,14 @@ def add_arguments(parser):
         "Pictures are PNG, JPEG (written with quality 95), TIFF or WebP (written without loss) "
         "with 8 bits a value: grey, RGB or a palette, opaque or transparent. They are turned "
         "upright. EXIF, the colour profile and the resolution are passed on. Grey stays grey; "
-        "transparency stays, or lies on white in a JPEG file. Refused are 16 bits, floats, CMYK, "
-        "several frames, and more than 178 megapixels. A megapixel takes 45 seconds on two cores, "
-        "or 7 with --one-pass. The command takes 1.1 GB of memory, and 20 MB more for each "
-        "megapixel."
+        "transparency stays, or lies on white in a JPEG file. A TIFF file is compressed, unless it "
+        "holds the EXIF of a camera. Refused are 16 bits, floats, CMYK, several frames, and more "
+        "than 178 megapixels. A megapixel takes 45 seconds on two cores, or 7 with --one-pass. The "
+        "command takes 1.1 GB of memory, and 20 MB more for each megapixel."
     )
     text = "noisy pictures, or folders of them"
     parser.add_argument("input", type=path, nargs="+", metavar="IN", help=text)
-    text = "the file or folder to write; a file's ending names its format"
+    text = "the file or folder to write; an ending names the format, a name without is a folder"
     parser.add_argument("output", type=path, metavar="OUT", help=text)
     add_prediction_options(parser)
     existing = parser.add_mutually_exclusive_group()
