@@ -149,7 +149,8 @@ def metadata_of(image):
     metadata = {}
     exif = image.info.get("exif")
     if image.format == "TIFF":
-        exif = descriptions(image.getexif()).tobytes()
+        kept = descriptions(image.getexif())
+        exif = kept.tobytes() if kept else None
     if exif:
         metadata["exif"] = b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")
     if image.info.get("icc_profile"):

@@ -159,14 +159,19 @@ class TestMetadata(PictureCase):
                         rounded = tuple(round(float(value)) for value in written.info["dpi"])
                         self.assertEqual(rounded, (300, 150))
 
+    def test_a_picture_that_says_nothing_says_nothing_afterwards(self):
+        for ending in FORMATS:
+            image().save(self.path(ending))
+            self.assertEqual(load_picture(self.path(ending)).metadata, {})
+
     def test_pictures_are_turned_upright(self):
         from PIL import ImageOps
 
         for ending in FORMATS:
             for orientation in range(2, 9):
                 options = {"exif": exif({ORIENTATION: orientation, 271: "Maker"})}
-                image().save(self.path(ending), lossless=True, quality=95, subsampling=0, **options)
-                upright = image()
+                image("L").save(self.path(ending), lossless=True, quality=95, **options)
+                upright = image("L")
                 upright.getexif()[ORIENTATION] = orientation
                 ImageOps.exif_transpose(upright, in_place=True)
                 upright.save(self.folder / "upright.png")
