@@ -27,7 +27,7 @@ SAVE_OPTIONS = {  # those that lose least
     "PNG": {},
     "JPEG": {"quality": 95, "subsampling": 0},
     "TIFF": {"compression": "tiff_adobe_deflate"},
-    "WEBP": {"lossless": True, "exact": True},  # exact: colours stay where nothing is seen of them
+    "WEBP": {"lossless": True},
 }
 EXIF_TABLE, GPS_TABLE, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 # In a TIFF file EXIF lies among tags that say how the pixels are stored. These say what they show:

@@ -154,6 +154,7 @@ class TestMetadata(PictureCase):
                     self.assertEqual(found[271], "Maker")
                     self.assertEqual(found.get_ifd(EXIF), {0x829A: 0.01})
                     self.assertEqual(found.get_ifd(GPS), {1: "N"})
+                    self.assertLess(copied.read_bytes().count(b"Exif\0\0"), 2)
                     self.assertEqual(written.info["icc_profile"], profile)
                     if ".webp" not in (before, after):  # which holds no resolution
                         rounded = tuple(round(float(value)) for value in written.info["dpi"])
