@@ -1,8 +1,8 @@
 """Messages of the commands, on lines of their own also where a bar of `model.track` stands."""
 
+import contextlib
 import sys
 import warnings
-from contextlib import contextmanager
 
 from ..model import tqdm
 
@@ -18,13 +18,18 @@ def tell(text):
 
 
 def show(text, stream):
-    if tqdm:
-        tqdm.write(text, file=stream)
-    else:
-        print(text, file=stream, flush=True)
+    """Print a line. Work goes on where nobody reads it; `commands.main` says if results are lost."""
+    if stream is None:  # closed, as by 2>&- in a shell
+        return
+    with contextlib.suppress(OSError):
+        if tqdm:
+            tqdm.write(text, file=stream)
+        else:
+            print(text, file=stream)
+        stream.flush()
 
 
-@contextmanager
+@contextlib.contextmanager
 def one_line_warnings():
     """Within this, warnings are shown as one line of text, without a line of source code."""
 

@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import os
-import signal
 import sys
 
 import torch
@@ -45,33 +44,36 @@ def main(arguments=None):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for a path with letters that the console lacks
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt, too
     with one_line_warnings():
         try:
             options = parse(sys.argv[1:] if arguments is None else arguments)
-            return flushed(options.run(options))
+            status = options.run(options)
         except KeyboardInterrupt:
-            return 130
-        except BrokenPipeError:
-            return flushed(1)
+            status = 130
         except (OSError, ValueError, FloatingPointError, ModuleNotFoundError) as error:
             say(f"error: {' '.join(str(error).split())}")
-            return 2
-        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-            say(f"error: too little memory: {error}; smaller pictures or batches need less")
-            return 2
+            status = 2
+        except (torch.cuda.OutOfMemoryError, MemoryError):
+            say("error: too little memory; smaller pictures or batches need less")
+            status = 2
+        if not results_are_written():
+            status = status or 1
+    return status
 
 
-def flushed(status):
-    """The exit status, or 1 if the results cannot be written."""
+def results_are_written():
+    """Whether standard output has taken all results. A line says so where it has not."""
+    if sys.stdout is None:  # closed, as by >&- in a shell
+        return True
     try:
         sys.stdout.flush()
-        return status
+        return True
+    except BrokenPipeError:  # whose reader has seen enough
+        pass
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # whose reader has seen enough
-            say(f"error: the results cannot be written: {error}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more
-        return 1
+        say(f"error: the results cannot be written: {error.strerror}")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more
+    return False
 
 
 def parse(arguments):
