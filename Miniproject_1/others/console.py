@@ -18,7 +18,7 @@ def tell(text):
 
 
 def show(text, stream):
-    """Print a line. Work goes on where nobody reads it; `commands.main` says if results are lost."""
+    """Print a line. If it is not taken, work goes on; `commands.main` says so of results."""
     if stream is None:  # closed, as by 2>&- in a shell
         return
     with contextlib.suppress(OSError):

@@ -32,21 +32,6 @@ def squared_errors(images, reference):
     return difference.square().mean((1, 2, 3))
 
 
-def gradient_energies(images):
-    """How sharp each image is: the mean squares of the differences of neighbouring pixels, added.
-
-    Args:
-        images: (N, 3, H, W), any real dtype.
-
-    Returns:
-        float32 tensor (N,).
-    """
-    images = images.float()
-    vertical = images.diff(dim=2).square().mean((1, 2, 3))
-    horizontal = images.diff(dim=3).square().mean((1, 2, 3))
-    return vertical + horizontal
-
-
 def psnr_of(error):
     """The PSNR in dB of a mean squared error, for values 0 to 1; infinite if it is not positive."""
     if error <= 0:
