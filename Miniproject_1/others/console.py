@@ -7,26 +7,31 @@ import warnings
 from ..model import tqdm
 
 
+lost = []  # the errors of `tell`, for `commands.main`
+
+
 def say(text):
-    """Print a message about the work to standard error."""
-    show(text, sys.stderr)
+    """Print a message about the work to standard error, if that takes it."""
+    with contextlib.suppress(OSError):
+        show(text, sys.stderr)
 
 
 def tell(text):
-    """Print a result to standard output."""
-    show(text, sys.stdout)
+    """Print a result to standard output. If that does not take it, work goes on all the same."""
+    try:
+        show(text, sys.stdout)
+    except OSError as error:
+        lost.append(error)
 
 
 def show(text, stream):
-    """Print a line. If it is not taken, work goes on; `commands.main` says so of results."""
     if stream is None:  # closed, as by 2>&- in a shell
         return
-    with contextlib.suppress(OSError):
-        if tqdm:
-            tqdm.write(text, file=stream)
-        else:
-            print(text, file=stream)
-        stream.flush()
+    if tqdm:
+        tqdm.write(text, file=stream)
+    else:
+        print(text, file=stream)
+    stream.flush()
 
 
 @contextlib.contextmanager

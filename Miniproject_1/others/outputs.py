@@ -107,8 +107,16 @@ def save_all(values):
         for temporary, value in zip(temporaries, values.values()):
             if isinstance(value, str):
                 temporary.write_text(value)
-                continue
-            try:
-                torch.save(value, temporary)
-            except RuntimeError as error:  # what PyTorch raises on a full disk
-                raise OSError(str(error).split("\n")[0]) from error
+            else:
+                write_tensors(value, temporary)
+
+
+def write_tensors(value, path):
+    """`torch.save`, which hides behind an error of its own why a file could not be written."""
+    try:
+        with open(path, "wb") as file:
+            torch.save(value, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise

@@ -2,12 +2,11 @@
 
 import argparse
 import importlib
-import os
 import sys
 
 import torch
 
-from ..console import one_line_warnings, say
+from ..console import lost, one_line_warnings, say
 
 COMMANDS = {  # the modules of this folder, with _ for -
     "demo": "denoise the sample and print the scores; this is the default",
@@ -44,6 +43,7 @@ def main(arguments=None):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for a path with letters that the console lacks
             stream.reconfigure(errors="backslashreplace")
+    lost.clear()
     with one_line_warnings():
         try:
             options = parse(sys.argv[1:] if arguments is None else arguments)
@@ -56,24 +56,11 @@ def main(arguments=None):
         except (torch.cuda.OutOfMemoryError, MemoryError):
             say("error: too little memory; smaller pictures or batches need less")
             status = 2
-        if not results_are_written():
-            status = status or 1
+        if lost and not isinstance(lost[0], BrokenPipeError):  # whose reader has seen enough
+            say(f"error: the results cannot be written: {lost[0].strerror}")
+    if lost and status == 0:
+        return 1
     return status
-
-
-def results_are_written():
-    """Whether standard output has taken all results. A line says so where it has not."""
-    if sys.stdout is None:  # closed, as by >&- in a shell
-        return True
-    try:
-        sys.stdout.flush()
-        return True
-    except BrokenPipeError:  # whose reader has seen enough
-        pass
-    except OSError as error:
-        say(f"error: the results cannot be written: {error.strerror}")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more
-    return False
 
 
 def parse(arguments):

@@ -110,7 +110,7 @@ def write(contents, folder):
     """
     save_all({folder / name: content for name, content in contents.items()})
     for name, content in contents.items():
-        summary = content if isinstance(content, str) else f"{len(content[0])} pairs"
+        summary = content.strip() if isinstance(content, str) else f"{len(content[0])} pairs"
         tell(f"wrote {folder / name}: {summary}")
 
 

@@ -1,6 +1,7 @@
 """Data files in the course's format, and the sample that comes with the project."""
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def load_pairs(path, name):
         path = path / name
     can_be_mapped = zipfile.is_zipfile(path)  # as PyTorch writes files since version 1.6
     try:
-        pairs = torch.load(str(path), map_location="cpu", weights_only=True, mmap=can_be_mapped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that PyTorch has not written
+            pairs = torch.load(str(path), map_location="cpu", weights_only=True, mmap=can_be_mapped)
     except OSError:  # it names the file
         raise
     except Exception as error:  # damaged files raise nearly everything
@@ -63,7 +66,7 @@ def are_images(value):
 
 def record(noise, loss, seed):
     """What train_data.json says about the train_data.pkl beside it."""
-    return json.dumps({"noise": noise, "loss": loss, "seed": seed})
+    return json.dumps({"noise": noise, "loss": loss, "seed": seed}) + "\n"
 
 
 def load_loss(path):

@@ -104,7 +104,7 @@ def font():
 LEHTINEN = "Lehtinen et al., 2018, section 3"
 NOISES = {
     "Gaussian": Noise(gaussian, "sigma", 25, 0, 255, "mse", f"{LEHTINEN}.1"),
-    "Poisson": Noise(poisson, "peak", 30, 1, 1e6, "mse", f"{LEHTINEN}.2"),
+    "Poisson": Noise(poisson, "peak", 30, 1, 10**6, "mse", f"{LEHTINEN}.2"),
     "Bernoulli": Noise(bernoulli, "missing", 0.5, 0, 0.99, "masked", f"{LEHTINEN}.2"),
     # The minimum of this loss is the median, and most draws show the clean pixel
     "text": Noise(text, "share", 0.25, 0, 0.4, "l1", f"{LEHTINEN}.2"),

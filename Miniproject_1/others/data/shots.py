@@ -35,10 +35,10 @@ def scenes_of(folder, other):
     """
     first = pictures_by_name(folder)
     second = pictures_by_name(other)
-    alone = sorted(set(first) ^ set(second))
+    alone = [str(first.get(name) or second[name]) for name in sorted(set(first) ^ set(second))]
     if alone:
-        names = ", ".join(alone[:3])
-        say(f"passed over, without a partner of the same name: {len(alone)} pictures, {names} ...")
+        text = f"the first are {', '.join(alone[:3])}"
+        say(f"passed over {len(alone)} pictures without a partner of the same name; {text}")
     return [(first[name], second[name]) for name in sorted(set(first) & set(second))]
 
 
