@@ -6,6 +6,7 @@ many draws would no longer be the clean image.
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from string import ascii_letters
 from typing import Callable
 
 import torch
@@ -14,7 +15,6 @@ from ...model import check_choice, check_number
 from ..pictures import pillow
 from .course_noise import IMAGE_SIZE
 
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FONT_SIZE = 9  # pixels
 
 
@@ -87,7 +87,7 @@ def random_letter(height, width, generator):
 
     picture = Image.new("L", (width, height))
     place = (draw(width) - FONT_SIZE // 2, draw(height) - FONT_SIZE // 2)
-    letter = LETTERS[draw(len(LETTERS))]
+    letter = ascii_letters[draw(len(ascii_letters))]
     ImageDraw.Draw(picture).text(place, letter, fill=255, font=font())
     values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
     return values.view(height, width) > 127

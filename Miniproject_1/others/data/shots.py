@@ -70,14 +70,16 @@ def usable_scenes(scenes, side):
         names = " and ".join(map(str, paths))
         try:
             pictures = [read_picture(path) for path in paths]
-            check_size(pictures[0], side)
+            height, width = pictures[0].shape[1:]
+            if min(height, width) < side:
+                text = f"{width} x {height} is too small, both sides need {side} pixels"
+                raise ValueError(text)
             is_known = len(pictures) == 1 or check_shots(*pictures)
         except (OSError, ValueError) as error:
             say(f"passed over {names}: {error}")
             continue
         if not is_known:
             unknown.append(names)
-        height, width = pictures[0].shape[1:]
         usable[paths] = (height * 2 // side - 1) * (width * 2 // side - 1)
     if unknown:
         say(
@@ -85,13 +87,6 @@ def usable_scenes(scenes, side):
             f"as they have too few clear edges for their noise; the first is {unknown[0]}"
         )
     return usable
-
-
-def check_size(picture, side):
-    """Refuse a picture (3, H, W) that is too small for squares of so many pixels."""
-    height, width = picture.shape[1:]
-    if min(height, width) < side:
-        raise ValueError(f"{width} x {height} is too small, both sides need {side} pixels")
 
 
 def check_shots(first, second):

@@ -1,0 +1,285 @@
+"""Pairs of images: noises, data files, photographs, and a user's own shots."""
+
+import contextlib
+import io
+
+import torch
+import torch.nn.functional as F
+
+from ..data import course_noise, files, noises, photographs, shots
+from ..metrics import LOSSES
+from ..pictures import write_picture
+from . import TestCase, needs_pillow, random_images
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def scene(seed, side=160):
+    """A picture (3, side, side) with soft edges and fine texture, values 40 to 215."""
+    picture = torch.zeros(1, 3, side, side)
+    for cell, weight in ((25, 0.6), (8, 0.3), (2, 0.1)):
+        number = side // cell + 1
+        coarse = random_images(1, number, number, seed + cell).float()
+        picture += weight * F.interpolate(coarse, side, mode="bilinear")
+    return 40 + picture[0] * (175 / 255)
+
+
+def shot(picture, seed, sigma=10.0):
+    """A noisy version as a file of 8 bits holds it."""
+    noisy = picture + sigma * torch.randn(picture.shape, generator=generator(seed))
+    return noisy.round().clamp(0, 255)
+
+
+class TestCourseNoise(TestCase):
+    def test_a_noisy_image_takes_a_pixel_of_each_block_and_the_clean_one_the_mean(self):
+        crop = random_images(1, 96, 96)[0]
+        block = crop[:, 15:18, 21:24]  # that of the pixel in row 5 and column 7
+        colours = block.flatten(1).t()  # (9, 3)
+        draw = generator()
+        drawn = [course_noise.sample_blocks(crop, draw)[:, 5, 7] for _ in range(400)]
+        self.assertSame(torch.stack(drawn).unique(dim=0), colours.unique(dim=0))
+        clean = course_noise.average_blocks(crop)
+        self.assertClose(clean[:, 5, 7], colours.float().mean(0), 0.51)
+
+    def test_a_crop_has_75_to_100_percent_of_the_short_side(self):
+        photograph = random_images(1, 400, 500)[0]
+        draw = generator()
+        crops = [course_noise.random_crop(photograph, draw) for _ in range(200)]
+        sides = {tuple(crop.shape[1:]) for crop in crops}
+        self.assertEqual(sides, {(288, 288), (320, 320), (352, 352), (384, 384)})
+
+    def test_the_two_images_of_a_pair_are_independent_draws_of_one_crop(self):
+        rows = torch.arange(120)[:, None].expand(3, 120, 100)  # each pixel tells its row
+        first, second = course_noise.noisy_pair(rows, generator())
+        self.assertDiffer(first, second)
+        self.assertClose(first, second, 3)  # in the same block of 2 or 3 pixels
+
+
+@needs_pillow
+class TestNoises(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.clean = random_images(2, 32, 32).float().clamp(20, 235)
+
+    def draws_of(self, name, number=100):
+        noise, draw = noises.named_noise(name), generator()
+        return torch.stack([noise(self.clean, draw) for _ in range(number)])
+
+    def test_over_noisy_targets_the_loss_of_each_noise_is_least_at_the_clean_images(self):
+        for name, noise in noises.NOISES.items():
+            with self.subTest(name):
+                self.assertTrue(noise.lowest <= noise.default <= noise.highest)
+                targets = self.draws_of(name, 60).flatten(0, 1) / 255
+                losses = []
+                for offset in (-8, 0, 8):
+                    output = (self.clean + offset).repeat(60, 1, 1, 1) / 255
+                    losses.append(LOSSES[noise.loss](output, targets).item())
+                self.assertEqual(min(losses), losses[1])
+
+    def test_a_noise_has_the_strength_that_is_asked_for_and_is_not_cut_off(self):
+        for name, variance in (("gaussian:60", 60**2), ("Poisson:4", self.clean * 255 / 4)):
+            noise = self.draws_of(name) - self.clean
+            ratio = noise.square() / variance
+            self.assertAlmostEqual(ratio.mean().item(), 1, delta=0.02)
+        self.assertLess(self.draws_of("gaussian:60").min(), -50)
+        draws = self.draws_of("BERNOULLI:0.3")
+        self.assertTrue(((draws == 0) | (draws == self.clean)).all())
+        self.assertAlmostEqual((draws == 0).float().mean().item(), 0.3, delta=0.02)
+        is_covered = (self.draws_of("text", 30) != self.clean).any(2).float()
+        self.assertAlmostEqual(is_covered.mean().item(), 0.27, delta=0.04)
+
+    def test_noises_that_do_not_exist_are_refused(self):
+        cases = {
+            "salt": "noise must be one of 'gaussian'",
+            "gaussian:x": "gaussian:X with X from 0 to 255, got 'gaussian:x'",
+            "bernoulli:1": "from 0 to 0.99",
+            "poisson:nan": "from 1 to 1000000,",
+        }
+        for name, words in cases.items():
+            with self.assertRaisesRegex(ValueError, words):
+                noises.named_noise(name)
+
+    def test_both_images_of_a_pair_show_the_same_square(self):
+        photograph = random_images(1, 40, 50)[0]
+        noise = noises.named_noise("gaussian:0")
+        noisy, clean = noises.square_pair(photograph, generator(), noise, clean=True)
+        self.assertEqual((noisy.shape, noisy.dtype), ((3, 32, 32), torch.int16))
+        self.assertSame(noisy, clean)
+
+
+class TestDataFiles(TestCase):
+    def test_what_does_not_hold_pairs_is_refused(self):
+        good = random_images(2, 4, 4)
+        not_a_number = good.float()
+        not_a_number[1, 2, 3, 3] = torch.nan
+        wrong = {
+            "one tensor": good,
+            "three": [good] * 3,
+            "no images": (good[0], good[0]),
+            "grey": (good[:, :1], good[:, :1]),
+            "empty": (good[:0], good[:0]),
+            "bool": (good > 9, good > 9),
+            "sparse": (good.to_sparse(), good.to_sparse()),
+            "no tensors": (good.tolist(), good.tolist()),
+        }
+        for name, content in wrong.items():
+            torch.save(content, self.folder / name)
+            with self.assertRaisesRegex(ValueError, f"{name} does not hold two tensors"):
+                files.load_pairs(self.folder / name, "")
+        torch.save((good, good[:1]), self.folder / "sizes")
+        with self.assertRaisesRegex(ValueError, "sizes must hold two tensors of equal shape"):
+            files.load_pairs(self.folder / "sizes", "")
+        torch.save((good, not_a_number), self.folder / "nan")
+        with self.assertRaisesRegex(ValueError, "nan holds values that are not finite"):
+            files.load_pairs(self.folder / "nan", "")
+        (self.folder / "text").write_text("hello")
+        with self.assertRaisesRegex(ValueError, r"text cannot be read; torch.save\(\(noisy, clean"):
+            files.load_pairs(self.folder / "text", "")
+
+    def test_a_folder_stands_for_the_file_in_it(self):
+        good = random_images(2, 4, 4)
+        torch.save([good, good], self.folder / "val_data.pkl")
+        self.assertSame(files.load_pairs(self.folder, "val_data.pkl")[0], good)
+        with self.assertRaisesRegex(FileNotFoundError, "train_data.pkl"):
+            files.load_pairs(self.folder, "train_data.pkl")
+
+    def test_the_loss_is_that_of_the_record_beside_the_data(self):
+        path = self.folder / "train_data.pkl"
+        self.assertEqual(files.load_loss(self.folder), "mse")
+        record = self.folder / "train_data.json"
+        record.write_text(files.record("text:0.1", "l1", 0))
+        self.assertEqual((files.load_loss(self.folder), files.load_loss(path)), ("l1", "l1"))
+        for text in ("no record", "[]", "{}", files.record("salt", "huber", 0)):
+            record.write_text(text)
+            with self.assertRaisesRegex(ValueError, "train_data.json does not say which loss"):
+                files.load_loss(self.folder)
+
+    def test_images_of_one_photograph_of_the_sample_are_alike(self):
+        """Their mean colours vary much less than those of all images."""
+        _, clean = files.load_pairs(files.SAMPLE, "val_data.pkl")
+        colours = clean.float().mean((2, 3))  # (210, 3)
+        sources = files.sample_photographs()
+        self.assertEqual(sorted(sum(sources.values(), [])), list(range(210)))
+        within = torch.stack([colours[images].var(0) for images in sources.values()])
+        self.assertLess(within.mean(), 0.2 * colours.var(0).mean())
+        for name in sources:
+            self.assertIn(f"`{name}`", (files.SAMPLE / "sources.md").read_text())
+
+
+class TestPhotographs(TestCase):
+    def test_hidden_and_equal_files_are_left_out_and_other_kinds_are_counted(self):
+        same = ("b.png", "c.png")
+        hidden = (".d.png", ".folder/e.png")
+        others = ("f.nef", "g.txt")
+        for name in ("a/a.JPG", *same, *hidden, *others):
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).write_text("same" if name in same else name)
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            found = photographs.distinct_photographs(self.folder)
+        self.assertEqual([path.name for path in found], ["a.JPG", "b.png"])
+        self.assertIn("2 files of other kinds (.nef, .txt)", err.getvalue())
+
+    @needs_pillow
+    def test_one_bad_photograph_does_not_stop_the_others(self):
+        paths = [self.folder / name for name in ("a.png", "b.png", "small.png", "z.png")]
+        for path, height in zip(paths, (40, 40, 10, 40)):
+            write_picture(torch.full((3, height, 50), 100), path)
+        paths[1].write_bytes(b"no picture")
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            readable, num_failed = photographs.readable_photographs(paths, smallest=32)
+        self.assertEqual([path.name for path in readable], ["a.png", "z.png"])
+        self.assertEqual(num_failed, 1)
+        self.assertRegex(err.getvalue(), "passed over: .*b.png")
+        self.assertRegex(err.getvalue(), "small.png: 50 x 10 is too small, both sides need 32")
+
+    def drawn(self, sources, number):
+        def draw(content, generator):
+            return torch.tensor(content), torch.tensor(-content)
+
+        with contextlib.redirect_stderr(io.StringIO()):
+            first, second = photographs.draw_pairs(sources, number, draw, generator(), read=int)
+        self.assertSame(first, -second)
+        return first.tolist()
+
+    def test_each_source_gives_the_same_number_of_pairs_in_random_order(self):
+        drawn = self.drawn([1, 2, 3], 31)
+        self.assertEqual([drawn.count(source) for source in (1, 2, 3)], [11, 10, 10])
+        self.assertNotEqual(drawn, sorted(drawn))
+        self.assertEqual(drawn, self.drawn([1, 2, 3], 31))
+
+    def test_of_many_sources_some_are_chosen_at_random(self):
+        drawn = self.drawn(range(100), 5)
+        self.assertEqual(len(set(drawn)), 5)
+        self.assertGreater(max(drawn), 20)
+
+
+class TestShots(TestCase):
+    def test_shifts_are_found_in_noise(self):
+        picture = scene(0, 200)
+        for down, right in ((0, 0), (0, 1), (-1, 1), (2, 0), (-5, 3), (30, -20)):
+            moved = picture.roll((down, right), (1, 2))
+            for sigma in (5, 15):
+                first = shot(picture[:, 30:170, 30:170], 1, sigma)
+                second = shot(moved[:, 30:170, 30:170], 2, sigma)
+                self.assertEqual(shots.shift(first, second), (down, right))
+
+    def test_no_shift_is_told_where_nothing_shows_it(self):
+        grey = torch.full((3, 100, 130), 128.0)
+        self.assertIsNone(shots.shift(grey, shot(grey, 1)))
+        for seed in range(5):
+            self.assertIsNone(shots.shift(shot(grey, seed), shot(grey, seed + 10)))
+            self.assertIsNone(shots.shift(shot(scene(seed), 1), shot(scene(seed + 1), 2)))
+            drowned = [shot(scene(0, 64), draw, sigma=200) for draw in (seed, seed + 10)]
+            self.assertIsNone(shots.shift(*drowned))
+
+    def test_shots_that_are_no_pair_are_told_why(self):
+        first, second = shot(scene(9), 1), shot(scene(9), 2)
+        self.assertTrue(shots.check_shots(first, second))
+        warmer = second.clone()
+        warmer[0] += 5
+        cases = {
+            "identical": first,
+            "differ in size, 160 x 160 and 100 x 160": second[:, :, :100],
+            r"shifted by \+0 pixels to the right and \+2 down": second.roll(2, 1),
+            r"are \+1.{3}, \+1.{3}, \+1.{3} of 255 off; exposure": second * 1.15,
+            r"are \+5.., [+-]0.., [+-]0.. of 255 off; .*white balance": warmer,
+        }
+        for words, other in cases.items():
+            with self.assertRaisesRegex(ValueError, words):
+                shots.check_shots(first, other)
+
+    def test_neighbours_are_two_pixels_that_touch_in_each_cell(self):
+        values = torch.arange(32)
+        picture = torch.stack([values, values + 100, values + 200]).view(3, 4, 8)
+        rows = torch.tensor([[0, 0, 0, 0], [2, 2, 2, 2]])
+        columns = torch.tensor([[0, 2, 4, 6], [0, 2, 4, 6]])
+        draw = generator()
+        seen = set()
+        for _ in range(200):
+            first, second = shots.neighbours(picture, draw)
+            for image in (first, second):
+                self.assertSame(image, image[:1] + torch.tensor([0, 100, 200])[:, None, None])
+            places = []
+            for image in (first[0], second[0]):
+                down, right = image // 8 - rows, image % 8 - columns
+                self.assertTrue(((down | right) <= 1).all() and (down >= 0).all())
+                places.append(torch.stack([down, right]))
+            self.assertSame((places[0] - places[1]).abs().sum(0), torch.ones(2, 4).long())
+            seen.add((*places[0][:, 1, 2].tolist(), *places[1][:, 1, 2].tolist()))
+        self.assertEqual(len(seen), 8)
+
+    def test_scenes_are_found_by_their_path_without_the_ending(self):
+        for name in ("a/deep/x.png", "a/y.JPG", "a/alone.png", "b/deep/x.tif", "b/y.png"):
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).touch()
+        folders = (self.folder / "a", self.folder / "b")
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            found = shots.scenes_of(*folders)
+        names = [[path.name for path in paths] for paths in found]
+        self.assertEqual(names, [["x.png", "x.tif"], ["y.JPG", "y.png"]])
+        self.assertRegex(err.getvalue(), "passed over 1 pictures without a partner .*alone.png")
+        (self.folder / "a" / "y.png").touch()
+        with self.assertRaisesRegex(ValueError, "y.JPG and .*y.png have the same name"):
+            shots.scenes_of(*folders)
