@@ -52,7 +52,7 @@ class CommandCase(TestCase):
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
 
-    def data_files(self, number=8):
+    def data_files(self, number=4):
         """Write a val_data.pkl and a train_data.pkl with the first images of the sample."""
         for name in ("val_data.pkl", "train_data.pkl"):
             pairs = [images[:number].clone() for images in load_pairs(SAMPLE, name)]
@@ -113,7 +113,7 @@ class TestStatus(CommandCase):
         command = [sys.executable, PROJECT / "Miniproject_1", "--help"]
         shown = subprocess.run(command, cwd=self.folder, capture_output=True, text=True).stdout
         for name in COMMANDS:
-            self.assertIn(f"    {name} ", shown)
+            self.assertRegex(shown, rf"\n    {name}\s")
 
 
 class TestStreams(CommandCase):
@@ -123,7 +123,9 @@ class TestStreams(CommandCase):
         with open("/dev/full", "w") as full:
             streams = {"stdout": full, "stderr": subprocess.PIPE}
             with self.process("evaluate", ".", "--one-pass", **streams) as process:
-                self.assertRegex(process.stderr.read(), "error: the results cannot be written: No space")
+                self.assertRegex(
+                    process.stderr.read(), "error: the results cannot be written: No space"
+                )
         self.assertEqual(process.returncode, 1)
 
     def test_a_pipe_whose_reader_has_seen_enough_is_no_error_to_speak_of(self):

@@ -19,7 +19,7 @@ def generator(seed=0):
 def scene(seed, side=160):
     """A picture (3, side, side) with soft edges and fine texture, values 40 to 215."""
     picture = torch.zeros(1, 3, side, side)
-    for cell, weight in ((25, 0.6), (8, 0.3), (2, 0.1)):
+    for cell, weight in ((25, 0.5), (8, 0.3), (2, 0.2)):
         number = side // cell + 1
         coarse = random_images(1, number, number, seed + cell).float()
         picture += weight * F.interpolate(coarse, side, mode="bilinear")
@@ -220,7 +220,7 @@ class TestShots(TestCase):
         picture = scene(0, 200)
         for down, right in ((0, 0), (0, 1), (-1, 1), (2, 0), (-5, 3), (30, -20)):
             moved = picture.roll((down, right), (1, 2))
-            for sigma in (5, 15):
+            for sigma in (5, 10):
                 first = shot(picture[:, 30:170, 30:170], 1, sigma)
                 second = shot(moved[:, 30:170, 30:170], 2, sigma)
                 self.assertEqual(shots.shift(first, second), (down, right))
