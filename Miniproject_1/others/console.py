@@ -6,7 +6,6 @@ import warnings
 
 from ..model import tqdm
 
-
 lost = []  # the errors of `tell`, for `commands.main`
 
 

@@ -43,25 +43,21 @@ def load_pairs(path, name):
         raise
     except Exception as error:  # damaged files raise nearly everything
         raise ValueError(f"{path} cannot be read; {ADVICE}") from error
-    if not isinstance(pairs, (tuple, list)) or len(pairs) != 2 or not all(map(are_images, pairs)):
-        raise ValueError(f"{path} does not hold two tensors of images; {ADVICE}")
-    first, second = pairs
-    if first.shape != second.shape:
-        shapes = f"{tuple(first.shape)} and {tuple(second.shape)}"
-        raise ValueError(f"{path} must hold two tensors of equal shape, got {shapes}")
+    are_two = isinstance(pairs, (tuple, list)) and len(pairs) == 2
+    if not are_two or not all(map(are_images, pairs)) or pairs[0].shape != pairs[1].shape:
+        raise ValueError(f"{path} does not hold two tensors of images of equal shape; {ADVICE}")
     for images in pairs:
         if images.is_floating_point() and not torch.isfinite(images).all():
             raise ValueError(f"{path} holds values that are not finite numbers")
-    return first, second
+    return tuple(pairs)
 
 
 def are_images(value):
     """Whether it is a dense tensor (N, 3, H, W) of integers or floats, none of the sizes 0."""
     if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
         return False
-    if value.is_complex() or value.dtype == torch.bool:
-        return False
-    return value.dim() == 4 and value.shape[1] == 3 and value.numel() > 0
+    is_real = value.dtype != torch.bool and not value.is_complex()
+    return is_real and value.dim() == 4 and value.shape[1] == 3 and value.numel() > 0
 
 
 def record(noise, loss, seed):

@@ -166,8 +166,7 @@ def read_scene(paths):
 
 def squares_of_shots(pictures, generator):
     """The same random square of 32 x 32 pixels of two shots."""
-    first, second = random_square(pictures, generator)
-    return first, second
+    return random_square(pictures, generator).unbind()
 
 
 def neighbours_in_a_square(pictures, generator):
@@ -194,5 +193,4 @@ def neighbours(picture, generator):
     cells = picture.unfold(1, 2, 2).unfold(2, 2, 2).flatten(3)  # (3, H / 2, W / 2, 4)
     choices = torch.randint(len(NEIGHBOURS), cells.shape[1:3], generator=generator)
     places = NEIGHBOURS[choices].expand(3, -1, -1, -1)  # (3, H / 2, W / 2, 2)
-    first, second = cells.gather(3, places).unbind(3)
-    return first, second
+    return cells.gather(3, places).unbind(3)

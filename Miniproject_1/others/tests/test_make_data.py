@@ -96,7 +96,10 @@ class TestMakeData(PictureCase):
         make = ("make-data", "photos", "out")
         self.refuse("nowhere is not a folder", "make-data", "nowhere", "out")
         self.refuse("--train-pairs must be an integer from 0", *make, "--train-pairs", -1)
-        self.refuse("noise must be one of", *make, "--noise", "salt")
+        self.refuse("noise must be one of 'gaussian'", *make, "--noise", "salt")
+        self.refuse("bernoulli:X with X from 0 to 0.99", *make, "--noise", "bernoulli:1")
+        self.refuse("poisson:X with X from 1 to 1000000", *make, "--noise", "poisson:nan")
+        self.refuse("gaussian:X with X from 0 to 255", *make, "--noise", "gaussian:x")
         (self.folder / "file").write_bytes(b"mine")
         self.refuse("file is a file", "make-data", "photos", "file")
 
