@@ -56,9 +56,10 @@ def run(options):
 
     paths = distinct_photographs(options.photos)
     photographs, num_failed = readable_photographs(paths, smallest)
-    if len(photographs) < 2:
-        text = "two at least are needed, one of them to validate on"
-        raise ValueError(f"{options.photos} holds {len(photographs)} usable photographs; {text}")
+    fewest = 2 if with_training else 1
+    if len(photographs) < fewest:
+        found = f"{options.photos} holds {len(photographs)} usable photographs"
+        raise ValueError(f"{found}; {fewest} or more are needed")
     kept, others = photographs, []
     if with_training:
         kept, others = split(photographs, VALIDATION_SHARE, generator)

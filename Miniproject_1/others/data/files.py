@@ -18,7 +18,8 @@ def load_pairs(path, name):
     """Read a data file: pairs of images as two tensors.
 
     They are uint8 in the course's format, int16 with other noises. PyTorch maps the file into
-    memory: what is indexed is read, and several processes share it. Who needs floats copies them.
+    memory: what is indexed is read, and several processes share it. Whoever turns them into floats,
+    as `model.check_images` does with all but uint8, copies them whole.
 
     Args:
         path: the file, or the folder that holds it.

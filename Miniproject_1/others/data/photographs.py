@@ -49,7 +49,7 @@ def distinct_photographs(folder):
     A file that may not be read counts as distinct: who reads it as a picture names it.
     """
     found = {}
-    for path in track(picture_files(folder), "photograph to compare"):
+    for path in track(picture_files(folder), "photograph"):
         try:
             key = hashlib.sha256(path.read_bytes()).digest()
         except OSError:
@@ -70,7 +70,7 @@ def readable_photographs(paths, smallest):
     """
     readable = []
     num_failed = 0
-    for path in track(paths, "photograph to read"):
+    for path in track(paths, "photograph"):
         try:
             height, width = read_picture(path).shape[1:]
         except (OSError, ValueError) as error:

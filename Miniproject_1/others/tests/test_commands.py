@@ -73,7 +73,6 @@ class TestStatus(CommandCase):
         self.refuse("is a checkpoint, not weights", "evaluate", SAMPLE, "--weights", "a.checkpoint")
         self.refuse("device must be one that PyTorch", "evaluate", SAMPLE, "--device", "gpu")
         self.refuse("unrecognized arguments: --nonsense", "evaluate", SAMPLE, "--nonsense")
-        self.refuse("unrecognized arguments: evaluate", "--overwrite", "evaluate", SAMPLE)
         self.refuse("invalid choice: 'paint'", "paint")
 
     def fail_with(self, error):
