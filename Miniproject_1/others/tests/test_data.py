@@ -38,7 +38,8 @@ class TestCourseNoise(TestCase):
         block = crop[:, 15:18, 21:24]  # that of the pixel in row 5 and column 7
         colours = block.flatten(1).t()  # (9, 3)
         draw = generator()
-        drawn = [course_noise.sample_blocks(crop, draw)[:, 5, 7] for _ in range(400)]
+        images = [course_noise.sample_blocks(crop, draw) for _ in range(400)]
+        drawn = [image[:, 5, 7] for image in images]
         self.assertSame(torch.stack(drawn).unique(dim=0), colours.unique(dim=0))
         clean = course_noise.average_blocks(crop)
         self.assertClose(clean[:, 5, 7], colours.float().mean(0), 0.51)
@@ -86,7 +87,8 @@ class TestNoises(TestCase):
         self.assertLess(self.draws_of("gaussian:60").min(), -50)
         draws = self.draws_of("BERNOULLI:0.3")
         self.assertTrue(((draws == 0) | (draws == self.clean)).all())
-        self.assertAlmostEqual((draws == 0).float().mean().item(), 0.3, delta=0.02)
+        missing = (draws == 0).float().mean().item()
+        self.assertAlmostEqual(missing, 0.3, delta=0.02)
         is_covered = (self.draws_of("text", 30) != self.clean).any(2).float()
         self.assertAlmostEqual(is_covered.mean().item(), 0.27, delta=0.04)
 
@@ -94,7 +96,8 @@ class TestNoises(TestCase):
         photograph = random_images(1, 40, 50)[0]
         noise = noises.named_noise("gaussian:0")
         noisy, clean = noises.square_pair(photograph, generator(), noise, clean=True)
-        self.assertEqual((noisy.shape, noisy.dtype), ((3, 32, 32), torch.int16))
+        self.assertEqual(noisy.shape, (3, 32, 32))
+        self.assertEqual(noisy.dtype, torch.int16)
         self.assertSame(noisy, clean)
 
 
@@ -137,7 +140,8 @@ class TestDataFiles(TestCase):
         self.assertEqual(files.load_loss(self.folder), "mse")
         record = self.folder / "train_data.json"
         record.write_text(files.record("text:0.1", "l1", 0))
-        self.assertEqual((files.load_loss(self.folder), files.load_loss(path)), ("l1", "l1"))
+        self.assertEqual(files.load_loss(self.folder), "l1")
+        self.assertEqual(files.load_loss(path), "l1")
         for text in ("no record", "[]", "{}", files.record("salt", "huber", 0)):
             record.write_text(text)
             with self.assertRaisesRegex(ValueError, "train_data.json does not say which loss"):
@@ -181,7 +185,8 @@ class TestPhotographs(TestCase):
         first, second = drawn()
         self.assertSame(first, -second)
         self.assertSame(first, drawn()[0])
-        self.assertEqual([(first == source).sum() for source in (1, 2, 3)], [11, 10, 10])
+        counts = [(first == source).sum() for source in (1, 2, 3)]
+        self.assertEqual(counts, [11, 10, 10])
         self.assertDiffer(first, first.sort().values)
 
 
@@ -199,13 +204,18 @@ class TestShots(TestCase):
         grey = torch.full((3, 100, 130), 128.0)
         self.assertIsNone(shots.shift(grey, shot(grey, 1)))
         for seed in range(5):
-            self.assertIsNone(shots.shift(shot(grey, seed), shot(grey, seed + 10)))
-            self.assertIsNone(shots.shift(shot(scene(seed), 1), shot(scene(seed + 1), 2)))
-            drowned = [shot(scene(0, 64), draw, sigma=200) for draw in (seed, seed + 10)]
-            self.assertIsNone(shots.shift(*drowned))
+            for picture, other, sigma in (
+                (grey, grey, 10),
+                (scene(seed), scene(seed + 1), 10),
+                (scene(seed, 64), scene(seed, 64), 200),
+            ):
+                first = shot(picture, seed, sigma)
+                second = shot(other, seed + 10, sigma)
+                self.assertIsNone(shots.shift(first, second))
 
     def test_shots_that_are_no_pair_are_told_why(self):
-        first, second = shot(scene(9), 1), shot(scene(9), 2)
+        first = shot(scene(9), 1)
+        second = shot(scene(9), 2)
         self.assertTrue(shots.check_shots(first, second))
         warmer = second.clone()
         warmer[0] += 5
@@ -225,14 +235,16 @@ class TestShots(TestCase):
         places = torch.tensor([[0, 1], [2, 3]])  # in each cell
         values = cells.repeat_interleave(2, 0).repeat_interleave(2, 1) + places.repeat(2, 3)
         picture = torch.stack([values, values + 100, values + 200])  # (3, 4, 6)
-        draw, seen = generator(), set()
+        draw = generator()
+        seen = set()
         for _ in range(200):
             first, second = shots.neighbours(picture, draw)
             self.assertSame(first - first[:1], second - second[:1])  # the same in each channel
             self.assertSame(first[0] // 10 * 10, cells)
             self.assertSame(second[0] // 10 * 10, cells)
-            seen.add((first[0, 1, 2].item() % 10, second[0, 1, 2].item() % 10))
-        self.assertEqual(seen, {(0, 1), (1, 0), (2, 3), (3, 2), (0, 2), (2, 0), (1, 3), (3, 1)})
+            chosen = [image[0, 1, 2].item() % 10 for image in (first, second)]
+            seen.add("{} {}".format(*chosen))
+        self.assertEqual(seen, {"0 1", "1 0", "2 3", "3 2", "0 2", "2 0", "1 3", "3 1"})
 
     def test_scenes_are_found_by_their_path_without_the_ending(self):
         for name in ("a/deep/x.png", "a/y.JPG", "a/alone.png", "b/deep/x.tif", "b/y.png"):
