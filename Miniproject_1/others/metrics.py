@@ -45,11 +45,10 @@ def described(values):
     Args:
         values: the PSNR of each image, (N,), infinite for exact ones.
     """
-    is_exact = values == math.inf
-    num_exact = int(is_exact.sum())
-    if num_exact == len(values):
+    finite = values[values != math.inf]
+    num_exact = len(values) - len(finite)
+    if len(finite) == 0:
         return "all images exact"
-    finite = values[~is_exact]
     text = f"{finite.mean().item():.2f} dB"
     if num_exact > 0:
         text += f" (exact, and not in the mean: {num_exact})"
