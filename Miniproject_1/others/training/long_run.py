@@ -99,7 +99,7 @@ class LongRun:
             raise ValueError(f"--resume: {self.options.resume} was begun with other data")
         self.about["data"] = data
 
-    def carry_out(self, training, batch_size, describe, record, between_steps=lambda: None):
+    def carry_out(self, training, batch_size, describe, record, before_step=lambda: None):
         """Take the steps that are left, and write what comes of it.
 
         Args:
@@ -108,7 +108,7 @@ class LongRun:
             describe: function without arguments that returns a text for the line of progress.
             record: function without arguments that returns what to write beside the weights:
                 numbers, texts, lists and dicts. Floats that are not finite become null.
-            between_steps: function without arguments that is called between two steps.
+            before_step: function without arguments that is called before every step.
 
         Returns:
             the exit status: 0, or 1 if the weights are not in their place.
@@ -126,7 +126,7 @@ class LongRun:
                 raise ValueError(text) from error
         try:
             with requests_to_end() as requests, self.team.shared(training, batch_size):
-                is_stopped = self.take_steps(training, describe, between_steps, requests)
+                is_stopped = self.take_steps(training, describe, before_step, requests)
         except KeyboardInterrupt:
             say(f"stopped at once; {self.how_to_go_on()}")
             raise
@@ -143,10 +143,11 @@ class LongRun:
     # ----------------------------------------------------------------------------------------------
     # Steps
 
-    def take_steps(self, training, describe, between_steps, requests):
+    def take_steps(self, training, describe, before_step, requests):
         """Take the steps that are left, until there is a request. Returns whether there was one."""
         last_checkpoint = time.monotonic()
         for _ in self.steps_left(training, describe):
+            before_step()
             rollbacks = training.safeguard.rollbacks
             training.take_step()
             if training.safeguard.rollbacks > rollbacks:
@@ -160,7 +161,6 @@ class LongRun:
             if time.monotonic() > last_checkpoint + SECONDS_BETWEEN_CHECKPOINTS:
                 self.try_checkpoint(training)
                 last_checkpoint = time.monotonic()
-            between_steps()
         return False
 
     def steps_left(self, training, describe):
