@@ -276,7 +276,9 @@ def read_checkpoint(path, command, settings):
 def output_of(checkpoint):
     """The weights beside a checkpoint."""
     if checkpoint.suffix != ENDING:
-        raise ValueError(f"{checkpoint} does not end in {ENDING}, so --output must name the weights")
+        raise ValueError(
+            f"{checkpoint} does not end in {ENDING}, so --output must name the weights"
+        )
     return checkpoint.with_suffix("")
 
 
