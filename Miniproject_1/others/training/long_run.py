@@ -13,7 +13,10 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from itertools import pairwise
+from operator import truediv
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -23,6 +26,7 @@ from ..outputs import check_output, replaced, save
 
 SECONDS_BETWEEN_CHECKPOINTS = 300
 SECONDS_OF_ONE_REQUEST = 1  # in which torchrun passes on a Ctrl-C that the terminal sent to all
+TIMED_STEPS = 5  # the last ones, which tell how long the next one will take
 GRADIENTS_OF_LBFGS = 25  # about as many in one iteration of L-BFGS
 ENDING = ".checkpoint"
 
@@ -115,9 +119,10 @@ class LongRun:
 
         Raises:
             KeyboardInterrupt: the user has stopped it; a checkpoint is written.
-            Exception: whatever a step raises; a checkpoint is written.
+            Exception: whatever a step raises; a checkpoint is written, unless it was the first.
             OSError: a file cannot be written.
         """
+        self.team.check_batch_size(batch_size)
         if self.saved is not None:
             try:
                 training.load_state_dict(self.saved["training"])
@@ -125,14 +130,15 @@ class LongRun:
                 text = f"{self.options.resume} does not have the state of this training"
                 raise ValueError(text) from error
         try:
-            with requests_to_end() as requests, self.team.shared(training, batch_size):
+            with requests_to_end() as requests, self.team.shared(training):
                 is_stopped = self.take_steps(training, describe, before_step, requests)
         except KeyboardInterrupt:
             say(f"stopped at once; {self.how_to_go_on()}")
             raise
         except Exception:
-            self.try_checkpoint(training)
-            say(self.how_to_go_on())
+            if training.step > 0:
+                self.try_checkpoint(training)
+                say(self.how_to_go_on())
             raise
         if is_stopped:
             self.save_checkpoint(training)
@@ -177,20 +183,26 @@ class LongRun:
                 yield
 
     def share_of_minutes(self):
-        """Which share of the minutes that this training may take is over, 0 to 1."""
-        return min(self.seconds / (60 * self.settings["minutes"]), 1)
+        """Which share of the minutes that this training may take is over, 0 to 0.999.
+
+        A learning rate of zero at the end would be an error of L-BFGS.
+        """
+        return min(self.seconds / (60 * self.settings["minutes"]), 0.999)
 
     def percent(self):
         """The same in percent, 0 to 99."""
-        return min(int(100 * self.share_of_minutes()), 99)
+        return int(100 * self.share_of_minutes())
 
     def is_last_step(self, training):
         """Whether the minutes would be over before the end of another step."""
-        history = training.history
-        if not history["seconds"]:
+        moments = training.history["seconds"][-TIMED_STEPS - 1 :]
+        if len(moments) <= TIMED_STEPS:
+            moments = [0.0, *moments]
+        durations = [after - before for before, after in pairwise(moments)]
+        if not durations:
             return False
-        before, after = [0.0, *history["seconds"]][-2:]
-        seconds_of_gradient = (after - before) / history["evaluations"][-1]
+        evaluations = training.history["evaluations"][-len(durations) :]
+        seconds_of_gradient = median(map(truediv, durations, evaluations))
         gradients = 0
         for step in (training.step, training.step + 1):
             gradients += GRADIENTS_OF_LBFGS if step < training.lbfgs_iterations else 1

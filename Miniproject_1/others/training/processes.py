@@ -78,18 +78,15 @@ class Team:
         self.size = size
         self.is_first = rank == 0
 
-    @contextmanager
-    def shared(self, training, batch_size):
-        """Within this, all processes carry out a `Training` together.
-
-        Each process has the same network, and the same batches of so many pairs.
-
-        Raises:
-            ValueError: the pairs of a batch are not equally many for each process.
-        """
-        if batch_size % self.size > 0:
-            text = f"must be a multiple of the number of processes, {self.size}, got {batch_size}"
+    def check_batch_size(self, number):
+        """Raise ValueError unless the pairs of a batch are equally many for each process."""
+        if number % self.size > 0:
+            text = f"must be a multiple of the number of processes, {self.size}, got {number}"
             raise ValueError(f"the batch size {text}")
+
+    @contextmanager
+    def shared(self, training):
+        """Within this, all processes carry out a `Training` together, each with the same one."""
         if self.size == 1:
             yield
             return
