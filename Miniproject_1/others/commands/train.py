@@ -147,14 +147,14 @@ def train(options, long_run, team):
         initial_rate = settings["learning_rate"]
         training.learning_rate = lambda step: initial_rate * (1 - long_run.share_of_minutes())
     say(f"training on {len(pairs[0])} pairs, {settings['batch_size']} in a step")
-    measurements = Measurements(model, kept_apart, pairs, settings["loss"])
+    measurements = Measurements(model, *kept_apart)
 
     def before_step():
         if team.is_first:
             measurements.measure_now_and_then()
 
     def describe():
-        return measurements.describe(training.history["loss"][-1])
+        return f"{measurements.text}loss {training.history['loss'][-1]:.5f}"
 
     def record():
         return {**long_run.about, "history": training.history}

@@ -13,10 +13,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from itertools import pairwise
-from operator import truediv
 from pathlib import Path
-from statistics import median
 
 import torch
 
@@ -26,8 +23,6 @@ from ..outputs import check_output, replaced, save
 
 SECONDS_BETWEEN_CHECKPOINTS = 300
 SECONDS_OF_ONE_REQUEST = 1  # in which torchrun passes on a Ctrl-C that the terminal sent to all
-TIMED_STEPS = 5  # the last ones, which tell how long the next one will take
-GRADIENTS_OF_LBFGS = 25  # about as many in one iteration of L-BFGS
 ENDING = ".checkpoint"
 
 
@@ -49,6 +44,7 @@ class LongRun:
             and containers of them. "settings" are in it.
         saved: the checkpoint to go on from, or None.
         seconds: that all sessions of this training have taken up to the last step.
+        seconds_of_step: that the last step has taken.
 
     Raises:
         OSError, ValueError: a file cannot be read or may not be written; it is no checkpoint of
@@ -79,6 +75,7 @@ class LongRun:
                 began = f"this training was begun with {name} = {self.settings[name]}"
                 raise ValueError(f"--resume: {began}, not {value}")
         self.began = time.monotonic() - self.seconds
+        self.seconds_of_step = 0.0
         self.record = self.output.with_name(f"{self.output.name}.json")
         self.checkpoint = self.output.with_name(f"{self.output.name}{ENDING}")
         self.has_checkpoint = same(options.resume, self.checkpoint)
@@ -155,11 +152,14 @@ class LongRun:
         for _ in self.steps_left(training, describe):
             before_step()
             rollbacks = training.safeguard.rollbacks
+            began = time.monotonic()
             training.take_step()
             if training.safeguard.rollbacks > rollbacks:
                 say("the loss exploded: back to the last good weights, at half the learning rate")
-            seconds = time.monotonic() - self.began
-            self.seconds, num_requests = self.team.largest(seconds, len(requests))
+            ended = time.monotonic()
+            self.seconds, self.seconds_of_step, num_requests = self.team.largest(
+                ended - self.began, ended - began, len(requests)
+            )
             if training.step == training.num_steps:
                 continue  # nothing is left to stop, and the progress is shown to its end
             if num_requests > 0:
@@ -171,14 +171,14 @@ class LongRun:
 
     def steps_left(self, training, describe):
         """Iterate over the steps that are left, and show how far it is."""
-        if self.settings.get("minutes") is None:
+        minutes = self.settings.get("minutes")
+        if minutes is None:
             yield from track(range(training.step, training.num_steps), "step", True, describe)
             return
-        training.num_steps = sys.maxsize
-        percents = range(self.percent(), 100)  # nobody knows how many steps there will be
-        for percent in track(percents, "percent", True, describe):
+        training.num_steps = sys.maxsize  # until the last one begins
+        for percent in track(range(self.percent(), 100), "percent", True, describe):
             while training.step < training.num_steps and self.percent() <= percent:
-                if self.is_last_step(training):
+                if self.seconds + 2 * self.seconds_of_step > 60 * minutes:  # no room for another
                     training.num_steps = training.step + 1
                 yield
 
@@ -192,21 +192,6 @@ class LongRun:
     def percent(self):
         """The same in percent, 0 to 99."""
         return int(100 * self.share_of_minutes())
-
-    def is_last_step(self, training):
-        """Whether the minutes would be over before the end of another step."""
-        moments = training.history["seconds"][-TIMED_STEPS - 1 :]
-        if len(moments) <= TIMED_STEPS:
-            moments = [0.0, *moments]
-        durations = [after - before for before, after in pairwise(moments)]
-        if not durations:
-            return False
-        evaluations = training.history["evaluations"][-len(durations) :]
-        seconds_of_gradient = median(map(truediv, durations, evaluations))
-        gradients = 0
-        for step in (training.step, training.step + 1):
-            gradients += GRADIENTS_OF_LBFGS if step < training.lbfgs_iterations else 1
-        return self.seconds + gradients * seconds_of_gradient > 60 * self.settings["minutes"]
 
     # ----------------------------------------------------------------------------------------------
     # Files

@@ -32,26 +32,22 @@ def keep_apart(noisy_1, noisy_2):
 
 
 class Measurements:
-    """The PSNR of a network in training, measured now and then, and the loss of clean images.
+    """The PSNR of a network in training, estimated now and then.
 
     Args:
         model: a `Model`, whose network is in training.
-        kept_apart: pairs that it is not trained on, two tensors (N, 3, H, W); N may be 0.
-        pairs: that it is trained on, two tensors (N, 3, H, W).
-        loss: the name of the loss; only the floor of "mse" is known.
+        noisy_1, noisy_2: pairs that it is not trained on, (N, 3, H, W); N may be 0.
+
+    Attributes:
+        text: the last estimate, to be followed by other text; empty before the first one.
     """
 
-    def __init__(self, model, kept_apart, pairs, loss):
+    def __init__(self, model, noisy_1, noisy_2):
         self.model = model
-        self.noisy_1, self.noisy_2 = (images[:MEASURED_ON_THE_WAY] for images in kept_apart)
+        self.noisy_1 = noisy_1[:MEASURED_ON_THE_WAY]
+        self.noisy_2 = noisy_2[:MEASURED_ON_THE_WAY]
         self.last_time = time.monotonic()
-        self.psnr_text = ""  # stands before the loss
-        self.floor_text = ""  # stands behind it
-        if loss == "mse":
-            # The loss of the clean images: no output is nearer to targets that were not trained on
-            noisy_1, noisy_2 = (images[:MOST_KEPT_APART] for images in pairs)
-            floor = error_from_noisy_pairs(noisy_1, noisy_1, noisy_2).noisy.mean().item()
-            self.floor_text = f" (floor {floor:.5f})"
+        self.text = ""
 
     def measure_now_and_then(self):
         """Measure, if the last time was long ago."""
@@ -60,12 +56,8 @@ class Measurements:
             output = denoised(self.model, self.noisy_1)
             errors = error_from_noisy_pairs(output, self.noisy_1, self.noisy_2)
             before, after = (rough_psnr(error.mean().item()) for error in errors)
-            self.psnr_text = f"estimated PSNR {after} (noisy {before}), "
+            self.text = f"estimated PSNR {after} (noisy {before}), "
             self.last_time = time.monotonic()
-
-    def describe(self, loss):
-        """The loss with what is known besides, for the line of progress."""
-        return f"{self.psnr_text}loss {loss:.5f}{self.floor_text}"
 
 
 def rough_psnr(error):
