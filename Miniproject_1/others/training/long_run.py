@@ -69,11 +69,12 @@ class LongRun:
             self.seconds = self.saved["seconds"]
             self.output = options.output or output_of(options.resume)
             inputs = [*inputs, options.resume]
+            for name, value in given.items():
+                began = self.about["settings"][name]
+                if value != began:
+                    text = f"this training was begun with {name} = {began}, not {value}"
+                    raise ValueError(f"--resume: {text}")
         self.settings = self.about["settings"]
-        for name, value in given.items():
-            if value != self.settings[name]:
-                began = f"this training was begun with {name} = {self.settings[name]}"
-                raise ValueError(f"--resume: {began}, not {value}")
         self.began = time.monotonic() - self.seconds
         self.seconds_of_step = 0.0
         self.record = self.output.with_name(f"{self.output.name}.json")
@@ -134,7 +135,7 @@ class LongRun:
             raise
         except Exception:
             if training.step > 0:
-                self.try_checkpoint(training)
+                self.save_checkpoint(training)
                 say(self.how_to_go_on())
             raise
         if is_stopped:
@@ -165,7 +166,7 @@ class LongRun:
             if num_requests > 0:
                 return True
             if time.monotonic() > last_checkpoint + SECONDS_BETWEEN_CHECKPOINTS:
-                self.try_checkpoint(training)
+                self.save_checkpoint(training)
                 last_checkpoint = time.monotonic()
         return False
 
@@ -197,7 +198,7 @@ class LongRun:
     # Files
 
     def save_checkpoint(self, training):
-        """Write all that going on needs, if this is the process that writes."""
+        """Write all that going on needs. If it fails, this is said, and nothing else happens."""
         if not self.team.is_first:
             return
         content = {
@@ -206,13 +207,9 @@ class LongRun:
             "seconds": self.seconds,
             "training": training.state_dict(),
         }
-        save(content, self.checkpoint)
-        self.has_checkpoint = True
-
-    def try_checkpoint(self, training):
-        """The same. If it fails, this is said, and nothing else happens."""
         try:
-            self.save_checkpoint(training)
+            save(content, self.checkpoint)
+            self.has_checkpoint = True
         except OSError as error:
             say(f"warning: {error}")
 
@@ -240,9 +237,9 @@ class LongRun:
             say(f"error: {error}; the weights are in {elsewhere}")
             return 1
         tell(f"{self.output}: weights after {training.step} steps")
+        # NaN and Infinity, which JSON lacks, become null
+        content = json.loads(json.dumps(record()), parse_constant=lambda name: None)
         with replaced(self.record) as temporary:
-            # NaN and Infinity, which JSON lacks, become null
-            content = json.loads(json.dumps(record()), parse_constant=lambda name: None)
             temporary.write_text(json.dumps(content) + "\n")
         tell(f"{self.record}: how they came about")
         self.checkpoint.unlink(missing_ok=True)
