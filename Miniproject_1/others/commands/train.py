@@ -140,9 +140,9 @@ def train(options, long_run, team):
     if settings["batch_size"] is None:
         settings["batch_size"] = 50 if settings["hybrid"] else 16
         if settings["minutes"] is not None and team.size == 1:
-            settings["batch_size"] = size_for_minutes(model, pairs, settings)
+            settings["batch_size"] = size_for_minutes(model.network, pairs, settings)
 
-    training = build(model.network, pairs, settings, settings["batch_size"], model.device)
+    training = build(model.network, pairs, settings)
     if settings["minutes"] is not None:
         initial_rate = settings["learning_rate"]
         training.learning_rate = lambda step: initial_rate * (1 - long_run.share_of_minutes())
@@ -191,10 +191,11 @@ def fingerprint(pairs):
     return {"shape": list(pairs[0].shape), "sums": [total.item() for total in sums]}
 
 
-def build(network, pairs, settings, batch_size, device):
-    """The `Training` that the settings describe, with batches of so many pairs."""
+def build(network, pairs, settings):
+    """The `Training` that the settings describe."""
     optimizer = ALL_OPTIMIZERS[settings["optimizer"]]
-    batches = Batches(*pairs, batch_size, seed=settings["seed"], device=device)
+    device = next(network.parameters()).device
+    batches = Batches(*pairs, settings["batch_size"], seed=settings["seed"], device=device)
     return Training(
         network,
         batches,
@@ -208,16 +209,16 @@ def build(network, pairs, settings, batch_size, device):
     )
 
 
-def size_for_minutes(model, pairs, settings):
+def size_for_minutes(network, pairs, settings):
     """The batch size of the settings, or a half or a quarter of it.
 
     It is the largest one of which the minutes have room for `FEWEST_STEPS`. Steps of a copy of the
     network are timed, with the smallest batches.
     """
     sizes = [max(settings["batch_size"] // divisor, 1) for divisor in (1, 2, 4)]
-    network = copy.deepcopy(model.network)
-    timed = {**settings, "hybrid": False, "epochs": TIMED_STEPS + 1}  # the last step takes longer
-    training = build(network, pairs, timed, sizes[-1], model.device)
+    epochs = TIMED_STEPS + 1  # with the very last step, which takes longer, left out
+    timed = {**settings, "batch_size": sizes[-1], "epochs": epochs, "hybrid": False}
+    training = build(copy.deepcopy(network), pairs, timed)
     for _ in range(TIMED_STEPS):
         began = time.monotonic()
         training.take_step()
