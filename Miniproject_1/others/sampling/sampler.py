@@ -100,10 +100,12 @@ class Sampler:
         max_pixels = MAX_PIXELS_OF_A_GPU if device.type == "cuda" else MAX_PIXELS
         shape = (len(images), len(WIDTHS), *images.shape[2:])
         generator = generator_of(seed, f"sample {place}")
-        uniform = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+        # 8 bits, as in training
+        random = torch.randint(256, shape, generator=generator, dtype=torch.uint8, device="cpu")
         output = None
         with ordinary_pytorch(device, gradients=False):
-            inputs = to_unit_range(images, device), mean / 255, random_fields(uniform.to(device))
+            fields = random_fields(to_unit_range(random, device))
+            inputs = to_unit_range(images, device), mean / 255, fields
             for tile in tiles_of(images.shape, max_pixels):
                 parts = [each[tile.images][tile.source] for each in inputs]
                 colours = parts[1][:, None] + deviations(self.network, *parts)
