@@ -2,8 +2,8 @@
 
 import torch
 
-from ...training.photo_batches import PhotoBatches, Photographs
-from .. import TestCase, random_images
+from ..training.photo_batches import PhotoBatches, Photographs
+from . import TestCase, random_images
 
 
 def map_of_places(height, width):
@@ -54,12 +54,17 @@ class TestPhotoBatches(TestCase):
         self.assertSame(noisy, same)
         self.assertDiffer(noisy, clean)
 
-    def test_the_parts_of_several_processes_make_the_batch(self):
-        batches = batches_of(self.photograph, gaussian=0.5)
-        for rank in range(3):
-            part = slice(rank, None, 3)
-            for found, whole in zip(batches(1, part), batches(1)):
-                self.assertSame(found, whole[part])
+    def test_a_batch_follows_from_seed_and_step_alone_and_parts_of_it_make_the_whole(self):
+        batches = batches_of(self.photograph, gaussian=0.5, seed=3)
+        whole = batches(7)
+        again = batches_of(self.photograph, gaussian=0.5, seed=3)(7)
+        halves = [batches(7, slice(rank, None, 2)) for rank in range(2)]
+        for place, images in enumerate(whole):
+            self.assertSame(images, again[place])
+            self.assertSame(images[0::2], halves[0][place])
+            self.assertSame(images[1::2], halves[1][place])
+        self.assertDiffer(whole[0], batches(8)[0])
+        self.assertDiffer(whole[0], batches_of(self.photograph, gaussian=0.5, seed=4)(7)[0])
 
     def test_small_crops_have_smaller_blocks(self):
         distances = []
