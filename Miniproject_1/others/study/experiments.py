@@ -8,6 +8,9 @@ share them, so that they are compared seed by seed.
 from dataclasses import dataclass, replace
 
 from ...model import FLIPS, INITIALIZATIONS
+from ..data.noises import NOISES
+from ..training.optimizers import ALL_OPTIMIZERS
+from .networks import NETWORKS, networks_of
 
 FRESH = None  # images: every pair is drawn when its step comes, and none is seen twice
 IMAGES_OF_EACH = 2  # images of each photograph kept apart, by which trainings are scored, in a row
@@ -39,6 +42,8 @@ class Settings:
         gradients: how many are computed in all.
         lbfgs_counts: whether those within L-BFGS count among them, some 25 in an iteration. If not,
             an iteration counts as one.
+        safeguard: end the training when its loss explodes. If not, only values that are not finite
+            end it.
     """
 
     network: str = "Appendix A"
@@ -60,6 +65,7 @@ class Settings:
     batch_size: int = 64
     gradients: int = 1_000
     lbfgs_counts: bool = True
+    safeguard: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,15 +98,6 @@ def muon(pairs, batch_size=64, **changes):
     """Settings for Muon and so many pairs in all; unless changed, each of them is seen once."""
     gradients = round(pairs / batch_size)
     return Settings(warm_up=0.02, batch_size=batch_size, gradients=gradients, **changes)
-
-
-NETWORKS_COMPARED = {  # and how their weights are drawn
-    "Appendix A": "masked xavier",
-    "7 layers of 3 x 3": "pytorch",
-    "small U-Net": "pytorch",
-    "Appendix A, half as wide": "masked xavier",
-    "Appendix A, twice as wide": "masked xavier",
-}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -165,13 +162,9 @@ THEIRS = Settings(  # the sizes of Brown et al.'s figures
     images=1_000, optimizer="momAGD", learning_rate=0.05, momentum=0.9, rate="constant"
 )
 OPTIMIZERS_COMPARED = {  # and the learning rates with which a search begins
-    "SGD": (0.1, 0.2, 0.4),
-    "momAGD": (0.025, 0.05, 0.1),
-    "Nesterov": (0.025, 0.05, 0.1),
-    "ADAM": (0.0005, 0.001, 0.002),
+    **{name: optimizer.rates for name, optimizer in ALL_OPTIMIZERS.items()},
     "L-BFGS": (0.25, 0.5, 1.0),
     "hybrid": (0.025, 0.05, 0.1),
-    "Muon": (0.002, 0.004, 0.008),
 }
 MOMENTA = (0.8, 0.95, 0.5)  # besides 0.9, which is momAGD, and 0, which is SGD
 
@@ -181,10 +174,8 @@ OPTIMIZER_SETTINGS = {  # that the report quotes: an experiment, and how its arm
     "fair": ("optimizers", "{}, falling, 600 gradients"),
     "longer": ("hybrid", "{}, falling, 2000 gradients"),
 }
-OPTIMIZERS_QUOTED = [
-    "SGD", "momentum 0.5", "momentum 0.8", "momAGD", "momentum 0.95", "Nesterov", "ADAM", "L-BFGS",
-    "hybrid", "Muon",
-]  # fmt: skip
+BY_MOMENTUM = ["SGD", "momentum 0.5", "momentum 0.8", "momAGD", "momentum 0.95"]
+OPTIMIZERS_QUOTED = BY_MOMENTUM + [name for name in OPTIMIZERS_COMPARED if name not in BY_MOMENTUM]
 
 
 def with_optimizer(settings, name):
@@ -246,7 +237,7 @@ def starts():
     """Brown et al.'s Figure 1 as they drew it, then each start at the best of its rates."""
     theirs = replace(THEIRS, batch_size=100, gradients=200)
     starts = {f"{name}, two each": replace(theirs, initialization=name) for name in INITIALIZATIONS}
-    for network in ("no BatchNorm", "BatchNorm everywhere"):
+    for network in networks_of("starts"):
         for name in ("default", "xavier", "masked xavier"):
             starts[f"{name}, {network}"] = replace(theirs, initialization=name, network=network)
     arms = [Arm(f"{name}, at 0.05", settings) for name, settings in starts.items()]
@@ -282,14 +273,14 @@ def their_training():
 def networks():
     """Several networks on the same pairs, every pair seen once."""
     return [
-        Arm(name, muon(256_000, network=name, initialization=initialization))
-        for name, initialization in NETWORKS_COMPARED.items()
+        Arm(name, muon(256_000, network=name, initialization=NETWORKS[name].initialization))
+        for name in networks_of("networks")
     ]
 
 
 def variants():
     """What Brown et al. say they tried and left out."""
-    names = ("Appendix A", "pooling early", "pooling in the middle", "no padding")
+    names = ["Appendix A", *networks_of("variants")]
     return [Arm(name, muon(64_000, network=name)) for name in names]
 
 
@@ -313,7 +304,7 @@ def noises():
     """Other noises, every image seen once, with pairs and with clean targets."""
     return [
         Arm(f"{noise}, {target} targets", muon(64_000, noise=noise, target=target))
-        for noise in ("Gaussian", "Poisson", "Bernoulli", "text")
+        for noise in NOISES
         for target in ("noisy", "clean")
     ]
 

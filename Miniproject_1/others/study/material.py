@@ -19,6 +19,7 @@ from ..console import say
 from ..data.course_noise import SMALLEST_SIDE, average_blocks, random_crop, sample_blocks
 from ..data.noises import NOISES, random_square
 from ..data.photographs import distinct_photographs
+from ..outputs import save
 from ..pictures import read_picture
 from ..training.photo_batches import PhotoBatches, Photographs
 from .experiments import IMAGES_OF_EACH
@@ -46,10 +47,8 @@ def pack(folders, path):
     found = photographs_by_name(folders)
     files = [(name, found[name].stat().st_size) for name in sorted(found)]  # whatever their folders
     if path.exists():
-        if torch.load(str(path), mmap=True).get("files") != files:
-            raise ValueError(
-                f"{path} holds other photographs than --photographs; remove it to have it made anew"
-            )
+        if torch.load(path, mmap=True, weights_only=True)["files"] != files:
+            raise ValueError(f"{path} holds other photographs; remove it to have it made anew")
         return
     say(f"decoding {len(files)} photographs into {path}")
     with ThreadPoolExecutor() as pool:
@@ -57,29 +56,25 @@ def pack(folders, path):
     pixels = torch.cat([photograph.flatten() for photograph in photographs])
     shapes = [tuple(photograph.shape) for photograph in photographs]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    torch.save({"files": files, "shapes": shapes, "pixels": pixels}, temporary)
-    temporary.replace(path)
+    save({"files": files, "shapes": shapes, "pixels": pixels}, path)
 
 
 def photographs_by_name(folders):
     """The paths of all photographs in some folders, by their file names."""
     found = {}
     for folder in folders:
-        if not Path(folder).is_dir():
-            raise NotADirectoryError(f"--photographs: {folder} is not a folder")
         for photograph in distinct_photographs(folder):
             if photograph.name in found:
-                raise ValueError(f"--photographs: two files are called {photograph.name}")
+                raise ValueError(f"two files are called {photograph.name}")
             found[photograph.name] = photograph
     if len(found) < 20:
-        raise ValueError(f"--photographs: at least 20 are needed, got {len(found)}")
+        raise ValueError(f"at least 20 are needed, got {len(found)}")
     return found
 
 
 def unpacked(path):
     """The photographs of a file that `pack` wrote, mapped into memory: list of uint8 (3, H, W)."""
-    content = torch.load(str(path), mmap=True)
+    content = torch.load(path, mmap=True, weights_only=True)
     sizes = [channels * height * width for channels, height, width in content["shapes"]]
     parts = content["pixels"].split(sizes)
     return [part.view(shape) for part, shape in zip(parts, content["shapes"])]
@@ -161,8 +156,7 @@ def kept_images(photographs, noise, generator, device):
         clean = torch.stack([average_blocks(crop) for crop in crops])
     else:
         clean = torch.stack([random_square(each, generator) for each in repeated])
-        corrupt, _ = NOISES[noise]
-        noisy = corrupt(clean, generator)
+        noisy = NOISES[noise](clean, generator)
     return Images(noisy.to(device), clean.to(device))
 
 
@@ -214,15 +208,15 @@ class SquareBatches:
         self.settings = settings
         self.seed = seed
         self.device = device
-        self.corrupt, _ = NOISES[settings.noise]
+        self.noise = NOISES[settings.noise]
 
     def __call__(self, step):
         generator = seeded(1_000_003 * self.seed + step)
         number = self.settings.batch_size
         places = torch.randint(len(self.photographs), (number,), generator=generator).tolist()
         clean = torch.stack([random_square(self.photographs[place], generator) for place in places])
-        noisy = self.corrupt(clean, generator)
+        noisy = self.noise(clean, generator)
         target = clean.float()
         if self.settings.target == "noisy":
-            target = self.corrupt(clean, generator)
+            target = self.noise(clean, generator)
         return noisy.to(self.device), target.to(self.device)
