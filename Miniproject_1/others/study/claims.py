@@ -45,23 +45,26 @@ COMPARISONS = {
 }
 
 
-def answered(trainings):
-    """The claims with what the `tables.Trainings` say: list of dict, for the report's table.
+def answered(differences):
+    """The claims and the answers to them: list of dict, for the report's table.
 
-    "theirs" and "fair" are differences at the two settings; None where nothing was run.
+    "theirs" and "fair" are `Difference`s at the two settings; None where nothing was run.
+
+    Args:
+        differences: by the names of experiments, see `tables.Trainings.differences`.
     """
     rows = read_csv(CLAIMS).to_dict("records")
     for row in rows:
         comparison = COMPARISONS[row["comparison"]]
         row["length at theirs"] = comparison.length_at_theirs
         row["length at fair"] = comparison.length_at_fair
-        settings = {"theirs": comparison.form_at_theirs, "fair": comparison.form_at_fair}
+        forms = {"theirs": comparison.form_at_theirs, "fair": comparison.form_at_fair}
         answers = []
-        for setting, form in settings.items():
+        for setting, form in forms.items():
             row[setting] = None
             if form is not None:
-                arms = [form.format(row[place]) for place in ("first", "second")]
-                row[setting] = trainings.compared(comparison.experiment, *arms)
+                arms = f"{form.format(row['first'])} minus {form.format(row['second'])}"
+                row[setting] = differences[comparison.experiment].get(arms)
                 answers.append(in_words(row, row[setting]))
         row["conclusion"] = conclusion(*answers)
     return rows

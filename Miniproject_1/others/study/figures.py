@@ -1,6 +1,5 @@
 """The figures of the report, drawn with matplotlib from the numbers of `numbers.py`."""
 
-
 import matplotlib.pyplot as plt
 
 from .experiments import OPTIMIZER_SETTINGS, THOUSANDS
@@ -22,7 +21,7 @@ STYLE = {
 }
 
 
-def draw_network(numbers, trainings):
+def draw_network(numbers):
     """A box for the images and for each feature map, as high as it has channels."""
     figure, axes = plt.subplots(figsize=(WIDTH, 1.45))
     maps = [{"channels": 3, "size": "H", "is_encoder": True, "norm": False}]
@@ -47,21 +46,22 @@ def draw_network(numbers, trainings):
     return figure
 
 
-def draw_targets(numbers, trainings):
+def draw_targets(numbers):
     """Noisy and clean targets over the number of fresh pairs, and their difference."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.9))
     for target, colour, line, marker in (("noisy", NOISY, "-", "o"), ("clean", CLEAN, "--", "s")):
         means = []
         for length in THOUSANDS:
-            scores = trainings.arm("targets", f"{length} thousand pairs, {target} targets")["score"]
+            arm = numbers["arms"]["targets"][f"{length} thousand pairs, {target} targets"]
+            scores = arm["scores"]
             left.plot([length] * len(scores), scores, marker, color=colour, mfc="none")
-            means.append(scores.mean())
+            means.append(arm["psnr"])
         left.plot(THOUSANDS, means, line, color=colour)
         label = f"{target} targets"
         left.plot([], [], line, marker=marker, color=colour, mfc="none", label=label)
     for length in THOUSANDS:
-        arm = f"{length} thousand pairs"
-        found = numbers["differences"]["targets"][f"{arm}, clean targets minus {arm}, noisy targets"]
+        arms = [f"{length} thousand pairs, {target} targets" for target in ("clean", "noisy")]
+        found = numbers["differences"]["targets"][" minus ".join(arms)]
         right.plot([length], [found.mean], "o", color="black")
         right.plot([length] * 2, [found.low, found.high], color="black", lw=0.8)
     left.legend(frameon=False)
@@ -75,7 +75,7 @@ def draw_targets(numbers, trainings):
     return figure
 
 
-def draw_optimizers(numbers, trainings):
+def draw_optimizers(numbers):
     """How much each optimizer is above momAGD, with 95 % intervals."""
     figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 1.8))
     for letter, axes, setting in zip("abc", panels, ("theirs", "fair", "longer")):
@@ -83,8 +83,8 @@ def draw_optimizers(numbers, trainings):
         compared = {}
         for name in numbers["optimizers"]:
             arms = f"{form.format(name)} minus {form.format('momAGD')}"
-            found = numbers["differences"][experiment][arms]
-            if name != "momAGD" and found is not None and found.mean is not None:
+            found = numbers["differences"][experiment].get(arms)
+            if found is not None and found.mean is not None:
                 compared[name] = found
         for place, found in enumerate(compared.values()):
             axes.plot([found.mean], [place], "o", color="black")
@@ -97,7 +97,7 @@ def draw_optimizers(numbers, trainings):
     return figure
 
 
-def draw_learning_curve(numbers, trainings):
+def draw_learning_curve(numbers):
     """The PSNR on the way of the shipped weights' training, and its learning rate."""
     curve = numbers["weights"]["curve"]
     figure, axes = plt.subplots(figsize=(WIDTH, 1.9))
@@ -119,16 +119,15 @@ FIGURES = {
 }
 
 
-def draw_all(folder, numbers, trainings):
+def draw_all(folder, numbers):
     """Write every figure as an SVG into a folder.
 
     Args:
         folder: path of the folder.
         numbers: from `numbers.quoted_numbers`.
-        trainings: the `tables.Trainings` that they are of.
     """
     plt.switch_backend("Agg")  # draws without a screen
     with plt.rc_context(STYLE):
         for name, draw in FIGURES.items():
-            draw(numbers, trainings).savefig(folder / f"{name}.svg", metadata={"Date": None})
+            draw(numbers).savefig(folder / f"{name}.svg", metadata={"Date": None})
         plt.close("all")

@@ -22,7 +22,7 @@ from .figures import draw_all
 from .measure import shipped_model
 from .numbers import quoted_numbers
 from .results import finite
-from .tables import Trainings
+from .tables import Trainings, mean
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
@@ -43,10 +43,9 @@ def run(options):
 
 def build(output, folder):
     """Write the report, and everything that its text needs into a folder."""
-    trainings = Trainings()
-    numbers = quoted_numbers(trainings)
-    draw_all(folder, numbers, trainings)
-    numbers["sample"] = draw_pictures(folder)
+    numbers = quoted_numbers(Trainings())
+    draw_all(folder, numbers)
+    numbers["cases"] = draw_pictures(folder, numbers["sample"]["denoised"])
     text = json.dumps(finite(numbers), default=asdict, allow_nan=False)
     (folder / "numbers.json").write_text(text)
     for name in ("report.typ", "references.yml", "samples.png"):
@@ -54,32 +53,34 @@ def build(output, folder):
     typst.compile(folder / "report.typ", output=output, root=folder)
 
 
-def draw_pictures(folder):
-    """Write the pictures of the report; returns what the text says of them."""
-    noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
-    denoised = shipped_model().predict(noisy).cpu()
-    before, after = psnr(noisy, clean), psnr(denoised, clean)
+def draw_pictures(folder, scores):
+    """Write the pictures of the report.
 
+    Args:
+        folder: path of the folder.
+        scores: PSNR in dB of each denoised image of the sample.
+
+    Returns:
+        list of dict: the PSNR of the "noisy" and the "denoised" image of each case that is shown.
+    """
     photographs = list(sample_photographs().values())  # the images of each
-    photographs.sort(key=lambda places: after[places].mean().item())
+    photographs.sort(key=lambda places: mean([scores[place] for place in places]))
     chosen = [photographs[-1], photographs[len(photographs) // 2], *photographs[:3]]
-    cases = [median_place(places, after) for places in chosen]
-    rows = [images[cases] for images in (noisy, denoised, clean)]
+    cases = [median_place(places, scores) for places in chosen]
+    noisy, clean = [images[cases] for images in load_pairs(SAMPLE, "val_data.pkl")]
+    rows = noisy, shipped_model().predict(noisy).cpu(), clean
     picture = comparison(rows, labels=("noisy", "denoised", "clean"))
     write_picture(picture, folder / "cases.png")
 
     pair = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
     pair.append(pair[0].flip(2))
     write_picture(comparison([torch.cat(pair)]), folder / "pair.png")
-    return {
-        "photographs": len(photographs),
-        "images": len(noisy),
-        "denoised": after.mean().item(),
-        "cases": [{"noisy": before[case].item(), "denoised": after[case].item()} for case in cases],
-    }
+    before = psnr(noisy, clean).tolist()
+    after = [scores[case] for case in cases]
+    return [{"noisy": one, "denoised": other} for one, other in zip(before, after)]
 
 
 def median_place(places, scores):
     """Of the images at these places the one of median score."""
-    ordered = sorted(places, key=lambda place: scores[place].item())
+    ordered = sorted(places, key=lambda place: scores[place])
     return ordered[len(ordered) // 2]

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
@@ -46,78 +46,59 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Make all trainings that are asked for. Returns the exit status: 1 if some have failed."""
+    """Make all trainings that are asked for. Returns the exit status."""
     names = options.names
     if "all" in names:
         names = list(EXPERIMENTS)
     pack(options.photographs, PACKED)
-    runner = Runner(names, Results(), PACKED, options.device, options.processes, CHECKPOINTS)
-    return 0 if runner.run() else 1
+    make_all(names, Results(), PACKED, options.device, options.processes, CHECKPOINTS)
+    return 0
 
 
-class Runner:
-    """Makes the runs that some experiments need.
+def make_all(names, results, packed, device, processes, checkpoints):
+    """Make the runs that some experiments need and that have no result yet.
 
     Args:
         names: of experiments, most important first.
-        results: a `Results`, which runs that have theirs are in and others are added to.
+        results: a `Results`, to which each result is added as it comes.
         packed: file of photographs, see `material.pack`.
         device: on which to train.
         processes: runs at a time.
         checkpoints: folder for what unfinished runs need to go on.
     """
-
-    def __init__(self, names, results, packed, device, processes, checkpoints):
-        self.names = names
-        self.results = results
-        self.processes = processes
-        self.checkpoints = checkpoints
-        self.failed = set()
-        self.running = {}
-        threads = max(torch.get_num_threads() // processes, 1)
-        self.pool = ProcessPoolExecutor(
-            processes,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=begin_process,
-            initargs=(packed, device, threads),
-        )
-
-    def run(self):
-        """Make all runs that have no result yet. Returns whether none has failed."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        with self.pool:
-            while True:
-                for run in self.waiting()[: self.processes - len(self.running)]:
-                    future = self.pool.submit(make, run, self.checkpoint_of(run))
-                    self.running[future] = run
-                if not self.running:
-                    return not self.failed
-                done, _ = wait(self.running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self.file(self.running.pop(future), future)
-
-    def checkpoint_of(self, run):
-        """The file with what an unfinished run needs to go on."""
-        return self.checkpoints / f"{name_of(run).replace('/', '.')}.pt"
-
-    def waiting(self):
-        """The runs that could begin now, most important first."""
-        busy = {*self.failed, *self.running.values()}
-        runs = [run for name in self.names for run in wanted_runs(name, self.results.score)]
-        return [run for run in runs if self.results.of(run) is None and run not in busy]
-
-    def file(self, run, future):
-        """Save the result of a run, or say why it has none."""
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    threads = max(torch.get_num_threads() // processes, 1)
+    arguments = packed, device, threads
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, begin_process, arguments) as pool:
         try:
-            result = future.result()
-        except Exception as error:  # whatever it is, the other runs go on
-            self.failed.add(run)
-            say(f"{name_of(run)} failed: {type(error).__name__}: {error}")
-            return
-        self.results.add(run, result)
-        self.checkpoint_of(run).unlink(missing_ok=True)
-        score = self.results.score(run)
-        say(f"{name_of(run)}: {score:.2f} dB, {result['pairs']} pairs, {result['seconds']} s")
+            # The results of a search decide which runs are needed next
+            while runs := missing_runs(names, results):
+                futures = {pool.submit(make, run, checkpoints): run for run in runs}
+                for future in as_completed(futures):
+                    file(futures[future], future.result(), results, checkpoints)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def missing_runs(names, results):
+    """The runs that could begin now, most important first."""
+    runs = [run for name in names for run in wanted_runs(name, results.score)]
+    return [run for run in runs if results.of(run) is None]
+
+
+def file(run, result, results, checkpoints):
+    """Save the result of a run."""
+    results.add(run, result)
+    checkpoint_of(run, checkpoints).unlink(missing_ok=True)
+    score = results.score(run)
+    say(f"{name_of(run)}: {score:.2f} dB, {result['pairs']} pairs, {result['seconds']} s")
+
+
+def checkpoint_of(run, checkpoints):
+    """The file with what an unfinished run needs to go on."""
+    return checkpoints / f"{name_of(run).replace('/', '.')}.pt"
 
 
 def begin_process(packed, device, threads):
@@ -134,17 +115,10 @@ def end_with_parent():
     os._exit(1)
 
 
-def make(run, checkpoint):
-    """Make a run.
-
-    Args:
-        run: an `experiments.Run`.
-        checkpoint: file from which it goes on, if it is there, and to which it is saved on its way.
-
-    Returns:
-        its result, see `StudyTraining.result`.
-    """
+def make(run, checkpoints):
+    """The result of a run, see `StudyTraining.result`. It goes on from its checkpoint."""
     training = StudyTraining(run.settings, run.seed, material)
+    checkpoint = checkpoint_of(run, checkpoints)
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         training.load_state_dict(state)

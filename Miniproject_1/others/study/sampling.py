@@ -1,7 +1,5 @@
 """How good the samples of `sample` are, on photographs that no training saw.
 
-    python -m Miniproject_1.others.study.sampling PHOTOGRAPHS [--weights NAME=FILE ...]
-
 Each photograph gives two crops for each of three strengths of noise, and of each crop two noisy
 images: one to denoise, one to judge by. `results/sampling.json` has, for each set of weights and
 each strength of noise:
@@ -30,7 +28,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ..console import progress, tell
+from ...model import track
+from ..console import tell
 from ..data.course_noise import (
     CROP_SHARE,
     SMALLEST_SIDE,
@@ -40,11 +39,11 @@ from ..data.course_noise import (
 )
 from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..data.photographs import distinct_photographs, readable_photographs
-from ..metrics import gradient_energies, psnr, squared_errors
+from ..metrics import psnr, squared_errors
 from ..pictures import comparison, read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
 from ..sampling.scores import drawn, energy_score
-from . import parser_of
+from .measure import gradient_energies
 from .results import save
 from .verdicts import middle, resampled_means
 
@@ -144,7 +143,7 @@ def of_sampler(sampler, has_draws, noisy, judge, clean):
     generator = torch.Generator().manual_seed(1)
     samples, draws = [], []
     total, squares = 0, 0
-    for colours in progress(sampler.colours(noisy, SAMPLES), SAMPLES, "sample"):
+    for _, colours in zip(track(range(SAMPLES), "sample"), sampler.colours(noisy, SAMPLES)):
         sample = colours.mean(1).clamp(0, 255)
         total = total + sample
         squares = squares + sample.double() ** 2
@@ -192,9 +191,7 @@ def draw_picture(sampler, path):
     write_picture(comparison(rows, labels=labels), path)
 
 
-def main():
-    """Measure, print and file."""
-    parser = parser_of(__doc__)
+def add_arguments(parser):
     parser.add_argument("photographs", type=Path, help="folder of some that no training saw")
     text = (
         "sets of weights by the names that the results give them, the first for all strengths of "
@@ -203,13 +200,14 @@ def main():
     parser.add_argument(
         "--weights", nargs="+", default=[f"pairs={WEIGHTS}"], metavar="NAME=FILE", help=text
     )
-    options = parser.parse_args()
+
+
+def run(options):
+    """Measure, file and draw the picture. Returns the exit status."""
     paths, _ = readable_photographs(distinct_photographs(options.photographs), SMALLEST_SIDE)
     pictures = [read_picture(path) for path in paths]
-    samplers = {}
-    for text in options.weights:
-        name, path = text.split("=", 1)
-        samplers[name] = Sampler(path, device="cpu")
+    named = [text.split("=", 1) for text in options.weights]
+    samplers = {name: Sampler(path, device="cpu") for name, path in named}
     first = next(iter(samplers.values()))
     rows = []
     for strength, shares in SHARES.items():
@@ -227,21 +225,9 @@ def main():
         }
         rows.append(row)
         for name, measures in found.items():
-            tell(f"{strength}, {name}: {described(measures)}")
+            energy, score = (measures[each]["score"] for each in ("gradient energy", "score"))
+            tell(f"{strength}, {name}: gradient energy {energy:.2f}, energy score {score:.4f}")
     results = {"photographs": len(pictures), "images": len(noisy), "rows": rows}
     save("sampling", {**results, "short_pairs": SHORT})
     draw_picture(first, PICTURE)
-
-
-def described(measures):
-    """Measures as a line of text."""
-    values = {
-        name: found["score"] if isinstance(found, dict) else found
-        for name, found in measures.items()
-        if found is not None
-    }
-    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -3,6 +3,9 @@
 As a command this writes a CSV file for each experiment, an arm on each line, the best first.
 """
 
+import math
+from itertools import combinations
+
 from pandas import DataFrame
 
 from ..console import tell
@@ -37,17 +40,13 @@ class Trainings:
         self.table = DataFrame(rows).set_index(["experiment", "arm", "seed"]).sort_index()
         self.table["score"] = self.table.loc[~self.table["diverged"], "psnr_one_pass"].map(mean)
 
-    def has(self, experiment, arm):
-        """Whether an arm has been trained with any seed."""
-        return (experiment, arm) in self.table.index
-
     def arm(self, experiment, arm):
         """The rows of an arm, by seed.
 
         Raises:
             KeyError: it has not been run.
         """
-        if not self.has(experiment, arm):
+        if (experiment, arm) not in self.table.index:
             raise KeyError(f"not run: {experiment}, {arm}")
         return self.table.loc[experiment, arm]
 
@@ -59,52 +58,7 @@ class Trainings:
             score: "psnr_one_pass", or "psnr" for that of the mean over 8 flips.
         """
         rows = self.arm(experiment, arm)
-        return {
-            seed: None if diverged else values
-            for seed, values, diverged in zip(rows.index, rows[score], rows["diverged"])
-        }
-
-    def compared(self, experiment, first, second, score="psnr_one_pass"):
-        """How much an arm is above another: a `Difference`; None if one has not been run.
-
-        Raises:
-            ValueError: some of their results were scored by other photographs than the rest.
-        """
-        if not self.has(experiment, first) or not self.has(experiment, second):
-            return None
-        noisy = self.table.loc[experiment].loc[[first, second], "psnr_noisy"]
-        if noisy.round(3).nunique() > 1:
-            text = f"{experiment}: {first}, {second}: results of different photographs"
-            raise ValueError(text)
-        arms = [self.scores(experiment, arm, score) for arm in (first, second)]
-        return difference(*arms)
-
-    def best(self, experiment, arms):
-        """The best of some arms on the photographs to choose by; those that diverged are left out.
-
-        Raises:
-            ValueError: they have not the same seeds.
-        """
-        rows = self.table.loc[experiment].loc[list(arms)].groupby("arm")
-        if rows.size().nunique() > 1 or len(rows) < len(arms):
-            raise ValueError(f"{experiment}: not all of {', '.join(arms)} have the same seeds")
-        means = rows["psnr_choosing"].mean()
-        return means[~rows["diverged"].any()].idxmax()
-
-    def searched(self, experiment, arm):
-        """The learning rates that were tried for an arm, and the PSNR by which they were compared.
-
-        Returns:
-            list of dict of "rate" and "psnr", which is None where the training diverged.
-        """
-        (found,) = [each for each in EXPERIMENTS[experiment].arms if each.name == arm]
-        runs, _ = searched_rates(experiment, found, self.results.score)
-        tried = [(run.settings.learning_rate, self.results.of(run)) for run in runs]
-        return [
-            {"rate": rate, "psnr": None if found["diverged"] else found["psnr_choosing"]}
-            for rate, found in tried
-            if found is not None
-        ]
+        return rows[score].where(~rows["diverged"], None).to_dict()
 
     def arms(self, experiment):
         """The table of an experiment, the best arm first: a DataFrame with the arms as its index.
@@ -113,7 +67,7 @@ class Trainings:
         """
         if experiment not in self.table.index:
             return DataFrame()
-        rows = self.table.loc[experiment].groupby("arm", sort=False)
+        rows = self.table.loc[experiment].groupby("arm")
         arms = rows.agg(
             seeds=("score", "size"),
             psnr=("score", "mean"),
@@ -124,6 +78,41 @@ class Trainings:
             pairs=("pairs", "last"),
         )
         return arms.sort_values("psnr", ascending=False, kind="stable")
+
+    def differences(self, experiment):
+        """How much each arm of an experiment is above each other one.
+
+        Arms that were scored by other images, or have no seed in common, are not compared.
+
+        Returns:
+            dict from "FIRST minus SECOND" to a `Difference`.
+        """
+        arms = {name: self.arm(experiment, name) for name in self.arms(experiment).index}
+        noisy = {name: set(arm["psnr_noisy"].round(3)) for name, arm in arms.items()}
+        scores = {name: self.scores(experiment, name) for name in arms}
+        found = {}
+        for first, second in combinations(arms, 2):
+            compared = difference(scores[first], scores[second])
+            if len(noisy[first] | noisy[second]) == 1 and compared is not None:
+                found[f"{first} minus {second}"] = compared
+                found[f"{second} minus {first}"] = compared.mirrored()
+        return found
+
+    def searched(self, experiment):
+        """The learning rates that were tried for each arm, and the PSNR in dB that each reached.
+
+        The PSNR is that of the photographs to choose by, None where the training diverged.
+        """
+        found = {}
+        for arm in [arm for arm in EXPERIMENTS[experiment].arms if arm.rates]:
+            runs, _ = searched_rates(experiment, arm, self.results.score)
+            scores = {run.settings.learning_rate: self.results.score(run) for run in runs}
+            found[arm.name] = [
+                {"rate": rate, "psnr": score if score > -math.inf else None}
+                for rate, score in scores.items()
+                if score is not None
+            ]
+        return found
 
 
 def mean(values):

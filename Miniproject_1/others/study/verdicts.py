@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from scipy.optimize import brentq
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from .experiments import IMAGES_OF_EACH
 
@@ -44,6 +44,14 @@ class Difference:
     low: float | None
     high: float | None
     verdict: str
+
+    def mirrored(self):
+        """How much the other arm is above the first."""
+        contrary = {LARGER: SMALLER, SMALLER: LARGER}
+        mean, low, high = (
+            None if value is None else -value for value in (self.mean, self.high, self.low)
+        )
+        return Difference(mean, low, high, contrary.get(self.verdict, self.verdict))
 
 
 def difference(first, second):
@@ -112,13 +120,13 @@ def interval_over_seeds(values):
     standard_error = max(of_seeds.std(ddof=1) / math.sqrt(len(of_seeds)), 1e-9)
     means = np.sort(resampled_means(values.mean(0)))
     means = means.reshape(-1, NEIGHBOURS).mean(1)  # 1,000 stand for all
-    farthest = 100 * standard_error
 
     def quantile(probability):
         def excess(value):
             return stdtr(degrees, (value - means) / standard_error).mean() - probability
 
-        return brentq(excess, means[0] - farthest, means[-1] + farthest)
+        moved = stdtrit(degrees, probability) * standard_error
+        return brentq(excess, means[0] + moved - 1e-6, means[-1] + moved + 1e-6, xtol=1e-8)
 
     return quantile(0.025), quantile(0.975)
 
@@ -130,7 +138,7 @@ def interval_over_photographs(values):
 
 def resampled_means(values):
     """Means of as many values, drawn from these with replacement: (P,) to (`DRAWS`,)."""
-    return resampling_weights(len(values)) @ np.asarray(values)
+    return resampling_weights(len(values)) @ np.asarray(values, np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -141,7 +149,7 @@ def resampling_weights(number):
     one_draw = torch.full((DRAWS, 1), 1 / number)
     for _ in range(number):
         weights.scatter_add_(1, torch.randint(number, (DRAWS, 1), generator=generator), one_draw)
-    return weights.double().numpy()
+    return weights.numpy()
 
 
 def middle(values):
