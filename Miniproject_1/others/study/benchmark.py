@@ -177,9 +177,10 @@ class Ours:
     def __init__(self, device):
         self.device = device
         self.model = shipped_model(device)
+        self.network = self.model.network
         self.batch = None
         self.training = Training(
-            self.model.network,
+            self.network,
             lambda step: self.batch,
             num_steps=1_000_000,
             lbfgs_iterations=0,

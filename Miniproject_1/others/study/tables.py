@@ -128,11 +128,16 @@ def run(options):
     """Write `results/NAME.csv` for every experiment that has results. Returns the exit status."""
     trainings = Trainings()
     for name in EXPERIMENTS:
-        arms = trainings.arms(name)
-        if len(arms):
-            for column in ("psnr", "lowest", "highest"):
-                arms[column] = arms[column].map("{:.3f}".format, na_action="ignore")
+        if name in trainings.table.index:
             path = RESULTS / f"{name}.csv"
-            arms.to_csv(path)
+            path.write_text(csv_of(trainings, name))
             tell(str(path))
     return 0
+
+
+def csv_of(trainings, experiment):
+    """The table of an experiment as the text of a CSV file, with three digits of each PSNR."""
+    arms = trainings.arms(experiment)
+    for column in ("psnr", "lowest", "highest"):
+        arms[column] = arms[column].map("{:.3f}".format, na_action="ignore")
+    return arms.to_csv()
