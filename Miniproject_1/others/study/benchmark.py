@@ -57,8 +57,7 @@ def run(options):
     for label, (task, images, times) in jobs.items():
         found["milliseconds"][label] = compared(task, images, times, device)
         save("benchmark", results)
-        described = [f"{name} {each:.3f}" for name, each in found["milliseconds"][label].items()]
-        tell(f"{label}: milliseconds an image: {', '.join(described)}")
+        tell(f"{label}: milliseconds an image: {found['milliseconds'][label]}")
     for name in networks_of("networks"):
         found["networks"][name] = milliseconds_of_network(name, device)
         save("benchmark", results)
@@ -68,7 +67,7 @@ def run(options):
 
 def compared(task, images, times, device):
     """The median milliseconds an image of each contender that can do a task, in turns."""
-    names = [name for name, contender in CONTENDERS.items() if task in contender.tasks]
+    names = [name for name, contender in CONTENDERS.items() if hasattr(contender, task)]
     workers = {name: worker_of(name, device) for name in names}
     seconds = {name: [] for name in names}
     for _ in range(1 if task == "epoch" else WARM_UPS + MEASUREMENTS):
@@ -113,27 +112,23 @@ def finish(device):
 
 
 class Informed:
-    """Training and prediction with what many know to be faster."""
-
-    tasks = ("step", "predict")
+    """With what many know to be faster. Images have values 0 to 1."""
 
     def __init__(self, device):
-        self.device = torch.device(device)
-        self.begin(shipped_model(device).network, LEARNING_RATE)
+        self.network = self.prepared(shipped_model(device).network)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), LEARNING_RATE, momentum=0.9)
+        self.device = device
 
-    def begin(self, network, learning_rate):
-        """Take a network to train."""
-        self.network = network.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9)
+    def prepared(self, network):
+        """What is done to a network before the first step."""
+        return network.to(memory_format=torch.channels_last)
 
     def forward(self, images):
-        """What the network makes of images with values 0 to 1."""
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device, torch.bfloat16):
             return self.network(images).float()
 
     def step(self, noisy, target):
-        """Take a step of training."""
         self.network.train()
         self.optimizer.zero_grad()
         output = self.forward(noisy.to(self.device) / 255)
@@ -141,41 +136,30 @@ class Informed:
         self.optimizer.step()
 
     def predict(self, images, target):
-        """Denoise images in one pass."""
         self.network.eval()
         with torch.no_grad():
             return [self.forward(part.to(self.device) / 255) for part in images.split(100)]
 
 
 class Plain(Informed):
-    """The same as PyTorch's tutorials write it."""
+    """As PyTorch's tutorials write it."""
 
-    tasks = ("step", "predict", "epoch")
-
-    def begin(self, network, learning_rate):
-        """Take a network to train."""
-        self.network = network
-        self.optimizer = torch.optim.SGD(network.parameters(), learning_rate, momentum=0.9)
+    def prepared(self, network):
+        """Nothing is done to it."""
+        return network
 
     def forward(self, images):
-        """What the network makes of images with values 0 to 1."""
         return self.network(images)
 
     def epoch(self, noisy, target):
-        """Train fresh weights for an epoch with batches of 50, without L-BFGS and flips."""
-        self.begin(Model(device=self.device).network, learning_rate=0.05)
         for rows in torch.randperm(len(noisy)).split(50):
             self.step(noisy[rows], target[rows])
 
 
-class Ours:
-    """This project."""
-
-    tasks = ("step", "predict", "epoch")
-    precision = "bfloat16"
+class OursInFloat32:
+    precision = "float32"
 
     def __init__(self, device):
-        self.device = device
         self.model = shipped_model(device)
         self.network = self.model.network
         self.batch = None
@@ -189,23 +173,19 @@ class Ours:
         )
 
     def step(self, noisy, target):
-        """Take a step of training."""
         self.batch = noisy, target
         self.training.take_step()
 
     def predict(self, images, target):
-        """Denoise images in one pass."""
         self.model.predict(images, average=False, precision=self.precision)
 
+
+class Ours(OursInFloat32):
+    precision = "bfloat16"
+
     def epoch(self, noisy, target):
-        """Train fresh weights for an epoch by the default settings, L-BFGS and flips included."""
-        model = Model(device=self.device)
+        model = Model(device=self.model.device)
         model.train(noisy, target, num_epochs=1, precision=self.precision, progress=False)
-
-
-class OursInFloat32(Ours):
-    tasks = ("step", "predict")
-    precision = "float32"
 
 
 CONTENDERS = {

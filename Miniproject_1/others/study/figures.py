@@ -1,4 +1,4 @@
-"""The figures of the report, drawn with matplotlib from the numbers of `numbers.py`."""
+"""The figures of the report, drawn with matplotlib from the numbers of `quoted.py`."""
 
 import matplotlib.pyplot as plt
 
@@ -124,7 +124,7 @@ def draw_all(folder, numbers):
 
     Args:
         folder: path of the folder.
-        numbers: from `numbers.quoted_numbers`.
+        numbers: from `quoted.quoted_numbers`.
     """
     plt.switch_backend("Agg")  # draws without a screen
     with plt.rc_context(STYLE):

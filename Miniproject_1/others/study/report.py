@@ -1,7 +1,7 @@
 """Build the report: draw its figures and pictures, gather its numbers, typeset it with typst.
 
 No PSNR, difference or time is typed into the text: `report.typ` reads `numbers.json`, which is made
-here of what `numbers.py` finds in the files in `results/`. The pictures are made from the embedded
+here of what `quoted.py` finds in the files in `results/`. The pictures are made from the embedded
 sample with the shipped weights.
 """
 
@@ -20,7 +20,7 @@ from ..metrics import psnr
 from ..pictures import comparison, write_picture
 from .figures import draw_all
 from .measure import shipped_model
-from .numbers import quoted_numbers
+from .quoted import quoted_numbers
 from .results import finite
 from .tables import Trainings, mean
 

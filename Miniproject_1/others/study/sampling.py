@@ -1,26 +1,13 @@
 """How good the samples of `sample` are, on photographs that no training saw.
 
 Each photograph gives two crops for each of three strengths of noise, and of each crop two noisy
-images: one to denoise, one to judge by. `results/sampling.json` has, for each set of weights and
-each strength of noise:
+images: one to denoise, one to judge by. The measures are those of `measured`, with 95 % intervals
+over photographs. They are there for the output of `predict` in one pass, too, and for that output
+with independent Gaussian noise whose variance is its squared error; the distance of patches also
+for half of the clean images against the other half.
 
-- "gradient energy": the mean square of the differences of neighbouring pixels, as a share of that
-  of the clean images;
-- "one sample", "mean of samples": their mean PSNR in dB;
-- "spread over error": the variance between samples, over the squared error of their expectation;
-- "score by pairs": the energy score of noisy draws, judged by the other noisy image. Weights that
-  were trained on clean images have no draws;
-- "score": the energy score of samples, judged by the clean image;
-- "patches": the sliced Wasserstein distance (Bonneel et al., 2015) of squares of 4 x 4 pixels to
-  those of the clean images. It is in no interval.
-
-Scores and distances are better where they are lower; both are for values 0 to 1. The same measures
-are there for the output of `predict` in one pass, for that output with independent Gaussian noise
-whose variance is its squared error, and, of patches, for half of the clean images against the other
-half. Intervals are over photographs.
-
-Weights whose names begin with "short" are those of `reproduce-sampler TRAIN --pairs 12800 --targets
-TARGETS`. `samples.png` shows samples of images of the sample that comes with the project.
+Weights whose names begin with "short" are those of the recipe with 12,800 pairs and other targets.
+`samples.png` shows samples of images of the sample that comes with the project.
 """
 
 from pathlib import Path
@@ -57,10 +44,6 @@ PATCH = 4  # pixels
 DIRECTIONS = 64  # of the sliced Wasserstein distance
 
 
-# ----------------------------------------------------------------------------------------------
-# Images
-
-
 def images_of(photographs, shares, generator):
     """Two noisy images and the clean one of crops of photographs: uint8 (N, 3, 32, 32) each."""
     repeated = [photograph for photograph in photographs for _ in range(CROPS)]
@@ -71,12 +54,8 @@ def images_of(photographs, shares, generator):
     return first, second, clean
 
 
-# ----------------------------------------------------------------------------------------------
-# Measures
-
-
 def distance_of_patches(images, clean):
-    """The sliced Wasserstein distance of the patches of two sets of images, values 0 to 255."""
+    """The sliced Wasserstein distance (Bonneel et al., 2015) of squares of 4 x 4 pixels."""
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(3 * PATCH**2, DIRECTIONS, generator=generator)
     directions = directions / directions.norm(dim=0)
@@ -121,6 +100,13 @@ def measured(samples, draws, mean_of_samples, spread, error, judge, clean):
         error: the squared error of their expectation, (N,), for values 0 to 1.
         judge: the second noisy images.
         clean: what they are noisy versions of.
+
+    Returns:
+        dict of "gradient energy", a share of that of the clean images; the mean PSNR in dB of "one
+        sample" and of the "mean of samples"; "spread over error"; the energy score of draws, judged
+        by the other noisy image, "score by pairs", and of samples, judged by the clean one,
+        "score"; the distance of "patches" to those of the clean images. Scores and distances are
+        better where they are lower.
     """
     return {
         "gradient energy": ratio(gradient_energies(samples[0]), gradient_energies(clean)),
@@ -193,13 +179,9 @@ def draw_picture(sampler, path):
 
 def add_arguments(parser):
     parser.add_argument("photographs", type=Path, help="folder of some that no training saw")
-    text = (
-        "sets of weights by the names that the results give them, the first for all strengths of "
-        f"noise, others for that of the course; default: pairs={WEIGHTS.name}"
-    )
-    parser.add_argument(
-        "--weights", nargs="+", default=[f"pairs={WEIGHTS}"], metavar="NAME=FILE", help=text
-    )
+    text = "the first for all strengths of noise, others for that of the course"
+    weights = [f"pairs={WEIGHTS}"]
+    parser.add_argument("--weights", nargs="+", default=weights, metavar="NAME=FILE", help=text)
 
 
 def run(options):
