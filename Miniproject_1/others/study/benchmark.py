@@ -15,6 +15,7 @@ one without L-BFGS and flips), and of forward and backward passes of the study's
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from statistics import median
 
@@ -53,11 +54,13 @@ def run(options):
     results[device] = found
     jobs = {f"step of {size} images": ("step", size, STEPS[device]) for size in (16, 50, 100)}
     jobs["prediction, one pass"] = ("predict", PREDICTED[device], 1)
-    jobs[f"epoch of {EPOCH[device]:,} pairs"] = ("epoch", EPOCH[device], 1)
     for label, (task, images, times) in jobs.items():
-        found["milliseconds"][label] = compared(task, images, times, device)
+        found["milliseconds"][label] = compared(list(CONTENDERS), task, images, times, device)
         save("benchmark", results)
         tell(f"{label}: milliseconds an image: {found['milliseconds'][label]}")
+    pairs = EPOCH[device]
+    times = compared(["plain", "ours, bfloat16"], "epoch", pairs, 1, device, measurements=1)
+    found["milliseconds"][f"epoch of {pairs:,} pairs"] = times
     for name in networks_of("networks"):
         found["networks"][name] = milliseconds_of_network(name, device)
         save("benchmark", results)
@@ -65,12 +68,11 @@ def run(options):
     return 0
 
 
-def compared(task, images, times, device):
-    """The median milliseconds an image of each contender that can do a task, in turns."""
-    names = [name for name, contender in CONTENDERS.items() if hasattr(contender, task)]
+def compared(names, task, images, times, device, measurements=WARM_UPS + MEASUREMENTS):
+    """The median milliseconds an image that each contender takes for a task, in turns."""
     workers = {name: worker_of(name, device) for name in names}
     seconds = {name: [] for name in names}
-    for _ in range(1 if task == "epoch" else WARM_UPS + MEASUREMENTS):
+    for _ in range(measurements):
         for name, worker in workers.items():
             taken = worker.submit(seconds_of, task, images, times, device).result()
             seconds[name].append(taken / images)
@@ -108,91 +110,72 @@ def finish(device):
 
 
 # ----------------------------------------------------------------------------------------------
-# Who is compared
+# Who is compared: functions of the device, and of a precision or whether the user is informed, that
+# return functions of noisy images and targets by the names of tasks
 
 
-class Informed:
-    """With what many know to be faster. Images have values 0 to 1."""
+def pytorch(device, is_informed):
+    network = shipped_model(device).network
+    if is_informed:
+        network = network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE, momentum=0.9)
 
-    def __init__(self, device):
-        self.network = self.prepared(shipped_model(device).network)
-        self.optimizer = torch.optim.SGD(self.network.parameters(), LEARNING_RATE, momentum=0.9)
-        self.device = device
+    def forward(images):
+        images = images.to(device) / 255
+        if is_informed:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device, torch.bfloat16, enabled=is_informed):
+            return network(images).float()
 
-    def prepared(self, network):
-        """What is done to a network before the first step."""
-        return network.to(memory_format=torch.channels_last)
+    def step(noisy, target):
+        network.train()
+        optimizer.zero_grad()
+        F.mse_loss(forward(noisy), target.to(device) / 255).backward()
+        optimizer.step()
 
-    def forward(self, images):
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device, torch.bfloat16):
-            return self.network(images).float()
-
-    def step(self, noisy, target):
-        self.network.train()
-        self.optimizer.zero_grad()
-        output = self.forward(noisy.to(self.device) / 255)
-        F.mse_loss(output, target.to(self.device) / 255).backward()
-        self.optimizer.step()
-
-    def predict(self, images, target):
-        self.network.eval()
-        with torch.no_grad():
-            return [self.forward(part.to(self.device) / 255) for part in images.split(100)]
-
-
-class Plain(Informed):
-    """As PyTorch's tutorials write it."""
-
-    def prepared(self, network):
-        """Nothing is done to it."""
-        return network
-
-    def forward(self, images):
-        return self.network(images)
-
-    def epoch(self, noisy, target):
+    def epoch(noisy, target):
         for rows in torch.randperm(len(noisy)).split(50):
-            self.step(noisy[rows], target[rows])
+            step(noisy[rows], target[rows])
+
+    def predict(images, target):
+        network.eval()
+        with torch.no_grad():
+            return torch.cat([forward(part) for part in images.split(100)])
+
+    return {"step": step, "epoch": epoch, "predict": predict}
 
 
-class OursInFloat32:
-    precision = "float32"
+def ours(device, precision):
+    model = shipped_model(device)
+    batch = []
+    training = Training(
+        model.network,
+        lambda step: batch,
+        num_steps=1_000_000,
+        lbfgs_iterations=0,
+        learning_rate=LEARNING_RATE,
+        precision=precision,
+    )
 
-    def __init__(self, device):
-        self.model = shipped_model(device)
-        self.network = self.model.network
-        self.batch = None
-        self.training = Training(
-            self.network,
-            lambda step: self.batch,
-            num_steps=1_000_000,
-            lbfgs_iterations=0,
-            learning_rate=LEARNING_RATE,
-            precision=self.precision,
-        )
+    def step(noisy, target):
+        batch[:] = noisy, target
+        training.take_step()
 
-    def step(self, noisy, target):
-        self.batch = noisy, target
-        self.training.take_step()
+    def epoch(noisy, target):
+        fresh = Model(device=device)
+        fresh.train(noisy, target, num_epochs=1, precision=precision, progress=False)
 
-    def predict(self, images, target):
-        self.model.predict(images, average=False, precision=self.precision)
+    def predict(images, target):
+        return model.predict(images, average=False, precision=precision) / 255
 
-
-class Ours(OursInFloat32):
-    precision = "bfloat16"
-
-    def epoch(self, noisy, target):
-        model = Model(device=self.model.device)
-        model.train(noisy, target, num_epochs=1, precision=self.precision, progress=False)
+    return {"step": step, "epoch": epoch, "predict": predict}
 
 
 CONTENDERS = {
-    "plain": Plain,
-    "informed": Informed,
-    "ours, float32": OursInFloat32,
-    "ours, bfloat16": Ours,
+    "plain": partial(pytorch, is_informed=False),
+    "informed": partial(pytorch, is_informed=True),
+    "ours, float32": partial(ours, precision="float32"),
+    "ours, bfloat16": partial(ours, precision="bfloat16"),
 }
 
 
@@ -224,4 +207,4 @@ def seconds_of(task, images, times, device):
     pairs = torch.randint(256, (2, images, 3, 32, 32), generator=generator, dtype=torch.uint8)
     if task == "step":  # the batches of a training are where it computes
         pairs = pairs.to(device)
-    return timed(lambda: getattr(contender, task)(*pairs), times, device)
+    return timed(lambda: contender[task](*pairs), times, device)

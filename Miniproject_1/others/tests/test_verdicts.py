@@ -6,7 +6,7 @@ import torch
 
 from ..study.experiments import EXPERIMENTS
 from ..study.results import RESULTS
-from . import TestCase, random_images, relative_error
+from . import TestCase, random_images
 
 try:
     from ..study import benchmark, claims, measure, tables, verdicts
@@ -149,14 +149,13 @@ class TestMeasurements(TestCase):
             self.assertLess(score["low"], score["score"])
             self.assertLess(score["score"], score["high"])
 
-    def test_all_contenders_of_the_benchmark_take_the_same_step(self):
+    def test_all_contenders_of_the_benchmark_do_the_same(self):
         noisy = random_images(2, 8, 8)
         target = random_images(2, 8, 8, seed=1)
-        weights = {}
-        for name in ("plain", "ours, float32"):
-            contender = benchmark.CONTENDERS[name]("cpu")
-            contender.step(noisy, target)
-            weights[name] = contender.network.state_dict()
-        for name, value in weights["plain"].items():
-            error = relative_error(weights["ours, float32"][name], value)
-            self.assertLess(error, 1e-5, name)
+        outputs = {}
+        for name, contender in benchmark.CONTENDERS.items():
+            tasks = contender("cpu")
+            tasks["step"](noisy, target)
+            outputs[name] = tasks["predict"](noisy, target).clamp(0, 1)
+        for name, output in outputs.items():
+            self.assertClose(output, outputs["plain"], 0.03, name)
