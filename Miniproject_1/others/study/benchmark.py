@@ -27,7 +27,7 @@ from ..console import tell
 from ..training.long_run import machine
 from .measure import shipped_model
 from .networks import NETWORKS, networks_of, seeded_network
-from .results import load_unfinished, save
+from .results import load, save
 
 MEASUREMENTS = 5  # of every contender
 WARM_UPS = 2  # before them
@@ -49,7 +49,7 @@ def add_arguments(parser):
 def run(options):
     """Measure, and file each measurement as it comes. Returns the exit status."""
     device = options.device
-    results = load_unfinished("benchmark")
+    results = load("benchmark", default={})
     found = {"machine": machine(device), "milliseconds": {}, "networks": {}}
     results[device] = found
     jobs = {f"step of {size} images": ("step", size, STEPS[device]) for size in (16, 50, 100)}

@@ -266,6 +266,29 @@ def their_training():
     ]
 
 
+ALL_RATES = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+
+def replication():
+    """What the experiments above leave open of Brown et al.'s claims.
+
+    ADAM at their rate, and the hybrid from the initialization that they chose, whatever the loss
+    does; then, without BatchNorm, all rates at which something could be learned.
+    """
+    adam = with_optimizer(replace(THEIRS, batch_size=200, gradients=150), "ADAM")
+    hybrid = with_optimizer(replace(THEIRS, batch_size=100, gradients=400), "hybrid")
+    positive = replace(hybrid, initialization="xavier positive")
+    arms = [
+        Arm("ADAM at 0.05, trained on", replace(adam, safeguard=False)),
+        Arm("hybrid from xavier positive at 0.05", replace(positive, safeguard=False)),
+    ]
+    plain = replace(THEIRS, batch_size=100, gradients=200, rate="falling", network="no BatchNorm")
+    for name in ("default", "masked xavier"):
+        settings = replace(plain, initialization=name)
+        arms.append(Arm(f"{name}, no BatchNorm, falling, all rates", settings, ALL_RATES))
+    return arms
+
+
 # ----------------------------------------------------------------------------------------------
 # Networks, noises
 
@@ -316,6 +339,7 @@ EXPERIMENTS = {  # most important first
     "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),
     "hybrid": Experiment("Is the hybrid better?", hybrid(), seeds=(1, 2, 3, 4, 5)),
     "starts": Experiment("Which initialization and BatchNorms?", starts(), seeds=(1, 2, 3, 4, 5)),
+    "replication": Experiment("What is left open?", replication(), seeds=(1, 2, 3, 4, 5)),
     "original": Experiment("What does Brown et al.'s training reach?", their_training()),
     "passes": Experiment("When is noise learned, and do flips help?", repeated_targets()),
     "draws": Experiment("More crops, or more draws of each?", same_number_of_draws()),

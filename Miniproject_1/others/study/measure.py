@@ -27,7 +27,7 @@ from ..metrics import psnr, psnr_of, squared_errors
 from ..pictures import read_picture
 from ..training.long_run import processor
 from ..training.optimizers import Muon
-from .results import load_unfinished, save
+from .results import load, save
 from .verdicts import interval_over_photographs, verdict_of
 
 IMAGES_OF_EACH = 8  # images of each photograph in DATA; they follow one another
@@ -220,7 +220,7 @@ def precision(data):
     """
     pairs = [images[:3_200] for images in load_pairs(data, "train_data.pkl")]
     noisy, clean = load_pairs(data, "val_data.pkl")
-    found = load_unfinished("precision")
+    found = load("precision", default={})
     found.update(processor=processor(), images=len(noisy), noisy_psnr=mean(psnr(noisy, clean)))
 
     def file(name, model, precision="float32"):
@@ -265,7 +265,7 @@ def consistency():
     epochs = 20
     _, clean = load_pairs(SAMPLE, "val_data.pkl")
     images = [clean[places[0], None] for places in sample_photographs().values()][:5]
-    found = load_unfinished("consistency")
+    found = load("consistency", default={})
     for name, iterations in {"hybrid": LBFGS_ITERATIONS, "momAGD": 0, "L-BFGS": epochs}.items():
         if name not in found:
             both = [

@@ -17,6 +17,7 @@ import typst
 from ..console import tell
 from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..metrics import psnr
+from ..outputs import check_output
 from ..pictures import comparison, write_picture
 from .figures import draw_all
 from .measure import shipped_model
@@ -35,6 +36,7 @@ def add_arguments(parser):
 
 def run(options):
     """Build the report. Returns the exit status."""
+    check_output(options.output, overwrite=True)
     with tempfile.TemporaryDirectory() as folder:
         build(options.output, Path(folder))
     tell(str(options.output))

@@ -15,16 +15,12 @@ from .experiments import Settings
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def load(name):
-    """What `results/NAME.json` holds; a missing file is an error that names it."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
-
-
-def load_unfinished(name):
-    """The same, or an empty dict if there is no such file yet."""
-    if not (RESULTS / f"{name}.json").exists():
-        return {}
-    return load(name)
+def load(name, default=None):
+    """What `results/NAME.json` holds. A missing file is an error unless there is a default."""
+    path = RESULTS / f"{name}.json"
+    if default is not None and not path.exists():
+        return default
+    return json.loads(path.read_text())
 
 
 def save(name, content):
