@@ -32,9 +32,10 @@ def quoted_numbers(trainings):
         trainings: a `tables.Trainings`.
     """
     differences = {name: trainings.differences(name) for name in EXPERIMENTS}
+    arms = {name: arms_of(trainings, name) for name in EXPERIMENTS}
     return {
         **{name: load(name) for name in MEASURED},
-        "arms": {name: arms(trainings, name) for name in EXPERIMENTS},
+        "arms": arms,
         "differences": differences,
         "searches": {name: trainings.searched(name) for name in EXPERIMENTS},
         "claims": answered(differences),
@@ -47,7 +48,7 @@ def quoted_numbers(trainings):
         "networks": {name: cost(name) for name in networks_of("networks")},
         "classical": {name: classical(name) for name in ("sample", "test")},
         "trainings": sizes(trainings),
-        "progress": progress(trainings),
+        "progress": progress(arms),
         "layers": layers(),
         "parameters": sum(parameter.numel() for parameter in build_network().parameters()),
         "equal": EQUAL,
@@ -55,7 +56,7 @@ def quoted_numbers(trainings):
     }
 
 
-def arms(trainings, experiment):
+def arms_of(trainings, experiment):
     """The table of an experiment as a dict by the names of its arms, with more columns.
 
     They are lists with an entry for each seed: "scores"; "chosen", on the photographs to choose by;
@@ -115,11 +116,11 @@ def noises(trainings):
         rows[name] = {"name": strength, "arm": ("noises", name)}
     for noise, row in rows.items():
         experiment, arm = row["arm"]
-        scores = load("classical").get(noise, {})
-        row["classical"] = {method: mean(values) for method, values in scores.items()}
+        row["classical"] = classical(noise)
         row["minus classical"] = None
         if (experiment, f"{arm}, noisy targets") in trainings.table.index:
             seeds = trainings.scores(experiment, f"{arm}, noisy targets")
+            scores = load("classical")[noise]
             best = scores.get("inpainting", scores["BM3D"])
             row["minus classical"] = difference(seeds, dict.fromkeys(seeds, best))
     return rows
@@ -127,7 +128,7 @@ def noises(trainings):
 
 def classical(images):
     """The mean PSNR of each classical method on a set of images in `classical.json`."""
-    return {method: mean(values) for method, values in load("classical")[images].items()}
+    return {method: mean(values) for method, values in load("classical").get(images, {}).items()}
 
 
 def sizes(trainings):
@@ -140,11 +141,11 @@ def sizes(trainings):
     }
 
 
-def progress(trainings):
+def progress(arms):
     """How many arms each experiment has, and how many of them have all their seeds."""
     rows = []
     for name, experiment in EXPERIMENTS.items():
-        seeds = [len(arm["scores"]) for arm in arms(trainings, name).values()]
+        seeds = [len(arm["scores"]) for arm in arms[name].values()]
         row = {
             "question": experiment.question,
             "arms": len(experiment.arms),

@@ -77,8 +77,8 @@ class Results:
         if found is None:
             return None
         # a setting that a file lacks came later: the training had what is its default now
-        made_with = {**asdict(Settings()), **found["settings"]}
-        if as_in_json(made_with) != as_in_json(asdict(run.settings)):
+        flips = tuple(found["settings"]["flips"])
+        if Settings(**{**found["settings"], "flips": flips}) != run.settings:
             path = self.folder / f"{name_of(run)}.json"
             raise ValueError(f"{path} was made with other settings; remove it to make it anew")
         return found
@@ -103,8 +103,3 @@ class Results:
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()]
         write(self.folder / f"{name_of(run)}.json", "{\n" + ",\n".join(lines) + "\n}")
         self.found[name_of(run)] = content
-
-
-def as_in_json(content):
-    """What is read back after it was written to a JSON file."""
-    return json.loads(json.dumps(content))
