@@ -293,24 +293,25 @@ def replication():
 # Networks, noises
 
 
-def networks():
-    """Several networks on the same pairs, every pair seen once."""
+def network_arms(experiment, pairs, **changes):
+    """An arm for each network that an experiment compares, every pair seen once."""
     return [
-        Arm(name, muon(256_000, network=name, initialization=NETWORKS[name].initialization))
-        for name in networks_of("networks")
+        Arm(
+            name, muon(pairs, network=name, initialization=NETWORKS[name].initialization, **changes)
+        )
+        for name in networks_of(experiment)
     ]
 
 
 def variants():
     """What Brown et al. say they tried and left out."""
-    names = ["Appendix A", *networks_of("variants")]
-    return [Arm(name, muon(64_000, network=name)) for name in names]
+    return [Arm("Appendix A", muon(64_000)), *network_arms("variants", 64_000)]
 
 
 def ceiling():
     """A large network with clean targets: an estimate of the best that is possible."""
-    settings = muon(1_000_000, network="large U-Net", initialization="pytorch", target="clean")
-    return [Arm("large U-Net, clean targets", settings)]
+    arms = network_arms("ceiling", 1_000_000, target="clean")
+    return [Arm(f"{arm.name}, clean targets", arm.settings) for arm in arms]
 
 
 def batch_sizes():
@@ -334,7 +335,7 @@ def noises():
 
 EXPERIMENTS = {  # most important first
     "targets": Experiment("What are clean targets worth?", fresh_targets(THOUSANDS)),
-    "networks": Experiment("Which network, of the same pairs?", networks()),
+    "networks": Experiment("Which network, of the same pairs?", network_arms("networks", 256_000)),
     "batches": Experiment("How many pairs in a batch?", batch_sizes(), seeds=(1,)),
     "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),
     "hybrid": Experiment("Is the hybrid better?", hybrid(), seeds=(1, 2, 3, 4, 5)),

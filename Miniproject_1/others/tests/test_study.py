@@ -35,6 +35,8 @@ class TestTables(TestCase):
         images = torch.rand(2, 3, 8, 12)
         for name, entry in NETWORKS.items():
             with self.subTest(name):
+                self.assertIn(entry.experiment, EXPERIMENTS)
+                self.assertIn(entry.initialization, (*INITIALIZATIONS, "pytorch"))
                 compared = [arm.settings.network for arm in EXPERIMENTS[entry.experiment].arms]
                 self.assertIn(name, compared)
                 network = seeded_network(name, entry.initialization, seed=0)
@@ -61,6 +63,7 @@ class TestTables(TestCase):
                 self.assertIn(f"{name} at 0.05", arms)
                 searched = arms[f"{name}, falling, 600 gradients"]
                 self.assertEqual(searched.rates, optimizer.rates)
+                self.assertGreater(len(optimizer.rates), 1, "a search begins with several rates")
                 self.assertEqual(list(optimizer.rates), sorted(optimizer.rates))
                 weight = torch.ones(2, 2, requires_grad=True)
                 step = optimizer.function([weight], optimizer.rates[0], 0.9)
