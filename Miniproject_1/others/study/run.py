@@ -76,11 +76,10 @@ def make_all(names, results, packed, device, processes, checkpoints):
             while runs := missing_runs(names, results):
                 futures = {pool.submit(make, run, checkpoints): run for run in runs}
                 for future in as_completed(futures):
-                    run, result = futures[future], future.result()
-                    results.add(run, result)
-                    checkpoint_of(run, checkpoints).unlink(missing_ok=True)
-                    score, pairs = results.score(run), result["pairs"]
-                    say(f"{name_of(run)}: {score:.2f} dB, {pairs} pairs, {result['seconds']} s")
+                    if future.exception() is None:
+                        file(futures[future], future.result(), results, checkpoints)
+                for future in futures:
+                    future.result()  # raises what has stopped a run, now that others are filed
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -90,6 +89,14 @@ def missing_runs(names, results):
     """The runs that could begin now, most important first."""
     runs = [run for name in names for run in wanted_runs(name, results.score)]
     return [run for run in runs if results.of(run) is None]
+
+
+def file(run, result, results, checkpoints):
+    """Save the result of a run."""
+    results.add(run, result)
+    checkpoint_of(run, checkpoints).unlink(missing_ok=True)
+    score, pairs, seconds = results.score(run), result["pairs"], result["seconds"]
+    say(f"{name_of(run)}: {score:.2f} dB, {pairs} pairs, {seconds} s")
 
 
 def checkpoint_of(run, checkpoints):

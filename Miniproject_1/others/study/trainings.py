@@ -23,7 +23,7 @@ class NoWayBack(Safeguard):
 
     def undo_if_exploded(self, loss):
         """Go back from what is not finite only."""
-        self.usual_loss = math.inf
+        self.usual_loss = 1e300  # no float32 is a thousand times as large
         return super().undo_if_exploded(loss)
 
 
