@@ -20,68 +20,41 @@ LARGEST_SEARCH = 10  # learning rates that are tried for an arm at most
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a training depends on, except for its seed.
+    """All that a training depends on, except for its seed."""
 
-    Attributes:
-        network: name in `networks.NETWORKS`.
-        initialization: name in `model.INITIALIZATIONS`, or "pytorch".
-        images: how many images there are to train on; `FRESH`: as many as there are pairs.
-        draws: noisy versions of each image. Of two, the first is the input and the second the
-            target; of more, every ordered pair of them is an input and a target.
-        noise: "blocks" is the course's noise; other names are those of `data.noises.NOISES`.
-        target: "noisy" or "clean".
-        flips, flip_fraction, swap: of fixed images, see `model.Batches`.
-        appended: share of the fixed pairs that are there once more, flipped vertically.
-        optimizer: name in `training.optimizers.ALL_OPTIMIZERS`, or "L-BFGS".
-        hybrid: begin with five iterations of L-BFGS.
-        learning_rate: its highest value.
-        rate: "constant", or "falling" to zero in a straight line.
-        warm_up: share of the training in which the rate rises from zero.
-        momentum: of the optimizer.
-        batch_size: pairs of which a gradient is computed.
-        gradients: how many are computed in all.
-        lbfgs_counts: whether those within L-BFGS count among them, some 25 in an iteration. If not,
-            an iteration counts as one.
-        safeguard: end the training when its loss explodes. If not, only values that are not finite
-            end it.
-    """
-
-    network: str = "Appendix A"
-    initialization: str = "masked xavier"
-    images: int | None = FRESH
+    network: str = "Appendix A"  # in `networks.NETWORKS`
+    initialization: str = "masked xavier"  # in `model.INITIALIZATIONS`, or "pytorch"
+    images: int | None = FRESH  # how many there are; `FRESH`: as many as there are pairs
+    # Noisy versions of each image. Of two, the first is the input and the second the target; of
+    # more, every ordered pair of them is an input and a target
     draws: int = 2
-    noise: str = "blocks"
-    target: str = "noisy"
-    flips: tuple = ()
+    noise: str = "blocks"  # the course's; or in `data.noises.NOISES`
+    target: str = "noisy"  # or "clean"
+    flips: tuple = ()  # of fixed images, as the next two: see `model.Batches`
     flip_fraction: float = 0.5
     swap: bool = False
-    appended: float = 0.0
-    optimizer: str = "Muon"
-    hybrid: bool = False
-    learning_rate: float = 0.004
-    rate: str = "falling"
-    warm_up: float = 0.0
+    appended: float = 0.0  # share of the fixed pairs that are there once more, flipped vertically
+    optimizer: str = "Muon"  # in `training.optimizers.ALL_OPTIMIZERS`, or "L-BFGS"
+    hybrid: bool = False  # begin with five iterations of L-BFGS
+    learning_rate: float = 0.004  # its highest value
+    rate: str = "falling"  # to zero in a straight line; or "constant"
+    warm_up: float = 0.0  # share of the training in which the rate rises from zero
     momentum: float = 0.95
-    batch_size: int = 64
-    gradients: int = 1_000
-    lbfgs_counts: bool = True
-    safeguard: bool = True
+    batch_size: int = 64  # pairs of which a gradient is computed
+    gradients: int = 1_000  # how many are computed in all
+    lbfgs_counts: bool = True  # each gradient in L-BFGS does; if not, each iteration, of some 25
+    safeguard: bool = True  # end it when the loss explodes; if not, when it is not finite
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train.
+    """One way to train."""
 
-    Attributes:
-        name: what distinguishes it within its experiment.
-        settings: how it is trained.
-        rates: learning rates with which a search for the best one begins; empty: the rate of
-            `settings` is taken. The search goes on in both directions, each time by the ratio of
-            the outermost two rates, until the best rate has worse ones on both sides.
-    """
-
-    name: str
+    name: str  # what distinguishes it within its experiment
     settings: Settings
+    # Learning rates with which a search for the best one begins; without them that of the settings
+    # is taken. The search goes on in both directions, each time by the ratio of the outermost two
+    # rates, until the best rate has worse ones on both sides
     rates: tuple = ()
 
 

@@ -143,17 +143,11 @@ class UNet(nn.Module):
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the study.
+    """A network of the study."""
 
-    Attributes:
-        build: function that returns it, an `nn.Module`.
-        initialization: how its weights are drawn, see `seeded_network`.
-        experiment: name in `experiments.EXPERIMENTS` of the one that compares it with others.
-    """
-
-    build: Callable
-    initialization: str
-    experiment: str
+    build: Callable  # returns it, an `nn.Module`
+    initialization: str  # how its weights are drawn, see `seeded_network`
+    experiment: str  # in `experiments.EXPERIMENTS`, the one that compares it with others
 
 
 NETWORKS = {

@@ -100,19 +100,14 @@ def measured(samples, draws, mean_of_samples, spread, error, judge, clean):
         error: the squared error of their expectation, (N,), for values 0 to 1.
         judge: the second noisy images.
         clean: what they are noisy versions of.
-
-    Returns:
-        dict of "gradient energy", a share of that of the clean images; the mean PSNR in dB of "one
-        sample" and of the "mean of samples"; "spread over error"; the energy score of draws, judged
-        by the other noisy image, "score by pairs", and of samples, judged by the clean one,
-        "score"; the distance of "patches" to those of the clean images. Scores and distances are
-        better where they are lower.
     """
     return {
+        # A share of that of the clean images
         "gradient energy": ratio(gradient_energies(samples[0]), gradient_energies(clean)),
         "one sample": mean(psnr(samples[0], clean)),
         "mean of samples": mean(psnr(mean_of_samples, clean)),
         "spread over error": ratio(spread, error),
+        # Energy scores and distances are better where they are lower
         "score by pairs": None if draws is None else mean(score(draws, judge)),
         "score": mean(score(samples, clean)),
         "patches": distance_of_patches(samples[0], clean),

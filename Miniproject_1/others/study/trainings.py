@@ -140,25 +140,7 @@ class StudyTraining:
         self.spent = sum(map(self.cost_of, self.training.history["evaluations"]))
 
     def result(self):
-        """What the training has found.
-
-        Returns:
-            dict of
-            "diverged": whether the loss left all bounds, which ended the training;
-            "exploded": whether it left them, also where that did not end the training;
-            "highest_loss": of all steps;
-            "psnr_one_pass": PSNR in dB of each image to report by, at the end of a falling rate;
-            at a constant one, where the score moves from step to step, the median of the last
-            `LAST_POINTS` measurements;
-            "psnr": the same of the mean over the 8 flips and rotations, always at the end;
-            "psnr_choosing": mean PSNR of one pass of the images to choose by;
-            "psnr_noisy": mean PSNR of the noisy images to report by, which tells other photographs;
-            "curve": gradients so far and mean PSNR of one pass, on the way;
-            "losses": means over each hundredth of the steps;
-            "gradients": that were computed, those within L-BFGS too;
-            "pairs": in these gradients; L-BFGS computes several of the same pairs;
-            "seconds": in steps; and on what it ran.
-        """
+        """What the training has found, a dict for JSON. PSNRs are in dB."""
         reporting = self.psnr_of(self.reporting)
         choosing = self.psnr_of(self.choosing)
         if self.last and not self.diverged:
@@ -168,18 +150,22 @@ class StudyTraining:
         history = self.training.history
         gradients = sum(history["evaluations"])
         return {
-            "diverged": self.diverged,
-            "exploded": has_exploded(history["loss"]),
+            "diverged": self.diverged,  # whether the loss left all bounds, which ended the training
+            "exploded": has_exploded(history["loss"]),  # also where that did not end it
             "highest_loss": float(f"{max(history['loss']):.4g}"),
+            # Of each image to report by, the mean over the 8 flips and rotations, at the end
             "psnr": rounded(averaged.tolist()),
+            # The same in one pass; at a constant rate, where the score moves from step to step,
+            # the median of the last `LAST_POINTS` measurements
             "psnr_one_pass": rounded(reporting.tolist()),
-            "psnr_choosing": choosing.mean().item(),
+            "psnr_choosing": choosing.mean().item(),  # mean of the images to choose by
+            # Mean of the noisy images to report by, which tells other photographs
             "psnr_noisy": psnr(self.reporting.noisy, self.reporting.clean).mean().item(),
             "curve": [[spent, round(score, 3)] for spent, score in self.curve],
             "losses": mean_losses(history["loss"]),
-            "gradients": gradients,
-            "pairs": gradients * self.settings.batch_size,
-            "seconds": round(history["seconds"][-1], 1),
+            "gradients": gradients,  # that were computed, those within L-BFGS too
+            "pairs": gradients * self.settings.batch_size,  # L-BFGS sees several of them again
+            "seconds": round(history["seconds"][-1], 1),  # in steps
             "device": processor(self.device),
             "torch": str(torch.__version__),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

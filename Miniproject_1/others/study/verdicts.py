@@ -31,19 +31,12 @@ LARGER, SMALLER, EQUAL_WITHIN, UNDECIDED = "larger", "smaller", "equal", "not de
 
 @dataclass(frozen=True)
 class Difference:
-    """How much one arm is above another.
+    """How much one arm is above another."""
 
-    Attributes:
-        mean: in dB; None if a training of one of them diverged.
-        low, high: the 95 % interval; None if there is one seed only, or no mean.
-        verdict: "larger" or "smaller": the interval does not contain zero; "equal": it lies within
-            `EQUAL` dB of zero, whether it contains it or not; "not decided": none of these.
-    """
-
-    mean: float | None
-    low: float | None
+    mean: float | None  # in dB; None if a training of one of them diverged
+    low: float | None  # of the 95 % interval; None if there is one seed only, or no mean
     high: float | None
-    verdict: str
+    verdict: str  # see `verdict_of`
 
     def mirrored(self):
         """How much the other arm is above the first."""
@@ -93,7 +86,11 @@ def verdict_of_diverged(ended):
 
 
 def verdict_of(low, high):
-    """What an interval says."""
+    """What an interval says.
+
+    "larger" or "smaller": it does not contain zero; "equal": it lies within `EQUAL` dB of zero,
+    whether it contains it or not; "not decided": none of these.
+    """
     if low > -EQUAL and high < EQUAL:
         return EQUAL_WITHIN
     if low > 0:
