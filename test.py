@@ -1,12 +1,12 @@
 """The course's grading checks, then the tests of this project.
 
-    python test.py [-p PROJECT_FOLDER] [-d DATA_FOLDER] [--thorough] [--failfast] [NAME ...]
+    python test.py [-p PROJECT_FOLDER] [-d DATA_FOLDER] [--failfast] [NAME ...]
 
 The grading checks use `train_data.pkl` and `val_data.pkl` of DATA_FOLDER, and train for a whole
 epoch. Without -d they take the sample that comes with the project, and a short training. The tests
-are those in `Miniproject_1/others/tests/`; `--thorough` adds the slow ones.
+are those in `Miniproject_1/others/tests/`.
 
-NAME picks the tests whose full name contains it: `TestGradingScript`, `commands`, `TestResume`.
+NAME picks the tests whose full name contains it: `TestGradingScript`, `test_network`, `TestResume`.
 """
 
 import argparse
@@ -25,17 +25,10 @@ TESTS_OF_THE_MODEL = ("network", "training", "prediction", "arguments", "alone")
 
 
 def parse_options(arguments):
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=formatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "-p", "--project-path", type=Path, default=HERE, help="the project's folder"
-    )
-    parser.add_argument(
-        "-d", "--data-path", type=Path, help="folder of train_data and val_data.pkl"
-    )
-    parser.add_argument("--thorough", action="store_true", help="also run the slow tests")
+    keep_lines = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
+    parser.add_argument("-p", "--project-path", type=Path, default=HERE, help="its folder")
+    parser.add_argument("-d", "--data-path", type=Path, help="folder of the two data files")
     parser.add_argument("--failfast", action="store_true", help="stop at the first failure")
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to run; by default all")
     return parser.parse_args(arguments)
@@ -66,7 +59,7 @@ class TestGradingScript(unittest.TestCase):
         cls.pairs = torch.load(str(folder / "train_data.pkl"))
         if OPTIONS.data_path is None:
             cls.noisy, cls.clean = cls.noisy[::10], cls.clean[::10]
-            cls.pairs = [images[:96] for images in cls.pairs]
+            cls.pairs = [images[:48] for images in cls.pairs]
         cls.noisy_psnr = psnr(cls.noisy / 255, cls.clean / 255).item()
 
     def score(self, model):
@@ -80,8 +73,9 @@ class TestGradingScript(unittest.TestCase):
             self.assertTrue((folder / name).exists(), name)
 
     def test_2_dummy_input(self):
-        output = Model().predict(torch.rand(1, 3, 512, 512) * 255)
-        self.assertEqual(output.shape, (1, 3, 512, 512))
+        side = 256 if OPTIONS.data_path is None else 512  # a quarter of the time
+        output = Model().predict(torch.rand(1, 3, side, side) * 255)
+        self.assertEqual(output.shape, (1, 3, side, side))
         self.assertGreaterEqual(output.min(), 0)
         self.assertLessEqual(output.max(), 255)
         self.assertGreater(output.max(), 1)
@@ -101,22 +95,19 @@ class TestGradingScript(unittest.TestCase):
         gradients = torch.is_grad_enabled()
         torch.set_grad_enabled(False)  # another project of the same process did that
         try:
-            self.train(model)
+            if OPTIONS.data_path is not None:
+                model.train(*self.pairs, num_epochs=1)
+            else:  # fewer L-BFGS steps than 20, for the sake of time
+                with mock.patch.object(model_module, "LBFGS_STEPS", 2):
+                    model.train(*self.pairs, num_epochs=1, batch_size=8)
             self.assertFalse(torch.is_grad_enabled())
         finally:
             torch.set_grad_enabled(gradients)
         score = self.score(model)
         print(f"after an epoch of training they raise it to {score:.2f} dB")
         self.assertFalse(torch.equal(shipped, model.network[0].weight))
-        least = 27.5 if OPTIONS.data_path is None else self.noisy_psnr  # 27.69 measured
+        least = 27.5 if OPTIONS.data_path is None else self.noisy_psnr  # 27.88 measured
         self.assertGreater(score, least)
-
-    def train(self, model):
-        if OPTIONS.data_path is not None:
-            model.train(*self.pairs, num_epochs=1)
-            return
-        with mock.patch.object(model_module, "LBFGS_STEPS", 3):  # of 20, for the sake of time
-            model.train(*self.pairs, num_epochs=1, batch_size=16)
 
 
 def all_tests():

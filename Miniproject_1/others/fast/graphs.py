@@ -2,13 +2,12 @@
 
 A training step of this network is some hundred kernels of a few microseconds each. Launching them
 one by one takes longer than computing them: on an H200, a forward and backward pass of 64 images
-takes 3 ms as a graph, and Muon's step takes 4 ms without one.
+takes 3 ms as a graph.
 """
 
 import gc
 import warnings
-from contextlib import contextmanager
-from typing import Callable, Iterator, Optional
+from typing import Callable, Optional
 
 import torch
 import torch.distributed
@@ -17,53 +16,11 @@ from torch import Tensor, nn
 CALLS_BEFORE = 8  # calls with one shape before its graph is recorded
 
 
-class RecordedFunction:
-    """A function of tensors, which becomes a CUDA graph after some calls.
-
-    On other devices, and where it cannot be recorded, it is called as it is. Recording needs
-    PyTorch 2.2 or newer.
-
-    Args:
-        function: it launches the same kernels each time. It depends on nothing but the tensors
-            that it is given and on tensors that stay where they are, which it may change. It
-            returns a tuple of tensors.
-    """
-
-    def __init__(self, function: Callable):
-        self.function = function
-        self.calls = 0
-        self.graph = None
-        self.inputs = ()
-        self.outputs = ()
-
-    def __call__(self, *tensors: Tensor):
-        """Return what the function returns. Each call has the shapes of the first one."""
-        if not can_record_on(tensors[0].device) or self.calls < CALLS_BEFORE:
-            self.calls += 1
-            return self.function(*tensors)
-        if self.calls == CALLS_BEFORE:  # recording is tried once
-            self.calls += 1
-            self.record(tensors)
-        if self.graph is None:
-            return self.function(*tensors)
-        torch._foreach_copy_(self.inputs, tensors)
-        self.graph.replay()
-        return tuple(output.clone() for output in self.outputs)
-
-    def record(self, tensors):
-        self.inputs = [tensor.clone() for tensor in tensors]
-        graph = torch.cuda.CUDAGraph()
-        with recording():
-            with torch.cuda.graph(graph):  # records only; nothing runs yet
-                self.outputs = self.function(*self.inputs)
-            self.graph = graph
-
-
 class GraphedNetwork:
     """A network in training mode on a GPU, whose passes are recorded for batches of one shape.
 
     The shape is the first that comes more than `CALLS_BEFORE` times: that of a full batch. Smaller
-    last batches, several processes (which exchange sums within a pass), and whatever cannot be
+    last batches, several processes (which exchange gradients within a pass), and whatever cannot be
     recorded are computed without a graph.
 
     Gradients do not add up over calls: the next backward pass overwrites the memory that `.grad`
@@ -100,8 +57,14 @@ class GraphedNetwork:
         self.recorded_shape = images.shape
         gc.collect()  # the graphs of networks that are gone are in reference cycles
         buffers = [buffer.clone() for buffer in self.computation.buffers()]
-        with recording():
+        stream = torch.cuda.current_stream() if torch.cuda.is_available() else None
+        try:
             self.recorded = recorded_passes(self.computation, images)
+        except (RuntimeError, ImportError) as error:
+            if stream is not None:  # PyTorch would go on with the one that it recorded on
+                torch.cuda.set_stream(stream)
+            reason = str(error).split("\n")[0]
+            warnings.warn(f"computing without CUDA graphs: {reason}")
         # Recording runs the network, which changes the statistics of BatchNorms
         for buffer, before in zip(self.computation.buffers(), buffers):
             buffer.copy_(before)
@@ -127,19 +90,6 @@ def recorded_passes(computation: nn.Module, images: Tensor) -> Callable:
 
     graph = torch.cuda.make_graphed_callables(compute, (images.clone(), *leaves))
     return lambda batch: graph(batch, *parameters.values())
-
-
-@contextmanager
-def recording() -> Iterator[None]:
-    """Warn if what is recorded within fails, and go on with the stream that was current."""
-    stream = torch.cuda.current_stream() if torch.cuda.is_available() else None
-    try:
-        yield
-    except (RuntimeError, ImportError) as error:
-        if stream is not None:  # PyTorch would go on with the one that it recorded on
-            torch.cuda.set_stream(stream)
-        reason = str(error).split("\n")[0]
-        warnings.warn(f"computing without CUDA graphs: {reason}", stacklevel=4)
 
 
 def can_record_on(device: torch.device) -> bool:

@@ -6,7 +6,6 @@ systems, can be told to keep what it has.
 """
 
 import ctypes
-import os
 import threading
 import weakref
 from functools import lru_cache
@@ -15,7 +14,6 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's malloc
 HIGHEST_THRESHOLD = 32 * 2**20  # bytes, DEFAULT_MMAP_THRESHOLD_MAX of glibc on 64 bits
 DEFAULT_MMAP_MAX = 65_536
 NEVER = 2**31 - 1
-SETTINGS_OF_A_USER = ("LD_PRELOAD", "GLIBC_TUNABLES")  # and what begins with MALLOC_
 
 # Finalizers may run at any moment, also while this thread holds the lock
 _lock = threading.RLock()
@@ -26,8 +24,7 @@ def keep_memory_for(owner) -> None:
     """Let the process keep the memory that it frees, until `owner` is garbage-collected.
 
     Afterwards the memory goes back to the system, and glibc's thresholds are the highest to which
-    they adapt by themselves. Nothing happens where the C library is not glibc, or where the user
-    has set its environment variables.
+    they adapt by themselves. Nothing happens where the C library is not glibc.
 
     Args:
         owner: any object that a weak reference can point to.
@@ -59,10 +56,7 @@ def _release() -> None:
 
 @lru_cache(maxsize=None)
 def glibc():
-    """The C library, if it is glibc with its own allocator and with its default settings."""
-    for name in os.environ:
-        if name.startswith("MALLOC_") or name in SETTINGS_OF_A_USER:
-            return None
+    """The C library, if it is glibc."""
     try:
         libc = ctypes.CDLL(None)
     except (OSError, TypeError):  # Windows

@@ -21,28 +21,60 @@ from .precision import uses_bfloat16
 
 WIDE = 64  # channels on both sides of a convolution; 99.9 % of the work is in such ones
 LARGE_BATCH = 16 * 3 * 32 * 32  # values of a batch whose feature maps are hundreds of megabytes
+HOOKS = ("forward_pre_hooks", "forward_hooks", "backward_pre_hooks", "backward_hooks")
 
 
 def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
     """Return a module with the same parameters and outputs as a network, which is faster.
 
-    Its mode is that of the network. In evaluation mode the kernels are prepared at the first call.
-    They are kept until `train()` or `eval()` of the returned module is called, or it computes in
-    training mode; until then a change of the weights is not seen. No gradient reaches them.
+    In evaluation mode the kernels are prepared at the first call. They are kept until `train()` or
+    `eval()` of the returned module is called, or it computes in training mode; until then a change
+    of the weights is not seen. No gradient reaches them.
 
     Args:
-        network: maps (N, C, H, W) to (N, C, H, W). An `nn.Sequential` is taken apart, with its
-            convolutions merged where nothing is between them. Any other module is called as it is.
+        network: maps (N, C, H, W) to (N, C, H, W). An `nn.Sequential` of convolutions, BatchNorms
+            and layers without weights is taken apart. Convolutions with nothing between them are
+            merged. Any other module is called as it is.
         precision: "float32" stands for the dtype of the weights. "bfloat16": in all convolutions
             with at least 64 channels on both sides, and in all others too when a GPU trains. The
             weights, their gradients, inputs and outputs keep their dtype. "auto": bfloat16 where
             the hardware multiplies it.
+
+    Returns:
+        a module in the mode of the network. It is the network itself, in the dtype of its weights,
+        where hooks would not be called or layers have classes other than PyTorch's own. Register
+        hooks before this call: later ones may not be called.
     """
+    if has_hooks(network) or has_foreign_layers(network):
+        return network
     device = next(network.parameters()).device
     bfloat16 = uses_bfloat16(precision, device)
-    if isinstance(network, nn.Sequential):
+    if is_in_blocks(network):
         return Accelerated(InBlocks(network, bfloat16))
     return Accelerated(WithAutocast(network, bfloat16))
+
+
+def has_hooks(network: nn.Module) -> bool:
+    """Whether a network or a layer of it has hooks, by which PyTorch also prunes weights."""
+    hooks = [getattr(nn.modules.module, f"_global_{kind}", None) for kind in HOOKS]
+    for module in network.modules():
+        hooks += [getattr(module, f"_{kind}", None) for kind in HOOKS]
+    return any(hooks)
+
+
+def has_foreign_layers(network: nn.Module) -> bool:
+    """Whether an `nn.Sequential` or a layer of it is of a class that is not PyTorch's own."""
+    if not isinstance(network, nn.Sequential):
+        return False
+    modules = [network, *network]
+    return not all(type(module).__module__.startswith("torch.nn.modules.") for module in modules)
+
+
+def is_in_blocks(network: nn.Module) -> bool:
+    """Whether all layers with weights are in a row, and of kinds that `Block` computes."""
+    if not isinstance(network, nn.Sequential):
+        return False
+    return not any(layer.state_dict() for layer in network if letter_of(layer) == "-")
 
 
 class Accelerated(nn.Module):

@@ -15,9 +15,7 @@ from pathlib import Path
 import torch
 
 PROJECT = Path(__file__).resolve().parents[3]
-THOROUGH = "--thorough" in sys.argv
 
-thorough = unittest.skipUnless(THOROUGH, "slow: python test.py --thorough")
 has_pillow = importlib.util.find_spec("PIL") is not None
 needs_pillow = unittest.skipUnless(has_pillow, "needs Pillow: pip install pillow")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Run `test.py --thorough` with other versions of Python and PyTorch, each in an environment of its
-# own that is removed afterwards. With a Python older than 3.10 or a PyTorch older than 2.2 these
-# are the grading checks and the tests of model.py.
+# Before a release: run `test.py` with other versions of Python and PyTorch, each in an environment
+# of its own that is removed afterwards. With a Python older than 3.10 or a PyTorch older than 2.2
+# these are the grading checks and the tests of model.py.
 #
 #     bash Miniproject_1/others/tests/versions.sh [PYTHON:TORCH ...]
 #
@@ -21,7 +21,7 @@ interpreter_of() { # interpreter_of PYTHON: its path
 test_with() { # test_with PYTHON TORCH FOLDER: all output is of interest
     "$(interpreter_of "$1")" -m venv "$3/environment" &&
         "$3/environment/bin/pip" install --quiet "torch==$2" pillow &&
-        "$3/environment/bin/python" test.py --thorough
+        "$3/environment/bin/python" test.py
 }
 
 if [ $# -eq 0 ]; then
