@@ -1,5 +1,6 @@
 """The commands: `python -m Miniproject_1 --help`."""
 
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -11,10 +12,11 @@ if not __package__:  # run as `python Miniproject_1`
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     __package__ = "Miniproject_1"
 
-try:
-    from .others.commands import main
-except KeyboardInterrupt:  # while PyTorch is loaded
-    sys.exit(130)
-
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt, too
+    try:
+        from .others.commands import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:  # while PyTorch is loaded
+        sys.exit(130)

@@ -113,8 +113,8 @@ def build_network() -> nn.Sequential:
 # --------------------------------------------------------------------------------------------------
 # Initialization
 #
-# Each function returns new weights and biases of a layer. `fan_in` and `fan_out` are the numbers of
-# values that an output depends on, and of outputs that depend on an input.
+# Each function returns new weights and biases of a layer. An output depends on `fan_in` values, and
+# `fan_out` outputs depend on an input.
 
 
 def default(layer, fan_in, fan_out, generator):
@@ -475,15 +475,14 @@ class Training:
 
     def state_dict(self) -> Dict[str, Any]:
         """Return all that going on needs: tensors, numbers and containers of them."""
-        state = {
+        return copy.deepcopy({
             "step": self.step,
             "history": self.history,
             "network": self.network.state_dict(),
             "safeguard": self.safeguard.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "lbfgs": self.lbfgs.state_dict(),
-        }
-        return copy.deepcopy(state)
+        })  # fmt: skip
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Go on where a training with the same arguments was."""
@@ -589,8 +588,7 @@ class Model:
 
         Raises:
             OSError: there is no such file, or it may not be read.
-            ValueError: it is damaged, or does not hold usable weights of this network. Nothing has
-                changed.
+            ValueError: it is damaged, or does not hold usable weights of this network.
         """
         loaded = copy.deepcopy(self.network)
         try:
@@ -644,12 +642,9 @@ class Model:
             precision,
         )  # fmt: skip
         training.history = self.history  # goes on where the last training has ended
-
-        def describe():
-            return f"loss {self.history['loss'][-1]:.5f}"
-
+        losses = self.history["loss"]
         try:
-            for _ in track(range(num_steps), "step", progress, describe):
+            for _ in track(range(num_steps), "step", progress, lambda: f"loss {losses[-1]:.5f}"):
                 training.take_step()
         except BaseException:
             training.go_back()
@@ -686,7 +681,7 @@ class Model:
             # A copy neither waits for a training in another thread nor disturbs it
             network = accelerated(copy.deepcopy(self.network).eval(), precision)
             output = torch.empty(images.shape, dtype=torch.float32, device=self.device)
-            for tile in track(tiles_of(images.shape, max_pixels), "tile", progress):
+            for tile in track(tiles_of(images.shape, max_pixels), "part", progress):
                 part = to_unit_range(images[tile.images][tile.source], self.device)
                 part = mean_over_flips(network, part) if average else network(part)
                 output[tile.images][tile.target] = (part[tile.valid] * 255).clamp(0, 255)
@@ -733,13 +728,12 @@ def tiles_of(shape, max_pixels: int) -> Sequence[Tile]:
         for y in range(0, height, side):
             for x in range(0, width, side):
                 top, left = max(y - HALO, 0), max(x - HALO, 0)
-                tile = Tile(
+                tiles.append(Tile(
                     images=slice(first, first + at_once),
                     source=(..., slice(top, y + side + HALO), slice(left, x + side + HALO)),
                     valid=(..., slice(y - top, y - top + side), slice(x - left, x - left + side)),
                     target=(..., slice(y, y + side), slice(x, x + side)),
-                )
-                tiles.append(tile)
+                ))  # fmt: skip
     return tiles
 
 
@@ -800,8 +794,7 @@ def check_device(device) -> torch.device:
     try:
         return torch.zeros(1, device=device).device
     except (RuntimeError, AssertionError):
-        text = f"device must be one that PyTorch finds here, as 'cpu' or 'cuda', got {device!r}"
-        raise ValueError(text) from None
+        raise ValueError(f"device must be one that PyTorch finds here, got {device!r}") from None
 
 
 def to_unit_range(images: Tensor, device: torch.device) -> Tensor:
@@ -830,7 +823,7 @@ def track(items: Sequence, unit: str, shown: bool = True, describe=str) -> Itera
     """
     bar = None
     if shown and tqdm and sys.stderr and sys.stderr.isatty():
-        bar = tqdm(items, unit=unit)
+        bar = tqdm(items, unit=f" {unit}")
     last_time = time.monotonic()
     for done, item in enumerate(bar or items, 1):
         yield item

@@ -1,30 +1,39 @@
 """Messages of the commands, on lines of their own also where a bar of `model.track` stands."""
 
+import contextlib
 import sys
 import warnings
-from contextlib import contextmanager
 
 from ..model import tqdm
 
+lost = []  # the errors of `tell`, for `commands.main`
+
 
 def say(text):
-    """Print a message about the work to standard error."""
-    show(text, sys.stderr)
+    """Print a message about the work to standard error, if that takes it."""
+    with contextlib.suppress(OSError):
+        show(text, sys.stderr)
 
 
 def tell(text):
-    """Print a result to standard output."""
-    show(text, sys.stdout)
+    """Print a result to standard output. If that does not take it, work goes on all the same."""
+    try:
+        show(text, sys.stdout)
+    except OSError as error:
+        lost.append(error)
 
 
 def show(text, stream):
+    if stream is None:  # closed, as by 2>&- in a shell
+        return
     if tqdm:
         tqdm.write(text, file=stream)
     else:
-        print(text, file=stream, flush=True)
+        print(text, file=stream)
+    stream.flush()
 
 
-@contextmanager
+@contextlib.contextmanager
 def one_line_warnings():
     """Within this, warnings are shown as one line of text, without a line of source code."""
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -18,22 +18,24 @@ def check_output(path, overwrite=False, inputs=()):
         inputs: files that the command reads, which are never replaced.
 
     Raises:
-        OSError: its folder does not exist or may not be written to, it is a folder, or a file is
-            there that may not be replaced.
+        OSError: its folder does not exist or may not be written to, it is a folder or a device, its
+            name is too long, or a file is there that may not be replaced.
         ValueError: it is one of the inputs.
     """
-    path = Path(path)
     place = Path(os.path.realpath(path))
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; the output must be a file")
     if place in [Path(os.path.realpath(each)) for each in inputs]:
         raise ValueError(f"{path} is an input of this command; name another output")
+    if place.exists() and not place.is_file():
+        raise IsADirectoryError(f"{path} is a folder or a device; the output must be a file")
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path} exists already; --overwrite replaces it")
     if not place.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {place.parent}")
-    if not os.access(place.parent, os.W_OK):
-        raise PermissionError(f"{path} cannot be written: its folder may not be written to")
+    try:
+        with temporary_for(place) as temporary:
+            temporary.touch()
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def make_folder(path):
@@ -54,16 +56,32 @@ def replaced(path):
     Raises:
         OSError: the file could not be written.
     """
-    place = Path(os.path.realpath(path))
+    with all_replaced([path]) as [temporary]:
+        yield temporary
+
+
+@contextmanager
+def all_replaced(paths):
+    """`replaced` for several files, which take their places together. Yields a list of paths."""
+    places = [Path(os.path.realpath(path)) for path in paths]
     try:
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=place.parent) as folder:
-            temporary = Path(folder, place.name)
-            yield temporary
-            if place.exists():
-                shutil.copymode(place, temporary)
-            os.replace(temporary, place)
+        with ExitStack() as stack:
+            temporaries = [stack.enter_context(temporary_for(place)) for place in places]
+            yield temporaries
+            for temporary, place in zip(temporaries, places):
+                if place.exists():
+                    shutil.copymode(place, temporary)
+                os.replace(temporary, place)
     except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or error}") from error
+        names = ", ".join(map(str, paths))
+        raise OSError(f"{names} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def temporary_for(place):
+    """Yields the path of a new file beside another one, in a folder that does not stay."""
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=place.parent) as folder:
+        yield Path(folder, place.name)
 
 
 def save(value, path):
@@ -72,8 +90,33 @@ def save(value, path):
     Raises:
         OSError: it could not be written.
     """
-    with replaced(path) as temporary:
-        try:
-            torch.save(value, temporary)
-        except RuntimeError as error:  # what PyTorch raises on a full disk
-            raise OSError(str(error).split("\n")[0]) from error
+    save_all({path: value})
+
+
+def save_all(values):
+    """Save several files, all of them or none.
+
+    Args:
+        values: dict from the path of a file to what it is to hold: a text, or what `torch.save`
+            takes.
+
+    Raises:
+        OSError: one of them could not be written.
+    """
+    with all_replaced(values) as temporaries:
+        for temporary, value in zip(temporaries, values.values()):
+            if isinstance(value, str):
+                temporary.write_text(value)
+            else:
+                write_tensors(value, temporary)
+
+
+def write_tensors(value, path):
+    """`torch.save`, which hides behind an error of its own why a file could not be written."""
+    try:
+        with open(path, "wb") as file:
+            torch.save(value, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise

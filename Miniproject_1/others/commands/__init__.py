@@ -2,13 +2,11 @@
 
 import argparse
 import importlib
-import os
-import signal
 import sys
 
 import torch
 
-from ..console import one_line_warnings, say
+from ..console import lost, one_line_warnings, say
 
 COMMANDS = {  # the modules of this folder, with _ for -
     "demo": "denoise the sample and print the scores; this is the default",
@@ -45,33 +43,24 @@ def main(arguments=None):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for a path with letters that the console lacks
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt, too
+    lost.clear()
     with one_line_warnings():
         try:
             options = parse(sys.argv[1:] if arguments is None else arguments)
-            return flushed(options.run(options))
+            status = options.run(options)
         except KeyboardInterrupt:
-            return 130
-        except BrokenPipeError:
-            return flushed(1)
+            status = 130
         except (OSError, ValueError, FloatingPointError, ModuleNotFoundError) as error:
             say(f"error: {' '.join(str(error).split())}")
-            return 2
-        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-            say(f"error: too little memory: {error}; smaller pictures or batches need less")
-            return 2
-
-
-def flushed(status):
-    """The exit status, or 1 if the results cannot be written."""
-    try:
-        sys.stdout.flush()
-        return status
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # whose reader has seen enough
-            say(f"error: the results cannot be written: {error}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more
+            status = 2
+        except (torch.cuda.OutOfMemoryError, MemoryError):
+            say("error: too little memory; smaller pictures or batches need less")
+            status = 2
+        if lost and not isinstance(lost[0], BrokenPipeError):  # whose reader has seen enough
+            say(f"error: the results cannot be written: {lost[0].strerror}")
+    if lost and status == 0:
         return 1
+    return status
 
 
 def parse(arguments):

@@ -1,31 +1,22 @@
 """`reproduce`: from photographs to the weights that come with the project, by their recipe."""
 
 import dataclasses
-from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
-from ...model import LARGEST_SEED, Model, Training, check_number
-from ..console import progress, tell
+from ...model import LARGEST_SEED, Model, Training, check_number, track
+from ..console import tell
 from ..data.course_noise import SMALLEST_SIDE, noisy_and_clean
 from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
 from ..metrics import psnr
-from ..pictures import pillow, read_picture
-from ..training.long_run import (
-    LongRun,
-    add_options,
-    deadline_of,
-    machine,
-    read_checkpoint,
-    reserved_outputs,
-    settings_of,
-)
-from ..training.measuring import seconds_to_denoise
+from ..pictures import SUFFIXES, pillow, read_picture
+from ..training.long_run import LongRun, machine
 from ..training.photo_batches import PhotoBatches, Photographs
 from ..training.processes import team_of_processes
 from ..training.recipe import Recipe, optimizer_of
 from ..training.revive import dead_channels, revive
+from .options import path
+from .train import add_options_of_runs
 
 RECIPE = Recipe()
 VALIDATION_SHARE = 0.05  # of the photographs, kept apart whatever the seed
@@ -40,18 +31,16 @@ def add_arguments(parser):
         "Train fresh weights from photographs by the recipe of the weights that come with the "
         "project, in one run, on pairs of single noisy draws alone. Photographs kept apart measure "
         "the way. Ctrl-C ends the training after the step under way; nothing is lost, --resume "
-        "continues."
+        "goes on."
     )
-    add_arguments_of_runs(parser, RECIPE)
-    text = "reduce photographs whose short side has more pixels than this"
-    parser.add_argument("--shrink", type=int, metavar="N", help=text)
+    add_arguments_of_recipes(parser, RECIPE)
 
 
-def add_arguments_of_runs(parser, recipe):
+def add_arguments_of_recipes(parser, recipe):
     """Add the arguments of both commands that train from photographs by a recipe."""
     text = "folder of photographs; folders within it count"
-    parser.add_argument("photographs", type=Path, metavar="PHOTOS", help=text)
-    add_options(parser)
+    parser.add_argument("photographs", type=path, metavar="PHOTOS", help=text)
+    add_options_of_runs(parser)
     text = f"pairs to draw; default: {recipe.pairs}"
     parser.add_argument("--pairs", type=int, metavar="N", help=text)
     text = f"of all random choices; default: {recipe.seed}"
@@ -60,52 +49,45 @@ def add_arguments_of_runs(parser, recipe):
 
 def run(options):
     """Train fresh weights by the recipe; returns the exit status."""
-    ends_at = deadline_of(options)
-    pillow()
     with team_of_processes(options.device) as team:
-        saved = team.from_first(lambda: read_checkpoint(options.resume, "reproduce"))
-        settings = settings_of(options, saved, dataclasses.asdict(RECIPE))
-        recipe = Recipe(**settings)
-        check_number("--pairs", recipe.pairs, 1, whole=True)
-        check_number("--seed", recipe.seed, 0, LARGEST_SEED, whole=True)
-        if recipe.shrink is not None:
-            check_number("--shrink", recipe.shrink, SMALLEST_SIDE, whole=True)
-        with reserved_outputs(options, saved, team.is_first) as outputs:
-            return reproduce(options, saved, recipe, outputs, team, ends_at)
+        long_run = run_of_recipe("reproduce", options, RECIPE, team)
+        return reproduce(options.photographs, Recipe(**long_run.settings), long_run, team)
 
 
-def reproduce(options, saved, recipe, outputs, team, ends_at):
-    """Begin or continue the run, and carry it out; returns the exit status."""
-    num_steps = recipe.num_steps()
+def run_of_recipe(command, options, recipe, team):
+    """The `LongRun` of a command that trains from photographs by a recipe."""
+    pillow()
+    inputs = [each for each in options.photographs.rglob("*") if each.suffix.lower() in SUFFIXES]
+    defaults = dataclasses.asdict(recipe)
+    long_run = LongRun(command, options.photographs, options, defaults, inputs, team)
+    check_number("--pairs", long_run.settings["pairs"], 1, whole=True)
+    check_number("--seed", long_run.settings["seed"], 0, LARGEST_SEED, whole=True)
+    machines = long_run.about.setdefault("machines", [])
+    if machine(team.device) not in machines:
+        machines.append(machine(team.device))
+    return long_run
+
+
+def reproduce(folder, recipe, long_run, team):
+    """Begin or go on with the run, and carry it out; returns the exit status."""
     model = Model(recipe.initialization, recipe.seed, team.device)
-    batches, noisy, clean, data = read_data(options.photographs, recipe, model.device)
-    settings = dataclasses.asdict(recipe)
-    about = {"settings": settings, "data": data, "machines": [], "curve": []}
-    if saved is not None:
-        about = saved["about"]
-        if about["data"] != data:
-            raise ValueError(f"--resume: {options.resume} was begun with other photographs")
-    if machine(model.device) not in about["machines"]:
-        about["machines"].append(machine(model.device))
-
-    team.join(model.network)
+    batches, noisy, clean, data = read_data(folder, recipe, model.device)
+    long_run.check_data(data)
+    curve = long_run.about.setdefault("curve", [])
     training = Training(
         model.network,
-        team.shared(batches),
-        num_steps,
+        batches,
+        recipe.num_steps(),
         lbfgs_iterations=0,
         optimizer=optimizer_of(recipe, model.network),
         learning_rate=recipe.learning_rate_at,
         momentum=recipe.momentum,
         precision=recipe.precision,
-        loss=team.loss(F.mse_loss),
     )
-    if saved is not None:
-        training.load_state_dict(saved["training"])
 
     def measure():
         point = measurement(training, model, noisy, clean, recipe.batch_size)
-        about["curve"].append(point)
+        curve.append(point)
         tell(", ".join(f"{name} {value}" for name, value in point.items()))
 
     def before_step():
@@ -116,25 +98,19 @@ def reproduce(options, saved, recipe, outputs, team, ends_at):
             measure()
         if not recipe.is_falling(step):
             num_revived = revive_channels(model, batches, step, recipe.seed)
+            team.equalize(model.network)
             if team.is_first and num_revived > 0:
-                about["curve"][-1]["revived"] = num_revived
+                curve[-1]["revived"] = num_revived
                 tell(f"{num_revived} channels were zero everywhere and are drawn anew")
 
-    def record():
-        if training.step == num_steps:
-            measure()
-        return {name: about[name] for name in ("settings", "data", "machines", "curve")}
+    def describe():
+        return f"loss {training.history['loss'][-1]:.5f}"
 
-    long_run = LongRun(
-        "reproduce", options.photographs, options, training, outputs, about, team, ends_at
-    )
-    if options.deadline is not None:
-        # a measurement on the way, with channels to revive, and one at the end
-        num_images = 2 * len(noisy) + BATCHES_TO_REVIVE * recipe.batch_size
-        seconds = seconds_to_denoise(model, noisy) / len(noisy)
-        long_run.seconds_to_finish = num_images * seconds
-    long_run.carry_out(before_step, "loss {:.5f}".format, record)
-    return long_run.status()
+    def record():
+        measure()
+        return long_run.about
+
+    return long_run.carry_out(training, recipe.batch_size, describe, record, before_step)
 
 
 def read_data(folder, recipe, device):
@@ -148,16 +124,12 @@ def read_data(folder, recipe, device):
         OSError, ValueError: there is no such folder, or too little in it.
     """
     generator = torch.Generator().manual_seed(0)
-    photographs, kept = read_photographs(folder, recipe.shrink, device, generator)
+    photographs, kept = read_photographs(folder, device, generator)
     batches = PhotoBatches(
         photographs, recipe.batch_size, recipe.small_crops, recipe.gaussian, seed=recipe.seed
     )
-
-    def read(path):
-        return read_picture(path, recipe.shrink)
-
     num_pairs = VALIDATION_PAIRS * len(kept)
-    noisy, clean = draw_pairs(kept, num_pairs, noisy_and_clean, generator, read)
+    noisy, clean = draw_pairs(kept, num_pairs, noisy_and_clean, generator)
     description = {
         "photographs": len(photographs),
         "pixels": len(photographs.pixels),
@@ -169,12 +141,11 @@ def read_data(folder, recipe, device):
     return batches, noisy, clean, description
 
 
-def read_photographs(folder, shrink, device, generator):
+def read_photographs(folder, device, generator):
     """Read the photographs to train on, and choose those that are kept apart.
 
     Args:
         folder: of photographs.
-        shrink: see `read_picture`.
         device: see `Photographs`.
         generator: the `torch.Generator` of the choice.
 
@@ -184,13 +155,12 @@ def read_photographs(folder, shrink, device, generator):
     Raises:
         OSError, ValueError: there is no such folder, or too little in it.
     """
-    paths, _ = readable_photographs(distinct_photographs(folder), SMALLEST_SIDE, shrink)
+    paths, _ = readable_photographs(distinct_photographs(folder), SMALLEST_SIDE)
     if len(paths) < 2:
         found = f"{folder} has {len(paths)} usable photographs"
         raise ValueError(f"{found}; at least 2 are needed")
     kept, others = split(paths, VALIDATION_SHARE, generator)
-    paths_shown = progress(others, len(others), "photograph to train on")
-    pictures = [read_picture(path, shrink) for path in paths_shown]
+    pictures = [read_picture(each) for each in track(others, "photograph to train on")]
     return Photographs(pictures, device), kept
 
 

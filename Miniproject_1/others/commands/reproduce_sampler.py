@@ -1,24 +1,10 @@
 """`reproduce-sampler`: from photographs to the weights of `sample`, by their recipe."""
 
-import dataclasses
-
 import torch
 
-from ...model import LARGEST_SEED, check_number
-from ..pictures import pillow
 from ..sampling.recipe import SamplerRecipe, sampler_training
-from ..sampling.scores import TARGETS
-from ..training.long_run import (
-    LongRun,
-    deadline_of,
-    machine,
-    read_checkpoint,
-    reserved_outputs,
-    settings_of,
-)
-from ..training.processes import OneProcess
-from .options import one_of
-from .reproduce import add_arguments_of_runs, read_photographs
+from ..training.processes import team_of_processes
+from .reproduce import add_arguments_of_recipes, read_photographs, run_of_recipe
 
 RECIPE = SamplerRecipe()
 
@@ -26,46 +12,32 @@ RECIPE = SamplerRecipe()
 def add_arguments(parser):
     """Describe the command to a parser of `argparse`."""
     parser.description = (
-        "Train the network of 'sample' from photographs by its recipe, by default on pairs of "
-        "single noisy draws. Ctrl-C ends the training after the step under way; nothing is lost, "
-        "--resume continues."
+        "Train the network of 'sample' from photographs by its recipe, on pairs of single noisy "
+        "draws. Ctrl-C ends the training after the step under way; nothing is lost, --resume goes "
+        "on."
     )
-    add_arguments_of_runs(parser, RECIPE)
-    text = "what samples are judged by: pairs (default), three draws, clean"
-    parser.add_argument("--targets", type=one_of(TARGETS), metavar="NAME", help=text)
+    add_arguments_of_recipes(parser, RECIPE)
 
 
 def run(options):
     """Train by the recipe; returns the exit status."""
-    ends_at = deadline_of(options)
-    pillow()
-    saved = read_checkpoint(options.resume, "reproduce-sampler")
-    settings = settings_of(options, saved, dataclasses.asdict(RECIPE))
-    recipe = SamplerRecipe(**settings)
-    check_number("--pairs", recipe.pairs, 1, whole=True)
-    check_number("--seed", recipe.seed, 0, LARGEST_SEED - 1, whole=True)
-    with reserved_outputs(options, saved, is_first=True) as outputs:
+    with team_of_processes(options.device) as team:
+        if team.size > 1:
+            raise ValueError("reproduce-sampler is for one process: start it without torchrun")
+        long_run = run_of_recipe("reproduce-sampler", options, RECIPE, team)
+        recipe = SamplerRecipe(**long_run.settings)
         generator = torch.Generator().manual_seed(0)  # keeps the same ones apart as `reproduce`
-        photographs, _ = read_photographs(options.photographs, None, options.device, generator)
-        training = sampler_training(recipe, photographs, options.device)
-        data = {"photographs": len(photographs), "sum": photographs.pixels.sum().item()}
-        about = {"settings": settings, "data": data, "machines": []}
-        if saved is not None:
-            about = saved["about"]
-            if about["data"] != data:
-                raise ValueError(f"--resume: {options.resume} was begun with other photographs")
-            training.load_state_dict(saved["training"])
-        if machine(training.device) not in about["machines"]:
-            about["machines"].append(machine(training.device))
+        photographs, _ = read_photographs(options.photographs, team.device, generator)
+        long_run.check_data(
+            {"photographs": len(photographs), "sum": photographs.pixels.sum().item()}
+        )
+        training = sampler_training(recipe, photographs, team.device)
+
+        def describe():
+            return f"loss {training.history['loss'][-1]:.5f}"
 
         def record():
             hours = round(training.history["seconds"][-1] / 3600, 3)
-            names = ("settings", "data", "machines")
-            return {**{name: about[name] for name in names}, "hours": hours}
+            return {**long_run.about, "hours": hours}
 
-        long_run = LongRun(
-            "reproduce-sampler", options.photographs, options, training, outputs, about,
-            OneProcess(options.device), ends_at,
-        )  # fmt: skip
-        long_run.carry_out(lambda: None, "loss {:.5f}".format, record)
-        return long_run.status()
+        return long_run.carry_out(training, recipe.batch_size, describe, record)

@@ -1,54 +1,32 @@
 """`train`: from a data file of noisy pairs to weights."""
 
+import copy
 import time
-import warnings
-from itertools import pairwise
-from pathlib import Path
-from statistics import median
 
 import torch
 
 from ...model import (
-    FLIP_FRACTION,
-    FLIPS,
     LARGEST_SEED,
     LBFGS_ITERATIONS,
+    OPTIMIZERS,
     PRECISIONS,
+    Batches,
     Model,
-    build_training,
-    check_images,
+    Training,
     check_number,
 )
 from ..console import say
-from ..data.checks import doubts_about_pairs, doubts_about_validation
-from ..data.files import load_pairs
+from ..data.files import load_loss, load_pairs
 from ..metrics import LOSSES
-from ..training.long_run import (
-    GRADIENTS_OF_LBFGS,
-    INTERRUPTED,
-    LongRun,
-    add_options,
-    deadline_of,
-    read_checkpoint,
-    reserved_outputs,
-    settings_of,
-)
-from ..training.measuring import (
-    MEASURED_IMAGES,
-    MOST_KEPT_APART,
-    Measurements,
-    keep_apart,
-    report_result,
-    seconds_to_denoise,
-)
+from ..training.long_run import LongRun
+from ..training.measuring import Measurements, keep_apart, report_result
 from ..training.optimizers import ALL_OPTIMIZERS
 from ..training.processes import team_of_processes
-from .options import one_of
+from .options import add_device, add_overwrite, one_of, path
 
-LEARNING_RATES = {"momAGD": 0.05, "ADAM": 0.001, "SGD": 0.05, "Nesterov": 0.05, "Muon": 0.004}
-MOMENTA = {"momAGD": 0.9, "ADAM": 0.9, "SGD": 0.9, "Nesterov": 0.9, "Muon": 0.95}
-CHECKED_PAIRS = 1_000  # which are checked for noise that is not independent
-TIMED_STEPS = 8  # from which --minutes finds the number of steps; the first half warms up
+OFFERED = ("Muon", *OPTIMIZERS)  # the study compares others, too
+TIMED_STEPS = 3  # from which --minutes finds the size of the batches; the first one warms up
+FEWEST_STEPS = 300  # that --minutes makes smaller batches for
 
 
 def add_arguments(parser):
@@ -56,37 +34,31 @@ def add_arguments(parser):
     parser.description = (
         "Train on pairs of noisy images and write the weights. By default the steps are those of "
         "Muon, on 16 pairs, and the learning rate falls from 0.004 to zero. Ctrl-C ends the "
-        "training after the step under way; nothing is lost, --resume continues."
+        "training after the step under way; nothing is lost, --resume goes on."
     )
     text = "a train_data.pkl, or the folder that holds it; make-data makes it from photographs"
-    parser.add_argument("data", type=Path, metavar="DATA", help=text)
-    add_options(parser)
+    parser.add_argument("data", type=path, metavar="DATA", help=text)
+    add_options_of_runs(parser)
     text = "weights to start from; default: fresh ones"
-    parser.add_argument("--start", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--start", type=path, metavar="FILE", help=text)
 
     length = parser.add_mutually_exclusive_group()
     text = "passes over the pairs; default: 1"
     length.add_argument("--epochs", type=int, metavar="N", help=text)
-    text = "train for about so long, with the number of steps that fits"
+    text = "train for so long, with a learning rate that falls by the time that is left"
     length.add_argument("--minutes", type=float, metavar="X", help=text)
 
     text = "the loop of Brown et al.: 5 iterations of L-BFGS, then momAGD, on batches of 50"
     parser.add_argument("--hybrid", action="store_true", default=None, help=text)
-    text = "pairs in a step; default: 16, or 50 with --hybrid"
+    text = "pairs in a step; default: 16, or 50 with --hybrid; fewer where --minutes are short"
     parser.add_argument("--batch-size", type=int, metavar="N", help=text)
-    text = f"{', '.join(ALL_OPTIMIZERS)}; default: Muon, or momAGD with --hybrid"
-    optimizer = one_of(ALL_OPTIMIZERS)
-    parser.add_argument("--optimizer", type=optimizer, metavar="NAME", help=text)
-    text = "at the beginning; default: 0.004 for Muon, 0.001 for ADAM, 0.05 for the others"
+    text = f"{', '.join(OFFERED)}; default: Muon, or momAGD with --hybrid"
+    parser.add_argument("--optimizer", type=one_of(OFFERED), metavar="NAME", help=text)
+    rates = [f"{ALL_OPTIMIZERS[name].learning_rate} for {name}" for name in OFFERED]
+    text = f"at the beginning; default: {', '.join(rates)}"
     parser.add_argument("--learning-rate", type=float, metavar="X", help=text)
-    text = "default: 0.95 for Muon, 0.9 for the others; SGD has none"
-    parser.add_argument("--momentum", type=float, metavar="X", help=text)
-    text = "mse: mean squared error, the default; masked: over pixels that the target has; l1"
+    text = f"{', '.join(LOSSES)}; default: the one that the noise of DATA needs"
     parser.add_argument("--loss", type=one_of(LOSSES), metavar="NAME", help=text)
-    text = "input and target never change places; for pairs that are not equally noisy"
-    parser.add_argument("--no-swap", dest="swap", action="store_const", const=False, help=text)
-    text = "share of the pairs that is kept apart to measure on, at most 1,000; default: 0.01"
-    parser.add_argument("--validation-share", type=float, metavar="X", help=text)
     text = "float32, bfloat16, or auto: bfloat16 where the hardware multiplies it, the default"
     precision = one_of(PRECISIONS)
     parser.add_argument("--precision", type=precision, metavar="NAME", help=text)
@@ -94,17 +66,29 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=int, metavar="N", help=text)
 
 
+def add_options_of_runs(parser):
+    """Add the options that all commands for long trainings have."""
+    text = "weights to write; default: trained.pth, or those beside the checkpoint"
+    parser.add_argument("--output", type=path, metavar="FILE", help=text)
+    text = "checkpoint (OUTPUT.checkpoint) to go on from; it brings its own settings"
+    parser.add_argument("--resume", type=path, metavar="FILE", help=text)
+    add_overwrite(parser)
+    add_device(parser)
+
+
 def run(options):
     """Train on pairs of noisy images; returns the exit status."""
-    ends_at = deadline_of(options)
     if options.start is not None and options.resume is not None:
         raise ValueError("--start and --resume exclude each other: a checkpoint has its weights")
+    inputs = [options.data, options.data / "train_data.pkl", options.data / "val_data.pkl"]
+    if options.start is not None:
+        inputs.append(options.start)
     with team_of_processes(options.device) as team:
-        saved = team.from_first(lambda: read_checkpoint(options.resume, "train"))
-        settings = settings_of(options, saved, defaults_for(options))
-        check_settings(settings)
-        with reserved_outputs(options, saved, team.is_first) as outputs:
-            return train(options, saved, settings, outputs, team, ends_at)
+        long_run = LongRun("train", options.data, options, defaults_for(options), inputs, team)
+        check_settings(long_run.settings)
+        if long_run.settings["hybrid"] and team.size > 1:
+            raise ValueError("--hybrid is for one process; L-BFGS is not shared by several")
+        return train(options, long_run, team)
 
 
 def defaults_for(options):
@@ -112,21 +96,15 @@ def defaults_for(options):
 
     --hybrid brings those of Brown et al.; each optimizer has a learning rate that suits it.
     """
-    optimizer, batch_size = "Muon", 16
-    if options.hybrid:
-        optimizer, batch_size = "momAGD", 50
-    optimizer = options.optimizer or optimizer
+    optimizer = options.optimizer or ("momAGD" if options.hybrid else "Muon")
     return {
         "epochs": 1,
         "minutes": None,
         "hybrid": False,
-        "batch_size": batch_size,
+        "batch_size": None,  # found by `train`
         "optimizer": optimizer,
-        "learning_rate": LEARNING_RATES[optimizer],
-        "momentum": MOMENTA[optimizer],
-        "loss": "mse",
-        "swap": True,
-        "validation_share": 0.01,
+        "learning_rate": ALL_OPTIMIZERS[optimizer].learning_rate,
+        "loss": None,  # the same
         "precision": "auto",
         "seed": 0,
     }
@@ -135,155 +113,117 @@ def defaults_for(options):
 def check_settings(settings):
     """Raise TypeError or ValueError if a number is out of its range."""
     check_number("--epochs", settings["epochs"], 1, whole=True)
-    check_number("--batch-size", settings["batch_size"], 1, whole=True)
     check_number("--learning-rate", settings["learning_rate"], 0)
-    check_number("--momentum", settings["momentum"], 0, 1)
-    check_number("--validation-share", settings["validation_share"], 0, 0.5)
     check_number("--seed", settings["seed"], 0, LARGEST_SEED, whole=True)
-    if settings["minutes"] is not None:
-        check_number("--minutes", settings["minutes"], 0)
+    if settings["batch_size"] is not None:
+        check_number("--batch-size", settings["batch_size"], 1, whole=True)
+    if settings["minutes"] is not None and check_number("--minutes", settings["minutes"], 0) == 0:
+        raise ValueError("--minutes must be more than 0, got 0")
 
 
-def train(options, saved, settings, outputs, team, ends_at):
-    """Begin or continue a training, and carry it out; returns the exit status."""
+def train(options, long_run, team):
+    """Begin or go on with a training, and carry it out; returns the exit status."""
+    settings = long_run.settings
     all_pairs, validation = load_data(options.data)
-    kept_apart, pairs = keep_apart(*all_pairs, settings["validation_share"])
-    check_measured("pairs in train_data.pkl", kept_apart)
-    check_measured("images in val_data.pkl", validation or ())
-    about = {"settings": settings, "data": fingerprint(all_pairs), "start": None}
-    if options.start is not None:
-        about["start"] = str(options.start)
-    if saved is not None:
-        if saved["about"]["data"] != about["data"]:
-            raise ValueError(f"--resume: {options.resume} was begun with other pairs")
-        about["start"] = saved["about"].get("start")
-
+    long_run.check_data(fingerprint(all_pairs))
+    if settings["loss"] is None:
+        settings["loss"] = load_loss(options.data)
     model = Model(seed=settings["seed"], device=team.device)
+    if long_run.saved is None:
+        long_run.about["start"] = None
     if options.start is not None:
+        long_run.about["start"] = str(options.start)
         model.load_pretrained_model(options.start)
-    team.join(model.network)
-    training = build(model, pairs, settings, team)
-    if saved is not None:
-        training.num_steps = saved["about"]["num_steps"]
-        training.load_state_dict(saved["training"])
-    elif settings["minutes"] is not None:
-        training.num_steps = num_steps_in_minutes(model, pairs, settings, team)
-    about["num_steps"] = training.num_steps
-    steps_left = training.num_steps - training.step
-    say(f"training on {len(pairs[0])} pairs: {steps_left} steps of {settings['batch_size']} pairs")
-    for doubt in doubts_about_pairs(*(images[:CHECKED_PAIRS] for images in pairs)):
-        say(f"warning: {doubt}")
-    if validation is not None:
-        for doubt in doubts_about_validation(*(images[:CHECKED_PAIRS] for images in validation)):
-            say(f"warning: val_data.pkl: {doubt}")
+    kept_apart, pairs = keep_apart(*all_pairs)
+    num_shared = len(pairs[0]) // team.size * team.size
+    pairs = [images[:num_shared] for images in pairs]  # equally many for each process
+    if settings["batch_size"] is None:
+        settings["batch_size"] = 50 if settings["hybrid"] else 16
+        if settings["minutes"] is not None and team.size == 1:
+            settings["batch_size"] = size_for_minutes(model.network, pairs, settings)
 
-    measurements = Measurements(model, kept_apart, pairs, settings["loss"])
+    training = build(model.network, pairs, settings)
+    if settings["minutes"] is not None:
+        initial_rate = settings["learning_rate"]
+        training.learning_rate = lambda step: initial_rate * (1 - long_run.share_of_minutes())
+    say(f"training on {len(pairs[0])} pairs, {settings['batch_size']} in a step")
+    measurements = Measurements(model, *kept_apart)
 
     def before_step():
         if team.is_first:
             measurements.measure_now_and_then()
 
+    def describe():
+        return f"{measurements.text}loss {training.history['loss'][-1]:.5f}"
+
     def record():
-        origin = {name: about[name] for name in ("settings", "data", "start")}
-        return {**origin, "history": training.history}
+        return {**long_run.about, "history": training.history}
 
-    long_run = LongRun("train", options.data, options, training, outputs, about, team, ends_at)
-    if options.deadline is not None:
-        # one measurement on the way may still come, and one at the end
-        long_run.seconds_to_finish = 2 * seconds_to_denoise(model, pairs[0][:MEASURED_IMAGES])
-    ended = long_run.carry_out(before_step, measurements.describe, record)
-
-    if ended != INTERRUPTED and not long_run.requests and team.is_first:
-        most_images = MOST_KEPT_APART
-        if options.deadline is not None:
-            most_images = MEASURED_IMAGES
-        report_result(model, kept_apart, validation, most_images)
-    return long_run.status()
-
-
-def check_measured(name, tensors):
-    """Raise TypeError or ValueError if images cannot be measured on, before the training begins."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `Training` warns of a strange range
-        for images in tensors:
-            if len(images) > 0:
-                check_images(name, images)
+    status = long_run.carry_out(training, settings["batch_size"], describe, record, before_step)
+    if team.is_first:
+        report_result(model, kept_apart, validation, training.step)
+    return status
 
 
 def load_data(path):
-    """Read the pairs to train on, and noisy and clean images to measure on, or None.
+    """Read the pairs to train on; and noisy and clean images to measure on, or None.
 
     Raises:
-        OSError, ValueError: a file is missing or damaged.
+        OSError, ValueError: a file is missing or damaged, or cannot be what it should be.
     """
-    folder = path.parent
+    validation = None
     if path.is_dir():
-        folder = path
         if not (path / "train_data.pkl").exists():
             advice = "make-data makes it from photographs"
             raise FileNotFoundError(f"{path} holds no train_data.pkl; {advice}")
-    validation = None
-    if (folder / "val_data.pkl").exists():
-        validation = load_pairs(folder, "val_data.pkl")
-    return load_pairs(path, "train_data.pkl"), validation
+        if (path / "val_data.pkl").exists():
+            validation = load_pairs(path, "val_data.pkl")
+    noisy_1, noisy_2 = load_pairs(path, "train_data.pkl")
+    if torch.equal(noisy_1, noisy_2):
+        text = "the two images of each pair are identical: there is no noise to learn from"
+        raise ValueError(f"{path}: {text}")
+    return (noisy_1, noisy_2), validation
 
 
 def fingerprint(pairs):
-    """Numbers that tell training sets apart: the shape, and the sum of each tensor's pixels."""
-    return {"shape": list(pairs[0].shape), "sums": [exact_sum(images) for images in pairs]}
+    """Numbers that tell training sets apart: the shape, and the sum of each tensor's bytes."""
+    sums = [images.contiguous().view(torch.uint8).sum(dtype=torch.int64) for images in pairs]
+    return {"shape": list(pairs[0].shape), "sums": [total.item() for total in sums]}
 
 
-def exact_sum(images):
-    """A sum that is the same in whatever order it is formed; of floats, that of their bits."""
-    if images.is_floating_point():
-        integers = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-        images = images.contiguous().view(integers[images.element_size()])
-    return images.sum(dtype=torch.int64).item()
-
-
-def build(model, pairs, settings, team):
+def build(network, pairs, settings):
     """The `Training` that the settings describe."""
-    training = build_training(
-        model.network,
-        *pairs,
-        num_epochs=settings["epochs"],  # with --minutes, another number of steps replaces it
-        hybrid=settings["hybrid"],
-        batch_size=settings["batch_size"],
-        optimizer=ALL_OPTIMIZERS[settings["optimizer"]],
+    optimizer = ALL_OPTIMIZERS[settings["optimizer"]]
+    device = next(network.parameters()).device
+    batches = Batches(*pairs, settings["batch_size"], seed=settings["seed"], device=device)
+    return Training(
+        network,
+        batches,
+        num_steps=settings["epochs"] * len(batches),
+        lbfgs_iterations=LBFGS_ITERATIONS if settings["hybrid"] else 0,
+        optimizer=optimizer.function,
         learning_rate=settings["learning_rate"],
-        momentum=settings["momentum"],
-        flips=tuple(FLIPS),
-        flip_fraction=FLIP_FRACTION,
-        swap=settings["swap"],
+        momentum=optimizer.momentum,
         precision=settings["precision"],
-        seed=settings["seed"],
-        loss=team.loss(LOSSES[settings["loss"]]),
+        loss=LOSSES[settings["loss"]],
     )
-    training.batches = team.shared(training.batches)
-    return training
 
 
-def num_steps_in_minutes(model, pairs, settings, team):
-    """The number of steps that fit into the minutes that the user has given.
+def size_for_minutes(network, pairs, settings):
+    """The batch size of the settings, or a half or a quarter of it.
 
-    Some steps are taken to time them, and are undone. Those of L-BFGS are only estimated.
+    It is the largest one of which the minutes have room for `FEWEST_STEPS`. Steps of a copy of the
+    network are timed, with the smallest batches.
     """
-    say("timing the first steps")
-    began = time.monotonic()
-    timed_settings = {**settings, "hybrid": False, "epochs": TIMED_STEPS}
-    training = build(model, pairs, timed_settings, team)
-    before = training.state_dict()
+    sizes = [max(settings["batch_size"] // divisor, 1) for divisor in (1, 2, 4)]
+    epochs = TIMED_STEPS + 1  # with the very last step, which takes longer, left out
+    timed = {**settings, "batch_size": sizes[-1], "epochs": epochs, "hybrid": False}
+    training = build(copy.deepcopy(network), pairs, timed)
     for _ in range(TIMED_STEPS):
+        began = time.monotonic()
         training.take_step()
-    moments = training.history["seconds"]
-    training.load_state_dict(before)
-
-    later_moments = moments[TIMED_STEPS // 2 - 1 :]
-    seconds_of_step = median(end - begin for begin, end in pairwise(later_moments))
-    seconds = 60 * settings["minutes"] - (time.monotonic() - began)
-    num_steps = seconds / seconds_of_step
-    num_iterations = 0
-    if settings["hybrid"]:
-        num_iterations = LBFGS_ITERATIONS
-        num_steps -= num_iterations * (GRADIENTS_OF_LBFGS - 1)
-    return team.from_first(lambda: max(round(num_steps), num_iterations + 1))
+    seconds_of_pair = (time.monotonic() - began) / sizes[-1]
+    for size in sizes:
+        if FEWEST_STEPS * size * seconds_of_pair < 60 * settings["minutes"]:
+            return size
+    return sizes[-1]

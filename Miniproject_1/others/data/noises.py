@@ -1,12 +1,13 @@
 """Noises beyond the course's, as in Lehtinen et al., 2018, https://arxiv.org/abs/1803.04189.
 
-Each is a function of clean images (N, 3, H, W), values 0 to 255, and of a `torch.Generator`, that
-returns float32 images of the same shape. Values are not cut off at 0 and 255: if they were, the
-mean over many draws would no longer be the clean image.
+Each is one record in `NOISES`. Values are not cut off at 0 and 255: if they were, the mean over
+many draws would no longer be the clean image.
 """
 
-import inspect
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from string import ascii_letters
+from typing import Callable
 
 import torch
 
@@ -14,34 +15,58 @@ from ...model import check_choice, check_number
 from ..pictures import pillow
 from .course_noise import IMAGE_SIZE
 
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FONT_SIZE = 9  # pixels
 
 
-def gaussian(clean, generator, sigma=25.0):
+@dataclass(frozen=True)
+class Noise:
+    """A kind of noise and its strength."""
+
+    function: Callable  # of clean images, a `torch.Generator` and the strength
+    argument: str  # what the strength is called
+    default: float  # the strength where no other is asked for
+    lowest: float
+    highest: float
+    loss: str  # in `metrics.LOSSES`; over noisy targets its minimum is at the clean images
+    source: str
+
+    def __call__(self, clean, generator):
+        """Noisy versions of clean images.
+
+        Args:
+            clean: (N, 3, H, W), values 0 to 255, any real dtype.
+            generator: the `torch.Generator` of the random choices.
+
+        Returns:
+            float32 tensor of the same shape, not cut off at 0 and 255.
+        """
+        return self.function(clean.float(), generator, self.default)
+
+
+def gaussian(clean, generator, sigma):
     """Independent normal noise; `sigma` is its standard deviation, of 255."""
     return clean + sigma * torch.randn(clean.shape, generator=generator)
 
 
-def poisson(clean, generator, peak=30.0):
+def poisson(clean, generator, peak):
     """The noise of counted photons; `peak` is how many of them a white pixel has in the mean."""
-    photons = torch.poisson(clean.float() / 255 * peak, generator=generator)
+    photons = torch.poisson(clean / 255 * peak, generator=generator)
     return photons / peak * 255
 
 
-def bernoulli(clean, generator, missing=0.5):
+def bernoulli(clean, generator, missing):
     """Pixels are missing, that is black; `missing` is their share."""
     present = torch.rand(clean[:, :1].shape, generator=generator) >= missing  # (N, 1, H, W)
     return clean * present.float()
 
 
-def text(clean, generator, share=0.25):
+def text(clean, generator, share):
     """Letters of random colours at random places, until they cover this share of the pixels.
 
     Near the border they cover less of them, and in the middle more. The median over many draws is
     the clean image as long as no pixel is covered in half of them.
     """
-    result = clean.float().clone()
+    result = clean.clone()
     for image in result:
         covered = torch.zeros(image.shape[1:], dtype=torch.bool)
         while covered.float().mean() < share:
@@ -62,7 +87,7 @@ def random_letter(height, width, generator):
 
     picture = Image.new("L", (width, height))
     place = (draw(width) - FONT_SIZE // 2, draw(height) - FONT_SIZE // 2)
-    letter = LETTERS[draw(len(LETTERS))]
+    letter = ascii_letters[draw(len(ascii_letters))]
     ImageDraw.Draw(picture).text(place, letter, fill=255, font=font())
     values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
     return values.view(height, width) > 127
@@ -76,26 +101,14 @@ def font():
     return ImageFont.load_default(FONT_SIZE)
 
 
-# Each noise, and which of `metrics.LOSSES` has its minimum over noisy targets at the clean ones
+LEHTINEN = "Lehtinen et al., 2018, section 3"
 NOISES = {
-    "Gaussian": (gaussian, "mse"),
-    "Poisson": (poisson, "mse"),
-    "Bernoulli": (bernoulli, "masked"),
-    "text": (text, "l1"),  # its minimum is the median, and most draws show the clean pixel
+    "Gaussian": Noise(gaussian, "sigma", 25, 0, 255, "mse", f"{LEHTINEN}.1"),
+    "Poisson": Noise(poisson, "peak", 30, 1, 10**6, "mse", f"{LEHTINEN}.2"),
+    "Bernoulli": Noise(bernoulli, "missing", 0.5, 0, 0.99, "masked", f"{LEHTINEN}.2"),
+    # The minimum of this loss is the median, and most draws show the clean pixel
+    "text": Noise(text, "share", 0.25, 0, 0.4, "l1", f"{LEHTINEN}.2"),
 }
-STRENGTHS = {  # what a user's number means: the argument, and its range
-    "Gaussian": ("sigma", 0, 255),
-    "Poisson": ("peak", 1, 1e6),
-    "Bernoulli": ("missing", 0, 0.99),
-    "text": ("share", 0, 0.4),
-}
-
-
-def default_strength(noise):
-    """The argument that is the strength of a noise in `NOISES`, and its default value."""
-    function, _ = NOISES[noise]
-    argument, *_ = STRENGTHS[noise]
-    return argument, inspect.signature(function).parameters[argument].default
 
 
 def named_noise(name):
@@ -106,24 +119,22 @@ def named_noise(name):
             or capital letters.
 
     Returns:
-        a function of (clean, generator), and the name of its loss in `LOSSES`.
+        a `Noise` of that strength.
 
     Raises:
         ValueError: there is no such noise, or its strength is out of range.
     """
     word, colon, strength = name.partition(":")
     known = {noise.lower(): noise for noise in NOISES}
-    noise = known[check_choice("noise", word.lower(), known)]
-    function, loss = NOISES[noise]
-    if colon:
-        argument, lowest, highest = STRENGTHS[noise]
-        try:
-            value = check_number(argument, float(strength), lowest, highest)
-        except ValueError:
-            text = f"noise must be {word}:X with X from {lowest} to {highest}, got {name!r}"
-            raise ValueError(text) from None
-        function = partial(function, **{argument: value})
-    return function, loss
+    noise = NOISES[known[check_choice("noise", word.lower(), known)]]
+    if not colon:
+        return noise
+    try:
+        value = check_number(noise.argument, float(strength), noise.lowest, noise.highest)
+    except ValueError:
+        text = f"noise must be {word}:X with X from {noise.lowest} to {noise.highest}, got {name!r}"
+        raise ValueError(text) from None
+    return replace(noise, default=value)
 
 
 def square_pair(photograph, generator, noise, clean=False):
@@ -132,7 +143,7 @@ def square_pair(photograph, generator, noise, clean=False):
     Args:
         photograph: (3, H, W), both sides at least 32, values 0 to 255.
         generator: the `torch.Generator` of the random choices.
-        noise: a function of (clean, generator).
+        noise: a `Noise`.
         clean: the second image is clean. False: both are noisy.
 
     Returns:
@@ -146,9 +157,9 @@ def square_pair(photograph, generator, noise, clean=False):
     return first[0].round().to(torch.int16), second[0].round().to(torch.int16)
 
 
-def random_square(images, generator):
-    """Cut a random square of 32 x 32 pixels: (..., H, W) to (..., 32, 32)."""
+def random_square(images, generator, side=IMAGE_SIZE):
+    """Cut a random square out of images: (..., H, W) to (..., 32, 32), or of another side."""
     height, width = images.shape[-2:]
-    top = torch.randint(height - IMAGE_SIZE + 1, (), generator=generator).item()
-    left = torch.randint(width - IMAGE_SIZE + 1, (), generator=generator).item()
-    return images[..., top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
+    top = torch.randint(height - side + 1, (), generator=generator).item()
+    left = torch.randint(width - side + 1, (), generator=generator).item()
+    return images[..., top : top + side, left : left + side]

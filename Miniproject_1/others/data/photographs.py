@@ -1,18 +1,13 @@
 """From a folder of photographs to pairs of images."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import torch
 
-from ..console import progress, say
-from ..pictures import read_picture
-
-SUFFIXES = {
-    *(".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif"),
-    *(".tiff", ".webp"),
-}
+from ...model import track
+from ..console import say
+from ..pictures import SUFFIXES, read_picture
 
 
 def picture_files(folder):
@@ -34,7 +29,10 @@ def picture_files(folder):
         raise NotADirectoryError(f"{folder} is not a folder of pictures")
     pictures = []
     others = []
-    for path in files_below(folder):
+    for path in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if is_hidden or not path.is_file():
+            continue
         if path.suffix.lower() in SUFFIXES:
             pictures.append(path)
         else:
@@ -45,37 +43,13 @@ def picture_files(folder):
     return pictures
 
 
-def files_below(folder):
-    """All files below a folder that are not hidden, sorted. Folders passed over are named."""
-
-    def name_it(error):
-        say(f"passed over the folder {error.filename}: {error.strerror}")
-
-    found = []
-    for place, folders, names in os.walk(folder, onerror=name_it):
-        folders[:] = [each for each in folders if not each.startswith(".")]
-        for each in folders:
-            if os.path.islink(Path(place) / each):
-                say(f"passed over {Path(place) / each}: it is a link to a folder")
-        for each in names:
-            path = Path(place) / each
-            if each.startswith("."):
-                continue
-            if os.path.exists(path) and not os.path.isfile(path):
-                say(f"passed over {path}: it is a device or a pipe")
-                continue
-            found.append(path)
-    return sorted(found)
-
-
 def distinct_photographs(folder):
     """The picture files below a folder, as `picture_files`; of files with equal bytes the first.
 
     A file that may not be read counts as distinct: who reads it as a picture names it.
     """
     found = {}
-    paths = picture_files(folder)
-    for path in progress(paths, len(paths), label="comparing photograph"):
+    for path in track(picture_files(folder), "photograph"):
         try:
             key = hashlib.sha256(path.read_bytes()).digest()
         except OSError:
@@ -84,23 +58,22 @@ def distinct_photographs(folder):
     return list(found.values())
 
 
-def readable_photographs(paths, smallest, shrink=None):
+def readable_photographs(paths, smallest):
     """Those photographs that can be read and are large enough. The others are named.
 
     Args:
         paths: picture files.
         smallest: pixels that both sides need.
-        shrink: see `read_picture`.
 
     Returns:
         list of paths, and how many of the others could not be read.
     """
     readable = []
     num_failed = 0
-    for path in progress(paths, len(paths), label="reading photograph"):
+    for path in track(paths, "photograph"):
         try:
-            height, width = read_picture(path, shrink).shape[1:]
-        except Exception as error:  # whatever it is, the others are still to be read
+            height, width = read_picture(path).shape[1:]
+        except (OSError, ValueError) as error:
             say(f"passed over: {named(error, path)}")
             num_failed += 1
             continue
@@ -112,7 +85,7 @@ def readable_photographs(paths, smallest, shrink=None):
 
 
 def named(error, path):
-    """The text of an error, with the file's name if it does not say so itself."""
+    """The text of an error in one line, with the file's name if it does not say so itself."""
     text = str(error) or type(error).__name__
     if str(path) not in text:
         text = f"{path}: {text}"
@@ -159,7 +132,7 @@ def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="ph
     places = iter(torch.randperm(num_pairs, generator=generator).tolist())
     pairs = None  # copied into two tensors, so that no image holds the picture it was cut from
     quotient, remainder = divmod(num_pairs, len(sources))
-    for index, source in progress(enumerate(sources), len(sources), label):
+    for index, source in enumerate(track(sources, label)):
         content = read(source)
         for _ in range(quotient + 1 if index < remainder else quotient):
             pair = draw(content, generator)

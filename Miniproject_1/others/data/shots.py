@@ -1,40 +1,50 @@
-"""Pairs from a user's own pictures: two shots of every scene, in two folders, under one name."""
+"""Pairs from a user's own noisy pictures: two shots of every scene, or single pictures."""
 
 import math
 from pathlib import Path
 
 import torch
 
-from ..console import progress, say
+from ...model import track
+from ..console import say
 from ..pictures import read_picture
-from .checks import doubts_about_pictures
-from .noises import IMAGE_SIZE, random_square
-from .photographs import named, picture_files
+from .course_noise import IMAGE_SIZE
+from .noises import random_square
+from .photographs import picture_files
 
-LARGEST_SHIFT = 0.5  # pixels; if it is larger, the network learns to blur
-REACH = 8  # pixels in each direction that a hand-held camera may move
-CLEAR = 8.0  # standard deviations that the correlation's peak must have within reach
-CLEAR_ANYWHERE = 12.0  # and elsewhere; on photographs, other scenes had up to 11, the same 20
-UNKNOWN_SHIFT = (
-    "it cannot be told whether these pictures are aligned: they have no clear edges, or they show "
-    "different scenes"
+LARGEST_SIDE = 1024  # pixels of the middle that are compared; more would tell no more
+SOFTENED = 0.75  # pixels
+CLEAR = 4  # standard deviations by which the best place is ahead of its neighbours
+SHIFTED = 8  # by which it is ahead of no shift, since what is good must not be refused
+SMALLEST_DIFFERENCE = 2  # of the means, of 255; less does no harm
+NEIGHBOURS = torch.tensor(  # in a cell of 2 x 2 pixels, which are counted from left to right
+    [[0, 1], [1, 0], [2, 3], [3, 2], [0, 2], [2, 0], [1, 3], [3, 1]]
 )
-SOFTENED = 2.0  # pixels, of the filter before shots are compared; noise is finer, scenes are not
+
+
+def scenes_of(folder, other):
+    """The scenes of which two folders hold pictures of the same name, but for its ending.
+
+    Folders within them are searched too. A line says which pictures have no partner.
+
+    Returns:
+        list of pairs of files.
+
+    Raises:
+        NotADirectoryError: one of them is no folder.
+        ValueError: two files of a folder differ in their endings alone.
+    """
+    first = pictures_by_name(folder)
+    second = pictures_by_name(other)
+    alone = [str(first.get(name) or second[name]) for name in sorted(set(first) ^ set(second))]
+    if alone:
+        text = f"the first are {', '.join(alone[:3])}"
+        say(f"passed over {len(alone)} pictures without a partner of the same name; {text}")
+    return [(first[name], second[name]) for name in sorted(set(first) & set(second))]
 
 
 def pictures_by_name(folder):
-    """The picture files below a folder.
-
-    Args:
-        folder: folders within it are searched too.
-
-    Returns:
-        dict from the path within the folder, without its ending, to the file.
-
-    Raises:
-        ValueError: two files differ in their endings alone.
-        NotADirectoryError: there is no such folder.
-    """
+    """The picture files below a folder, by their path within it without its ending."""
     found = {}
     for path in picture_files(folder):
         name = path.relative_to(Path(folder)).with_suffix("").as_posix()
@@ -45,170 +55,149 @@ def pictures_by_name(folder):
     return found
 
 
-def name_those_without_partner(first, second):
-    """A line about every picture that has none of the same name in the other folder."""
-    for name in sorted(set(first) ^ set(second)):
-        path = first.get(name) or second.get(name)
-        say(f"passed over {path}: it has no partner in the other folder")
-
-
-def usable_scenes(first, second, check_noise=True, refused="passed over"):
-    """Those scenes that two folders share whose pictures can be learned from.
-
-    Each of the others is named in a line.
+def usable_scenes(scenes, side):
+    """Those scenes that can be learned from. Each of the others is named in a line.
 
     Args:
-        first, second: as of `pictures_by_name`.
-        check_noise: say where the noise of two pictures is not independent. They are used all the
-            same: it may be what the user wants.
-        refused: what a line says of pictures that do not fit.
+        scenes: tuples of files: two shots of a scene, or a single picture.
+        side: of the squares that are cut from them, in pixels.
 
     Returns:
-        dict from the name of a scene to its two files, and how many scenes could not be read.
-
-    Raises:
-        ValueError: there is none.
+        a dict from the files of a scene to the number of squares of it that overlap by half.
     """
     usable = {}
-    doubtful = {}
-    num_failed = 0
-    names = sorted(set(first) & set(second))
-    for name in progress(names, len(names), label="comparing scene"):
-        paths = (first[name], second[name])
+    unknown = []
+    for paths in track(scenes, "scene"):
+        names = " and ".join(map(str, paths))
         try:
             pictures = [read_picture(path) for path in paths]
-            fault, doubts = compared(*pictures, check_noise)
-        except Exception as error:  # whatever it is, the others are still to be read
-            say(f"{refused} {paths[0]} and {paths[1]}: {named(error, name)}")
-            num_failed += 1
+            height, width = pictures[0].shape[1:]
+            if min(height, width) < side:
+                text = f"{width} x {height} is too small, both sides need {side} pixels"
+                raise ValueError(text)
+            is_known = len(pictures) == 1 or check_shots(*pictures)
+        except (OSError, ValueError) as error:
+            say(f"passed over {names}: {error}")
             continue
-        if fault:
-            say(f"{refused} {paths[0]} and {paths[1]}: {fault}")
-            continue
-        usable[name] = paths
-        for doubt in doubts:
-            doubtful.setdefault(doubt, []).append(str(paths[1]))
-    for doubt, files in doubtful.items():
-        say(f"warning: {len(files)} of {len(names)} pairs, {files[0]} the first of them: {doubt}")
-    if not usable:
-        raise ValueError("no two pictures of the same scene can be used")
-    return usable, num_failed
+        if not is_known:
+            unknown.append(names)
+        usable[paths] = (height * 2 // side - 1) * (width * 2 // side - 1)
+    if unknown:
+        say(
+            f"warning: it cannot be told whether the shots of {len(unknown)} scenes are aligned, "
+            f"as they have too few clear edges for their noise; the first is {unknown[0]}"
+        )
+    return usable
 
 
-def compared(first, second, check_noise):
-    """Compare two pictures (3, H, W) of a scene.
+def check_shots(first, second):
+    """Refuse two shots (3, H, W) of a scene that a network would learn something wrong from.
 
     Returns:
-        why they are no pair to learn from, in words, or None; and a list of doubts about them.
+        whether it is known that they are aligned.
+
+    Raises:
+        ValueError: they differ in size, are identical or shifted, or their means differ by more
+            than noise can explain.
     """
-    fault = fault_of(first, second)
-    if fault:
-        return fault, []
-    found = shift(first, second)
-    fault = fault_of_shift(found)
-    if fault:
-        return fault, []
-    doubts = [UNKNOWN_SHIFT] if found is None else []
-    if check_noise:
-        doubts += doubts_about_pictures(first, second)
-    return None, doubts
-
-
-def fault_of(first, second):
-    """Why two pictures (3, H, W) are no pair to learn from, in words; None: they may be one."""
-    sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (first, second)]
-    if sizes[0] != sizes[1]:
-        return f"they differ in size, {sizes[0]} and {sizes[1]}"
-    if min(first.shape[1:]) < IMAGE_SIZE:
-        return f"{sizes[0]} is too small, both sides need {IMAGE_SIZE} pixels"
+    if first.shape != second.shape:
+        sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (first, second)]
+        raise ValueError(f"they differ in size, {sizes[0]} and {sizes[1]}")
     if torch.equal(first, second):
-        return "they are identical, so there is no noise to learn from"
-    return None
-
-
-def fault_of_shift(found):
-    """Why pictures with this `shift` are no pair to learn from, in words; None: they are one."""
-    if found is None or math.hypot(*found) <= LARGEST_SHIFT:
-        return None
-    down, right = found
-    text = f"{right:+.1f} pixels to the right and {down:+.1f} down"
-    return f"the second is shifted by {text}; align them first"
+        raise ValueError("they are identical, so there is no noise to learn from")
+    moved = shift(first, second)
+    if moved not in (None, (0, 0)):
+        down, right = moved
+        text = f"the second is shifted by {right:+} pixels to the right and {down:+} down"
+        raise ValueError(f"{text}; align them first")
+    difference = second.float() - first.float()
+    means = difference.mean((1, 2))
+    errors = difference.std((1, 2)) / math.sqrt(difference[0].numel())
+    if (means.abs() > SMALLEST_DIFFERENCE + 5 * errors).any():
+        text = ", ".join(f"{mean:+.1f}" for mean in means.tolist())
+        raise ValueError(
+            f"the mean red, green and blue of the second are {text} of 255 off; exposure and white "
+            "balance must be the same"
+        )
+    return moved is not None
 
 
 def shift(first, second):
-    """How far the second picture is shifted against the first.
+    """How far the second picture is shifted against the first, by phase correlation.
 
-    It is where the cross-correlation of both is largest. Independent noise does not move it.
+    The correlation of two shots is largest where they fit. By how much it is larger there than at
+    the neighbouring pixels, and than without a shift, is compared with the standard deviation of
+    such differences over all places. This is half-way between the cross-correlation, in which a few
+    low frequencies outweigh the rest, and the phase correlation, in which noise does.
+
+    Tried on 125 photographs of 160 x 160 and 481 x 321 pixels with the course's noise and Gaussian
+    noise of 25 and 50: of 750 pairs none is found shifted, and 674 are known not to be. Of 5,250
+    pairs that are shifted by 1 to 5 pixels 4,659 are found to be, and none is taken as aligned.
 
     Args:
         first, second: (3, H, W).
 
     Returns:
-        pixels down and to the right, floats; None where nothing in the pictures tells.
+        whole pixels down and to the right; None where noise or a lack of edges hides it.
     """
-    correlation = cross_correlation(first, second)
-    if correlation.std() == 0:  # one of them is constant
-        return None
-    farthest = (min(correlation.shape) - 3) // 2
-    near = min(REACH, farthest)
-    found = summit_within(correlation, farthest, CLEAR_ANYWHERE)
-    if found is None:
-        found = summit_within(correlation, near, CLEAR)
-    if found is None and max(map(abs, summit_within(correlation, farthest, 0))) < near:
-        found = 0.0, 0.0  # the largest of all is where the same scene has it, but too low to trust
-    return found
-
-
-def summit_within(correlation, reach, clear):
-    """Where a correlation is largest, for shifts of up to `reach` pixels in each direction.
-
-    Returns:
-        pixels down and to the right; None if it is below `clear` standard deviations there.
-    """
-    side = 2 * reach + 3  # with a place on each side for the parabola
-    middle = correlation.roll((reach + 1, reach + 1), (0, 1))[:side, :side]
-    inner = middle[1:-1, 1:-1]
-    if inner.max() < clear * correlation.std():  # a scene without edges, or more noise than scene
-        return None
-    best = inner.argmax().item()
-    row = best // (side - 2) + 1
-    column = best % (side - 2) + 1
-    down = row + summit(*middle[row - 1 : row + 2, column]) - reach - 1
-    right = column + summit(*middle[row, column - 1 : column + 2]) - reach - 1
-    return down, right
-
-
-def cross_correlation(first, second):
-    """The cross-correlation of two pictures (3, H, W), shift 0 first: (H, W).
-
-    Frequencies that are too low to tell a place are taken out before, and so are those of noise.
-    Edges fade to zero, since the Fourier transform joins them.
-    """
-    pictures = torch.stack([first, second]).double().mean(1)  # (2, H, W)
+    top, left = [max(side - LARGEST_SIDE, 0) // 2 for side in first.shape[1:]]
+    pictures = torch.stack([first, second])[:, :, top:, left:][:, :, :LARGEST_SIDE, :LARGEST_SIDE]
+    pictures = pictures.float().mean(1)  # (2, H, W)
     height, width = pictures.shape[1:]
-    rows = torch.hann_window(height, dtype=torch.double)
-    columns = torch.hann_window(width, dtype=torch.double)
-    pictures = (pictures - pictures.mean((1, 2), keepdim=True)) * rows[:, None] * columns
-    spectra = torch.fft.rfft2(pictures)  # (2, H, W // 2 + 1)
-    frequency = torch.fft.fftfreq(height)[:, None] ** 2 + torch.fft.rfftfreq(width) ** 2
-    blurred = torch.exp(-((2 * math.pi * SOFTENED) ** 2) * frequency)
-    passed = frequency * blurred  # a blurred second derivative
-    return torch.fft.irfft2(spectra[0].conj() * spectra[1] * passed, s=(height, width))
+    window = torch.hann_window(height)[:, None] * torch.hann_window(width)
+    spectra = torch.fft.rfft2((pictures - pictures.mean((1, 2), keepdim=True)) * window)
+    products = spectra[0].conj() * spectra[1]  # (H, W // 2 + 1)
+    frequencies = torch.fft.fftfreq(height)[:, None] ** 2 + torch.fft.rfftfreq(width) ** 2
+    softened = torch.exp(-((2 * math.pi * SOFTENED) ** 2) * frequencies)
+    products *= softened / products.abs().sqrt().clamp(min=1e-6)
+    correlation = torch.fft.irfft2(products, s=(height, width))  # without a shift first
+    down, right = divmod(correlation.argmax().item(), width)
+    steps = {(y, x): CLEAR for y in (-1, 0, 1) for x in (-1, 0, 1)}
+    steps[-down, -right] = SHIFTED
+    del steps[0, 0]
+    for (y, x), least in steps.items():
+        lead = correlation - correlation.roll((-y, -x), (0, 1))
+        if lead[down, right] <= least * lead.std():
+            return None
+    return (down + height // 2) % height - height // 2, (right + width // 2) % width - width // 2
 
 
-def summit(before, at, after):
-    """Where the parabola through three neighbouring values is largest, from the one between."""
-    if at <= max(before, after):
-        return 0.0
-    return (0.5 * (before - after) / (before - 2 * at + after)).item()
+# --------------------------------------------------------------------------------------------------
+# Pairs
 
 
 def read_scene(paths):
-    """Two pictures of the same size: uint8 tensor (2, 3, H, W)."""
+    """The pictures of a scene, which have the same size: uint8 (number, 3, H, W)."""
     return torch.stack([read_picture(path) for path in paths])
 
 
-def squares_of_scene(pictures, generator):
-    """The same random square of 32 x 32 pixels of two pictures."""
-    first, second = random_square(pictures, generator)
-    return first, second
+def squares_of_shots(pictures, generator):
+    """The same random square of 32 x 32 pixels of two shots."""
+    return random_square(pictures, generator).unbind()
+
+
+def neighbours_in_a_square(pictures, generator):
+    """The two `neighbours` of a random square of 64 x 64 pixels of a single picture."""
+    return neighbours(random_square(pictures[0], generator, 2 * IMAGE_SIZE), generator)
+
+
+def neighbours(picture, generator):
+    """Two images of half the size from one noisy picture.
+
+    In every cell of 2 x 2 pixels two that lie side by side, or one above the other, are drawn. One
+    becomes a pixel of the first image, the other of the second. They show nearly the same, and
+    where noise is independent from pixel to pixel, theirs is. By Huang et al. (Neighbor2Neighbor,
+    CVPR 2021, https://arxiv.org/abs/2101.02824), whose loss has a second term for what the clean
+    images of the two differ by; it is left out here.
+
+    Args:
+        picture: (3, H, W), both sides even.
+        generator: the `torch.Generator` of the random choice, which the three channels share.
+
+    Returns:
+        two tensors (3, H / 2, W / 2).
+    """
+    cells = picture.unfold(1, 2, 2).unfold(2, 2, 2).flatten(3)  # (3, H / 2, W / 2, 4)
+    choices = torch.randint(len(NEIGHBOURS), cells.shape[1:3], generator=generator)
+    places = NEIGHBOURS[choices].expand(3, -1, -1, -1)  # (3, H / 2, W / 2, 2)
+    return cells.gather(3, places).unbind(3)

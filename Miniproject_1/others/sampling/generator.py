@@ -47,13 +47,6 @@ def build_deviation_network() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def seeded_deviation_network(seed: int) -> nn.Sequential:
-    """The second network with weights that follow from a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build_deviation_network()
-
-
 def random_fields(uniform: Tensor) -> Tensor:
     """Random fields of mean 0 and variance 1, from independent numbers to smooth hills.
 

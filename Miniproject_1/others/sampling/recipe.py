@@ -9,10 +9,12 @@ the variance between samples was pulled to the error of the first network's outp
 import math
 from dataclasses import dataclass
 
+import torch
+
 from ...model import Model, Training
 from ..training.optimizers import Muon
-from .batches import SamplerBatches
-from .generator import Generator, seeded_deviation_network
+from ..training.photo_batches import PhotoBatches, generator_on
+from .generator import COLOURS, WIDTHS, Generator, build_deviation_network
 from .scores import SamplerLoss
 
 
@@ -50,6 +52,45 @@ class SamplerRecipe:
         return self.learning_rate * min(risen, 1) * (1 - step / self.num_steps())
 
 
+class SamplerBatches:
+    """Inputs and targets of the generator.
+
+    `batches(step)` follows from seed and step alone. It returns two uint8 tensors: for `Generator`
+    (2 B, 3 + F, H, W), B noisy images twice with different random numbers; and for `SamplerLoss`
+    (2 B, 10, H, W), the noisy image y1, two other images y2 and y3, and which colour of each block
+    is drawn. Unless the targets are "three draws", y3 is y2.
+
+    Args:
+        recipe: a `SamplerRecipe`.
+        photographs: a `Photographs`.
+    """
+
+    def __init__(self, recipe, photographs):
+        self.seed = recipe.seed
+        self.draws = PhotoBatches(
+            photographs,
+            recipe.batch_size,
+            recipe.small_crops,
+            clean=recipe.targets == "clean",
+            seed=recipe.seed,
+            num_draws=3 if recipe.targets == "three draws" else 2,
+        )
+
+    def __call__(self, step):
+        y1, y2, *others = self.draws(step)
+        y3 = others[0] if others else y2
+        generator = generator_on(y1.device, self.seed, f"sample {step}")
+
+        def drawn(number, channels):
+            shape = (2 * len(y1), channels, *y1.shape[2:])
+            options = {"generator": generator, "device": y1.device, "dtype": torch.uint8}
+            return torch.randint(number, shape, **options)
+
+        inputs = torch.cat([y1.repeat(2, 1, 1, 1), drawn(256, len(WIDTHS))], dim=1)
+        target = torch.cat([y1, y2, y3], dim=1).repeat(2, 1, 1, 1)
+        return inputs, torch.cat([target, drawn(COLOURS, 1)], dim=1)
+
+
 def sampler_training(recipe, photographs, device=None):
     """The training of a recipe.
 
@@ -63,12 +104,12 @@ def sampler_training(recipe, photographs, device=None):
     """
     model = Model(device=device)
     model.load_pretrained_model()
-    deviation_network = seeded_deviation_network(recipe.seed).to(model.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        deviation_network = build_deviation_network().to(model.device)
     return Training(
         Generator(model.network, deviation_network),
-        SamplerBatches(
-            photographs, recipe.batch_size, recipe.small_crops, recipe.targets, recipe.seed
-        ),
+        SamplerBatches(recipe, photographs),
         recipe.num_steps(),
         lbfgs_iterations=0,
         optimizer=Muon,

@@ -1,10 +1,10 @@
 """Samples for users: images of any size, from the weights that come with the project."""
 
-import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ...model import (
@@ -15,13 +15,10 @@ from ...model import (
     accelerated,
     check_images,
     check_number,
-    check_weights,
-    load_tensors,
+    generator_of,
     ordinary_pytorch,
-    random_bits,
     tiles_of,
     to_unit_range,
-    unwrapped,
 )
 from .generator import WIDTHS, build_deviation_network, deviations, random_fields
 
@@ -42,18 +39,25 @@ class Sampler:
         device: see `Model`.
 
     Raises:
-        OSError, ValueError: the weights cannot be read, or are of another network.
+        OSError: there is no such file, or it may not be read.
+        ValueError: it is damaged, or does not hold usable weights of this network.
     """
 
     def __init__(self, path=WEIGHTS, device=None):
         self.model = Model(device=device)
         self.model.load_pretrained_model()
-        prefix = "deviation_network."  # of the trained `Generator`
-        saved = unwrapped(load_tensors(path))
-        weights = {name.removeprefix(prefix): value for name, value in saved.items()}
         network = build_deviation_network()
-        check_weights(path, weights, network.state_dict())
-        network.load_state_dict(weights)
+        prefix = "deviation_network."  # of the trained `Generator`
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            weights = {name.removeprefix(prefix): value for name, value in saved.items()}
+            network.load_state_dict(weights)
+        except OSError:  # it names the file
+            raise
+        except Exception as error:  # damaged files raise nearly everything
+            raise ValueError(f"{path} does not hold the weights of 'sample'") from error
+        if not all(torch.isfinite(value).all() for value in weights.values()):
+            raise ValueError(f"{path} holds weights that are not finite")
         self.network = accelerated(network.to(self.model.device).eval(), "auto")
 
     def samples(self, noisy: Tensor, number: int = 1, seed: int = 0) -> Iterator[Tensor]:
@@ -82,7 +86,7 @@ class Sampler:
 
     def samples_of(self, noisy, number, seed, kept):
         """Draw samples; `kept` is what is kept of the colours of each, a function of them."""
-        images = check_images("noisy", noisy, stacklevel=4)
+        images = check_images("noisy", noisy)
         number = check_number("number", number, 1, whole=True)
         seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
         with warnings.catch_warnings():
@@ -91,23 +95,22 @@ class Sampler:
         return (self.sample(images, mean, seed, place, kept) for place in range(number))
 
     def sample(self, images, mean, seed, place, kept):
-        """The sample with this number."""
+        """The sample with this number, values 0 to 255, computed tile by tile to save memory."""
         device = self.model.device
-        with ordinary_pytorch(device, gradients=False):
-            shape = (len(images), len(WIDTHS), *images.shape[2:])
-            bits = random_bits(seed, place, math.prod(shape), device)
-            fields = random_fields(to_unit_range((bits & 255).view(shape), device))
-            return self.in_tiles(to_unit_range(images, device), mean / 255, fields, kept)
-
-    def in_tiles(self, images, mean, fields, kept):
-        """What is kept of the colours, values 0 to 255, computed tile by tile to save memory."""
-        max_pixels = MAX_PIXELS_OF_A_GPU if images.is_cuda else MAX_PIXELS
+        max_pixels = MAX_PIXELS_OF_A_GPU if device.type == "cuda" else MAX_PIXELS
+        shape = (len(images), len(WIDTHS), *images.shape[2:])
+        generator = generator_of(seed, f"sample {place}")
+        # 8 bits, as in training
+        random = torch.randint(256, shape, generator=generator, dtype=torch.uint8, device="cpu")
         output = None
-        for tile in tiles_of(images.shape, max_pixels):
-            parts = [each[tile.images][tile.source] for each in (images, mean, fields)]
-            colours = parts[1][:, None] + deviations(self.network, *parts)
-            found = kept(255 * colours)
-            if output is None:
-                output = found.new_empty(len(images), *found.shape[1:-2], *images.shape[2:])
-            output[tile.images][tile.target] = found[tile.valid]
+        with ordinary_pytorch(device, gradients=False):
+            fields = random_fields(to_unit_range(random, device))
+            inputs = to_unit_range(images, device), mean / 255, fields
+            for tile in tiles_of(images.shape, max_pixels):
+                parts = [each[tile.images][tile.source] for each in inputs]
+                colours = parts[1][:, None] + deviations(self.network, *parts)
+                found = kept(255 * colours)
+                if output is None:
+                    output = found.new_empty(len(images), *found.shape[1:-2], *images.shape[2:])
+                output[tile.images][tile.target] = found[tile.valid]
         return output

@@ -1,69 +1,54 @@
-"""The study: experiments with the noise of Noise2Noise, and their results.
+"""The study: experiments with the noise of Noise2Noise, their results, and the report."""
 
-    python -m Miniproject_1.others.study run NAME ... --photographs FOLDER ...
-    python -m Miniproject_1.others.study tables
-
-Each training writes a file into `results/NAME/`. A training that has its file is not repeated, and
-an unfinished one goes on from its checkpoint in `.run/study`, which is written every two minutes.
-So the same command goes on with a study that was stopped. `experiments.py` says what is trained.
-`tables` writes a CSV file for each experiment, an arm on each line, the best first.
-
-A GPU is faster with several trainings at a time (`--processes 12`), if its Multi-Process Service
-runs (`nvidia-cuda-mps-control -d`). On an NVIDIA H200 twelve trainings with batches of 64 then saw
-27,000 pairs a second in all, one alone 12,000.
-"""
-
-import math
+import argparse
 import sys
-import time
-from pathlib import Path
+from importlib import import_module
 
-from ..console import tell
-from . import parser_of
-from .experiments import EXPERIMENTS
-from .findings import write_tables
-from .material import PACKED, pack
-from .runner import Runner
+from ..console import one_line_warnings, say
 
-CHECKPOINTS = Path(".run") / "study"  # in the working folder
+COMMANDS = {  # the modules of this folder
+    "run": "make the trainings of experiments",
+    "tables": "write CSV files of all trainings",
+    "measure": "measure the weights that come with the project",
+    "sampling": "measure the samples that 'sample' draws",
+    "classical": "measure classical methods",
+    "benchmark": "measure the speed",
+    "report": "build the report",
+}
+PACKAGES = {"PIL": "pillow", "skimage": "scikit-image"}  # whose modules have other names
 
 
 def main():
-    """Run what the command line asks for; returns the exit status."""
-    options = parse_arguments()
-    if options.command == "tables":
-        for path in write_tables():
-            tell(str(path))
-        return 0
-    names = options.names
-    if "all" in names:
-        names = list(EXPERIMENTS)
-    deadline = time.time() + 60 * options.deadline
-    pack(options.photographs, PACKED)
-    runner = Runner(names, PACKED, options.device, options.processes, CHECKPOINTS)
-    if runner.run(deadline):
-        return 0
-    return 1
+    """Run the command that was typed. Returns the exit status."""
+    try:
+        with one_line_warnings():
+            options = parse()
+            return options.run(options)
+    except KeyboardInterrupt:
+        return 130
+    except ModuleNotFoundError as error:
+        package = PACKAGES.get(error.name, error.name)
+        say(f"error: this needs a package: pip install {package}")
+    except OSError as error:
+        say(f"error: {error}")
+    return 2
 
 
-def parse_arguments():
-    """Read the command line."""
-    parser = parser_of(__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("tables", help="write CSV files of all results")
-    run = commands.add_parser("run", help="make the trainings of experiments")
-    names = ["all", *EXPERIMENTS]
-    text = f"{', '.join(names)}, most important first"
-    run.add_argument("names", nargs="+", choices=names, metavar="NAME", help=text)
-    text = "where the photographs are; their order and folders do not matter"
-    run.add_argument(
-        "--photographs", nargs="+", type=Path, required=True, metavar="FOLDER", help=text
+def parse():
+    """What was typed, as options; `options.run` takes them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m Miniproject_1.others.study", description=__doc__
     )
-    run.add_argument("--device", default="cpu", help="cpu (default), cuda")
-    text = "trainings at a time; default: 1"
-    run.add_argument("--processes", type=int, default=1, metavar="N", help=text)
-    text = "stop after this time; unfinished trainings can go on later"
-    run.add_argument("--deadline", type=float, default=math.inf, metavar="MINUTES", help=text)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name in sys.argv[1:2]:  # only its module is needed
+            module = import_module(f".{name}", __package__)
+            subparser.description = module.__doc__
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
     return parser.parse_args()
 
 

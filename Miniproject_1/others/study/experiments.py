@@ -8,6 +8,9 @@ share them, so that they are compared seed by seed.
 from dataclasses import dataclass, replace
 
 from ...model import FLIPS, INITIALIZATIONS
+from ..data.noises import NOISES
+from ..training.optimizers import ALL_OPTIMIZERS
+from .networks import NETWORKS, networks_of
 
 FRESH = None  # images: every pair is drawn when its step comes, and none is seen twice
 IMAGES_OF_EACH = 2  # images of each photograph kept apart, by which trainings are scored, in a row
@@ -17,65 +20,41 @@ LARGEST_SEARCH = 10  # learning rates that are tried for an arm at most
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a training depends on, except for its seed.
+    """All that a training depends on, except for its seed."""
 
-    Attributes:
-        network: name in `networks.NETWORKS`.
-        initialization: name in `model.INITIALIZATIONS`, or "pytorch".
-        images: how many images there are to train on; `FRESH`: as many as there are pairs.
-        draws: noisy versions of each image. Of two, the first is the input and the second the
-            target; of more, every ordered pair of them is an input and a target.
-        noise: "blocks" is the course's noise; other names are those of `data.noises.NOISES`.
-        target: "noisy" or "clean".
-        flips, flip_fraction, swap: of fixed images, see `model.Batches`.
-        appended: share of the fixed pairs that are there once more, flipped vertically.
-        optimizer: name in `training.optimizers.ALL_OPTIMIZERS`, or "L-BFGS".
-        hybrid: begin with five iterations of L-BFGS.
-        learning_rate: its highest value.
-        rate: "constant", or "falling" to zero in a straight line.
-        warm_up: share of the training in which the rate rises from zero.
-        momentum: of the optimizer.
-        batch_size: pairs of which a gradient is computed.
-        gradients: how many are computed in all.
-        lbfgs_counts: whether those within L-BFGS count among them, some 25 in an iteration. If not,
-            an iteration counts as one.
-    """
-
-    network: str = "Appendix A"
-    initialization: str = "masked xavier"
-    images: int | None = FRESH
+    network: str = "Appendix A"  # in `networks.NETWORKS`
+    initialization: str = "masked xavier"  # in `model.INITIALIZATIONS`, or "pytorch"
+    images: int | None = FRESH  # how many there are; `FRESH`: as many as there are pairs
+    # Noisy versions of each image. Of two, the first is the input and the second the target; of
+    # more, every ordered pair of them is an input and a target
     draws: int = 2
-    noise: str = "blocks"
-    target: str = "noisy"
-    flips: tuple = ()
+    noise: str = "blocks"  # the course's; or in `data.noises.NOISES`
+    target: str = "noisy"  # or "clean"
+    flips: tuple = ()  # of fixed images, as the next two: see `model.Batches`
     flip_fraction: float = 0.5
     swap: bool = False
-    appended: float = 0.0
-    optimizer: str = "Muon"
-    hybrid: bool = False
-    learning_rate: float = 0.004
-    rate: str = "falling"
-    warm_up: float = 0.0
+    appended: float = 0.0  # share of the fixed pairs that are there once more, flipped vertically
+    optimizer: str = "Muon"  # in `training.optimizers.ALL_OPTIMIZERS`, or "L-BFGS"
+    hybrid: bool = False  # begin with five iterations of L-BFGS
+    learning_rate: float = 0.004  # its highest value
+    rate: str = "falling"  # to zero in a straight line; or "constant"
+    warm_up: float = 0.0  # share of the training in which the rate rises from zero
     momentum: float = 0.95
-    batch_size: int = 64
-    gradients: int = 1_000
-    lbfgs_counts: bool = True
+    batch_size: int = 64  # pairs of which a gradient is computed
+    gradients: int = 1_000  # how many are computed in all
+    lbfgs_counts: bool = True  # each gradient in L-BFGS does; if not, each iteration, of some 25
+    safeguard: bool = True  # end it when the loss explodes; if not, when it is not finite
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train.
+    """One way to train."""
 
-    Attributes:
-        name: what distinguishes it within its experiment.
-        settings: how it is trained.
-        rates: learning rates with which a search for the best one begins; empty: the rate of
-            `settings` is taken. The search goes on in both directions, each time by the ratio of
-            the outermost two rates, until the best rate has worse ones on both sides.
-    """
-
-    name: str
+    name: str  # what distinguishes it within its experiment
     settings: Settings
+    # Learning rates with which a search for the best one begins; without them that of the settings
+    # is taken. The search goes on in both directions, each time by the ratio of the outermost two
+    # rates, until the best rate has worse ones on both sides
     rates: tuple = ()
 
 
@@ -92,15 +71,6 @@ def muon(pairs, batch_size=64, **changes):
     """Settings for Muon and so many pairs in all; unless changed, each of them is seen once."""
     gradients = round(pairs / batch_size)
     return Settings(warm_up=0.02, batch_size=batch_size, gradients=gradients, **changes)
-
-
-NETWORKS_COMPARED = {  # and how their weights are drawn
-    "Appendix A": "masked xavier",
-    "7 layers of 3 x 3": "pytorch",
-    "small U-Net": "pytorch",
-    "Appendix A, half as wide": "masked xavier",
-    "Appendix A, twice as wide": "masked xavier",
-}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -165,13 +135,9 @@ THEIRS = Settings(  # the sizes of Brown et al.'s figures
     images=1_000, optimizer="momAGD", learning_rate=0.05, momentum=0.9, rate="constant"
 )
 OPTIMIZERS_COMPARED = {  # and the learning rates with which a search begins
-    "SGD": (0.1, 0.2, 0.4),
-    "momAGD": (0.025, 0.05, 0.1),
-    "Nesterov": (0.025, 0.05, 0.1),
-    "ADAM": (0.0005, 0.001, 0.002),
+    **{name: optimizer.rates for name, optimizer in ALL_OPTIMIZERS.items()},
     "L-BFGS": (0.25, 0.5, 1.0),
     "hybrid": (0.025, 0.05, 0.1),
-    "Muon": (0.002, 0.004, 0.008),
 }
 MOMENTA = (0.8, 0.95, 0.5)  # besides 0.9, which is momAGD, and 0, which is SGD
 
@@ -181,10 +147,8 @@ OPTIMIZER_SETTINGS = {  # that the report quotes: an experiment, and how its arm
     "fair": ("optimizers", "{}, falling, 600 gradients"),
     "longer": ("hybrid", "{}, falling, 2000 gradients"),
 }
-OPTIMIZERS_QUOTED = [
-    "SGD", "momentum 0.5", "momentum 0.8", "momAGD", "momentum 0.95", "Nesterov", "ADAM", "L-BFGS",
-    "hybrid", "Muon",
-]  # fmt: skip
+BY_MOMENTUM = ["SGD", "momentum 0.5", "momentum 0.8", "momAGD", "momentum 0.95"]
+OPTIMIZERS_QUOTED = BY_MOMENTUM + [name for name in OPTIMIZERS_COMPARED if name not in BY_MOMENTUM]
 
 
 def with_optimizer(settings, name):
@@ -246,7 +210,7 @@ def starts():
     """Brown et al.'s Figure 1 as they drew it, then each start at the best of its rates."""
     theirs = replace(THEIRS, batch_size=100, gradients=200)
     starts = {f"{name}, two each": replace(theirs, initialization=name) for name in INITIALIZATIONS}
-    for network in ("no BatchNorm", "BatchNorm everywhere"):
+    for network in networks_of("starts"):
         for name in ("default", "xavier", "masked xavier"):
             starts[f"{name}, {network}"] = replace(theirs, initialization=name, network=network)
     arms = [Arm(f"{name}, at 0.05", settings) for name, settings in starts.items()]
@@ -275,28 +239,52 @@ def their_training():
     ]
 
 
+ALL_RATES = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+
+def replication():
+    """What the experiments above leave open of Brown et al.'s claims.
+
+    ADAM at their rate, and the hybrid from the initialization that they chose, whatever the loss
+    does; then, without BatchNorm, all rates at which something could be learned.
+    """
+    adam = with_optimizer(replace(THEIRS, batch_size=200, gradients=150), "ADAM")
+    hybrid = with_optimizer(replace(THEIRS, batch_size=100, gradients=400), "hybrid")
+    positive = replace(hybrid, initialization="xavier positive")
+    arms = [
+        Arm("ADAM at 0.05, trained on", replace(adam, safeguard=False)),
+        Arm("hybrid from xavier positive at 0.05", replace(positive, safeguard=False)),
+    ]
+    plain = replace(THEIRS, batch_size=100, gradients=200, rate="falling", network="no BatchNorm")
+    for name in ("default", "masked xavier"):
+        settings = replace(plain, initialization=name)
+        arms.append(Arm(f"{name}, no BatchNorm, falling, all rates", settings, ALL_RATES))
+    return arms
+
+
 # ----------------------------------------------------------------------------------------------
 # Networks, noises
 
 
-def networks():
-    """Several networks on the same pairs, every pair seen once."""
+def network_arms(experiment, pairs, **changes):
+    """An arm for each network that an experiment compares, every pair seen once."""
     return [
-        Arm(name, muon(256_000, network=name, initialization=initialization))
-        for name, initialization in NETWORKS_COMPARED.items()
+        Arm(
+            name, muon(pairs, network=name, initialization=NETWORKS[name].initialization, **changes)
+        )
+        for name in networks_of(experiment)
     ]
 
 
 def variants():
     """What Brown et al. say they tried and left out."""
-    names = ("Appendix A", "pooling early", "pooling in the middle", "no padding")
-    return [Arm(name, muon(64_000, network=name)) for name in names]
+    return [Arm("Appendix A", muon(64_000)), *network_arms("variants", 64_000)]
 
 
 def ceiling():
     """A large network with clean targets: an estimate of the best that is possible."""
-    settings = muon(1_000_000, network="large U-Net", initialization="pytorch", target="clean")
-    return [Arm("large U-Net, clean targets", settings)]
+    arms = network_arms("ceiling", 1_000_000, target="clean")
+    return [Arm(f"{arm.name}, clean targets", arm.settings) for arm in arms]
 
 
 def batch_sizes():
@@ -313,18 +301,19 @@ def noises():
     """Other noises, every image seen once, with pairs and with clean targets."""
     return [
         Arm(f"{noise}, {target} targets", muon(64_000, noise=noise, target=target))
-        for noise in ("Gaussian", "Poisson", "Bernoulli", "text")
+        for noise in NOISES
         for target in ("noisy", "clean")
     ]
 
 
 EXPERIMENTS = {  # most important first
     "targets": Experiment("What are clean targets worth?", fresh_targets(THOUSANDS)),
-    "networks": Experiment("Which network, of the same pairs?", networks()),
+    "networks": Experiment("Which network, of the same pairs?", network_arms("networks", 256_000)),
     "batches": Experiment("How many pairs in a batch?", batch_sizes(), seeds=(1,)),
     "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),
     "hybrid": Experiment("Is the hybrid better?", hybrid(), seeds=(1, 2, 3, 4, 5)),
     "starts": Experiment("Which initialization and BatchNorms?", starts(), seeds=(1, 2, 3, 4, 5)),
+    "replication": Experiment("What is left open?", replication(), seeds=(1, 2, 3, 4, 5)),
     "original": Experiment("What does Brown et al.'s training reach?", their_training()),
     "passes": Experiment("When is noise learned, and do flips help?", repeated_targets()),
     "draws": Experiment("More crops, or more draws of each?", same_number_of_draws()),

@@ -19,6 +19,7 @@ from ..console import say
 from ..data.course_noise import SMALLEST_SIDE, average_blocks, random_crop, sample_blocks
 from ..data.noises import NOISES, random_square
 from ..data.photographs import distinct_photographs
+from ..outputs import save
 from ..pictures import read_picture
 from ..training.photo_batches import PhotoBatches, Photographs
 from .experiments import IMAGES_OF_EACH
@@ -26,10 +27,6 @@ from .experiments import IMAGES_OF_EACH
 PACKED = Path(".run") / "photographs.pt"  # all photographs, decoded; in the working folder
 REPORTING = 100  # photographs by which scores are reported; a tenth if there are few
 CHOOSING = 50  # photographs by which rates and stopping points are chosen; a twentieth if few
-
-
-# ----------------------------------------------------------------------------------------------
-# Photographs
 
 
 def pack(folders, path):
@@ -41,52 +38,20 @@ def pack(folders, path):
 
     Raises:
         NotADirectoryError: there is no such folder.
-        ValueError: there are fewer than 20 photographs, or the file is there and holds others.
+        ValueError: the file is there and holds others.
     """
-    found = photographs_by_name(folders)
-    files = [(name, found[name].stat().st_size) for name in sorted(found)]  # whatever their folders
+    found = [photograph for folder in folders for photograph in distinct_photographs(folder)]
+    found.sort(key=lambda photograph: photograph.name)  # whatever their folders
+    files = [(photograph.name, photograph.stat().st_size) for photograph in found]
     if path.exists():
-        if torch.load(str(path), mmap=True).get("files") != files:
-            raise ValueError(
-                f"{path} holds other photographs than --photographs; remove it to have it made anew"
-            )
+        if torch.load(path, mmap=True, weights_only=True)["files"] != files:
+            raise ValueError(f"{path} holds other photographs; remove it to have it made anew")
         return
     say(f"decoding {len(files)} photographs into {path}")
     with ThreadPoolExecutor() as pool:
-        photographs = list(pool.map(read_picture, [found[name] for name, _ in files]))
-    pixels = torch.cat([photograph.flatten() for photograph in photographs])
-    shapes = [tuple(photograph.shape) for photograph in photographs]
+        photographs = list(pool.map(read_picture, found))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    torch.save({"files": files, "shapes": shapes, "pixels": pixels}, temporary)
-    temporary.replace(path)
-
-
-def photographs_by_name(folders):
-    """The paths of all photographs in some folders, by their file names."""
-    found = {}
-    for folder in folders:
-        if not Path(folder).is_dir():
-            raise NotADirectoryError(f"--photographs: {folder} is not a folder")
-        for photograph in distinct_photographs(folder):
-            if photograph.name in found:
-                raise ValueError(f"--photographs: two files are called {photograph.name}")
-            found[photograph.name] = photograph
-    if len(found) < 20:
-        raise ValueError(f"--photographs: at least 20 are needed, got {len(found)}")
-    return found
-
-
-def unpacked(path):
-    """The photographs of a file that `pack` wrote, mapped into memory: list of uint8 (3, H, W)."""
-    content = torch.load(str(path), mmap=True)
-    sizes = [channels * height * width for channels, height, width in content["shapes"]]
-    parts = content["pixels"].split(sizes)
-    return [part.view(shape) for part, shape in zip(parts, content["shapes"])]
-
-
-# ----------------------------------------------------------------------------------------------
-# Images
+    save({"files": files, "photographs": photographs}, path)
 
 
 class Images(NamedTuple):
@@ -106,7 +71,7 @@ class Material:
 
     def __init__(self, path, device):
         self.device = torch.device(device)
-        photographs = unpacked(path)
+        photographs = torch.load(path, mmap=True, weights_only=True)["photographs"]
         order = torch.randperm(len(photographs), generator=seeded(0)).tolist()
         reporting = min(REPORTING, len(photographs) // 10)
         choosing = min(CHOOSING, len(photographs) // 20)
@@ -135,7 +100,7 @@ class Material:
         if settings.images is not None:
             return fixed_batches(self.photographs_of(seed), settings, seed, self.device)
         if settings.noise != "blocks":
-            return SquareBatches(self.photographs_of(seed), settings, seed, self.device)
+            return square_batches(self.photographs_of(seed), settings, seed, self.device)
         if seed not in self.on_device:  # once for all arms
             self.on_device = {seed: Photographs(self.photographs_of(seed), self.device)}
         is_clean = settings.target == "clean"
@@ -161,8 +126,7 @@ def kept_images(photographs, noise, generator, device):
         clean = torch.stack([average_blocks(crop) for crop in crops])
     else:
         clean = torch.stack([random_square(each, generator) for each in repeated])
-        corrupt, _ = NOISES[noise]
-        noisy = corrupt(clean, generator)
+        noisy = NOISES[noise](clean, generator)
     return Images(noisy.to(device), clean.to(device))
 
 
@@ -203,26 +167,24 @@ def ordered_pairs(draws):
     return draws[:, list(first)].flatten(0, 1), draws[:, list(second)].flatten(0, 1)
 
 
-class SquareBatches:
+def square_batches(photographs, settings, seed, device):
     """Batches of fresh squares of photographs with another noise than the course's.
 
-    `batches(step)` returns noisy images and targets, (B, 3, 32, 32) each, values near 0 to 255.
+    Returns:
+        function of the step that returns noisy images and targets, (B, 3, 32, 32) each, values near
+        0 to 255.
     """
+    noise = NOISES[settings.noise]
 
-    def __init__(self, photographs, settings, seed, device):
-        self.photographs = photographs
-        self.settings = settings
-        self.seed = seed
-        self.device = device
-        self.corrupt, _ = NOISES[settings.noise]
-
-    def __call__(self, step):
-        generator = seeded(1_000_003 * self.seed + step)
-        number = self.settings.batch_size
-        places = torch.randint(len(self.photographs), (number,), generator=generator).tolist()
-        clean = torch.stack([random_square(self.photographs[place], generator) for place in places])
-        noisy = self.corrupt(clean, generator)
+    def batch(step):
+        generator = seeded(1_000_003 * seed + step)
+        shape = (settings.batch_size,)
+        places = torch.randint(len(photographs), shape, generator=generator).tolist()
+        clean = torch.stack([random_square(photographs[place], generator) for place in places])
+        noisy = noise(clean, generator)
         target = clean.float()
-        if self.settings.target == "noisy":
-            target = self.corrupt(clean, generator)
-        return noisy.to(self.device), target.to(self.device)
+        if settings.target == "noisy":
+            target = noise(clean, generator)
+        return noisy.to(device), target.to(device)
+
+    return batch

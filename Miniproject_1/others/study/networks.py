@@ -3,11 +3,15 @@
 All of them take and return images (N, 3, H, W), values 0 to 1. H and W are multiples of 4.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
 from ...model import build_network, initialize
-from ..training.revive import CONVOLUTIONS
+
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def seeded_network(name, initialization, seed):
@@ -24,7 +28,7 @@ def seeded_network(name, initialization, seed):
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = NETWORKS[name]()
+        network = NETWORKS[name].build()
     if initialization != "pytorch":
         initialize(network, initialization, seed)
     return network
@@ -137,19 +141,33 @@ class UNet(nn.Module):
         return self.last(full)
 
 
+@dataclass(frozen=True)
+class Network:
+    """A network of the study."""
+
+    build: Callable  # returns it, an `nn.Module`
+    initialization: str  # how its weights are drawn, see `seeded_network`
+    experiment: str  # in `experiments.EXPERIMENTS`, the one that compares it with others
+
+
 NETWORKS = {
-    "Appendix A": appendix_a,
-    "Appendix A, half as wide": lambda: appendix_a(0.5),
-    "Appendix A, twice as wide": lambda: appendix_a(2.0),
-    "7 layers of 3 x 3": dncnn,
-    "small U-Net": lambda: Residual(UNet((48, 96, 192))),
-    "large U-Net": lambda: Residual(UNet((128, 256, 512))),
-    "no BatchNorm": without_batchnorm,
-    "BatchNorm everywhere": batchnorm_everywhere,
-    "pooling early": lambda: pooled(4, 19),
-    "pooling in the middle": lambda: pooled(10, 14),
-    "no padding": without_padding,
+    "Appendix A": Network(appendix_a, "masked xavier", "networks"),
+    "7 layers of 3 x 3": Network(dncnn, "pytorch", "networks"),
+    "small U-Net": Network(lambda: Residual(UNet((48, 96, 192))), "pytorch", "networks"),
+    "Appendix A, half as wide": Network(lambda: appendix_a(0.5), "masked xavier", "networks"),
+    "Appendix A, twice as wide": Network(lambda: appendix_a(2.0), "masked xavier", "networks"),
+    "pooling early": Network(lambda: pooled(4, 19), "masked xavier", "variants"),
+    "pooling in the middle": Network(lambda: pooled(10, 14), "masked xavier", "variants"),
+    "no padding": Network(without_padding, "masked xavier", "variants"),
+    "no BatchNorm": Network(without_batchnorm, "masked xavier", "starts"),
+    "BatchNorm everywhere": Network(batchnorm_everywhere, "masked xavier", "starts"),
+    "large U-Net": Network(lambda: Residual(UNet((128, 256, 512))), "pytorch", "ceiling"),
 }
+
+
+def networks_of(experiment):
+    """The names of the networks that an experiment compares."""
+    return [name for name, network in NETWORKS.items() if network.experiment == experiment]
 
 
 def cost(name):
@@ -164,7 +182,7 @@ def cost(name):
         positions = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         products.append(layer.weight.numel() * positions[0, 0].numel())
 
-    network = NETWORKS[name]()
+    network = NETWORKS[name].build()
     for layer in network.modules():
         if isinstance(layer, CONVOLUTIONS):
             layer.register_forward_hook(count)

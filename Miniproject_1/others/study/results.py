@@ -1,6 +1,6 @@
-"""The files of the study's results, one for each training: `results/EXPERIMENT/ARM.SEED.json`.
+"""The files in `results/`, from which everything that the report says is computed.
 
-Everything that the report says is computed from the files in `results/`.
+Each training of an experiment has one: `results/EXPERIMENT/ARM.SEED.json`.
 """
 
 import json
@@ -9,88 +9,97 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-from ..outputs import finite, replaced
+from ..outputs import replaced
 from .experiments import Settings
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def path_of(name):
-    return RESULTS / f"{name}.json"
-
-
-def load(name):
-    """Read `results/NAME.json`: what the file holds, or None if there is no such file."""
-    if not path_of(name).exists():
-        return None
-    return json.loads(path_of(name).read_text())
+def load(name, default=None):
+    """What `results/NAME.json` holds. A missing file is an error unless there is a default."""
+    path = RESULTS / f"{name}.json"
+    if default is not None and not path.exists():
+        return default
+    return json.loads(path.read_text())
 
 
 def save(name, content):
-    """Write `results/NAME.json`, in place of a file of that name once the new one is whole.
-
-    Args:
-        name: of the file, without its ending.
-        content: numbers, text, lists and dicts. Floats that are not finite are written as null.
-    """
-    write(name, json.dumps(finite(content), indent=1))
+    """Write `results/NAME.json`: numbers, text, lists and dicts. What is not finite is null."""
+    write(RESULTS / f"{name}.json", json.dumps(finite(content), indent=1))
 
 
-def write(name, text):
-    path_of(name).parent.mkdir(parents=True, exist_ok=True)
-    with replaced(path_of(name)) as temporary:
+def finite(content):
+    """The same content with None in place of each float that is not finite."""
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path) as temporary:
         temporary.write_text(text + "\n")
 
 
 def name_of(run):
-    """The name of the file of a `Run`, without its ending."""
+    """The name of the file of an `experiments.Run`, without its ending."""
     arm = re.sub("[^a-z0-9.+]+", "-", run.arm.lower())
     return f"{run.experiment}/{arm}.{run.seed}"
 
 
-def load_run(run):
-    """Read what the training of an `experiments.Run` has found.
+class Results:
+    """What all trainings have found. Each file is read once, at the beginning.
 
-    Returns:
-        a dict, see `StudyTraining.result`, or None if the training has not been made.
-
-    Raises:
-        ValueError: the training was made with other settings than those of the run.
+    Args:
+        folder: where the files are.
     """
-    found = load(name_of(run))
-    if found is None:
-        return None
-    # a setting that a file lacks came later: the training had what is its default now
-    made_with = {**asdict(Settings()), **found["settings"]}
-    if as_in_json(made_with) != as_in_json(asdict(run.settings)):
-        path = path_of(name_of(run))
-        raise ValueError(f"{path} was made with other settings; remove it to make it anew")
-    return found
 
+    def __init__(self, folder=RESULTS):
+        self.folder = folder
+        self.found = {}  # by the names of the files
+        for path in sorted(folder.glob("*/*.json")):
+            self.found[f"{path.parent.name}/{path.stem}"] = json.loads(path.read_text())
 
-def as_in_json(content):
-    """What is read back after it was written to a JSON file."""
-    return json.loads(json.dumps(content))
+    def of(self, run):
+        """What the training of an `experiments.Run` has found, or None if it has not been made.
 
+        Returns:
+            a dict: see `StudyTraining.result`; its "experiment", "arm", "seed" and "settings", too.
 
-def score_to_choose_by(run):
-    """The PSNR in dB by which learning rates are chosen.
+        Raises:
+            ValueError: the training was made with other settings than those of the run.
+        """
+        found = self.found.get(name_of(run))
+        if found is None:
+            return None
+        # a setting that a file lacks came later: the training had what is its default now
+        flips = tuple(found["settings"]["flips"])
+        if Settings(**{**found["settings"], "flips": flips}) != run.settings:
+            path = self.folder / f"{name_of(run)}.json"
+            raise ValueError(f"{path} was made with other settings; remove it to make it anew")
+        return found
 
-    It is minus infinity if the training of this `experiments.Run` diverged, None if it has not been
-    made.
-    """
-    result = load_run(run)
-    if result is None:
-        return None
-    if result["diverged"] or result["psnr_choosing"] is None:
-        return -math.inf
-    return result["psnr_choosing"]
+    def score(self, run):
+        """The PSNR in dB by which learning rates are chosen.
 
+        It is minus infinity if the training of this run diverged, None if it has not been made.
+        """
+        found = self.of(run)
+        if found is None:
+            return None
+        if found["diverged"] or found["psnr_choosing"] is None:
+            return -math.inf
+        return found["psnr_choosing"]
 
-def save_run(run, result):
-    """File what a training has found, one line for each entry."""
-    content = {"experiment": run.experiment, "arm": run.arm, "seed": run.seed}
-    content["settings"] = asdict(run.settings)
-    content.update(result)
-    lines = [f"{json.dumps(key)}: {json.dumps(finite(each))}" for key, each in content.items()]
-    write(name_of(run), "{\n" + ",\n".join(lines) + "\n}")
+    def add(self, run, result):
+        """File what a training has found, one line for each entry."""
+        content = {"experiment": run.experiment, "arm": run.arm, "seed": run.seed}
+        content["settings"] = asdict(run.settings)
+        content.update(finite(result))
+        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()]
+        write(self.folder / f"{name_of(run)}.json", "{\n" + ",\n".join(lines) + "\n}")
+        self.found[name_of(run)] = content

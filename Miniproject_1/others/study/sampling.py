@@ -1,28 +1,13 @@
 """How good the samples of `sample` are, on photographs that no training saw.
 
-    python -m Miniproject_1.others.study.sampling PHOTOGRAPHS [--weights NAME=FILE ...]
-
 Each photograph gives two crops for each of three strengths of noise, and of each crop two noisy
-images: one to denoise, one to judge by. `results/sampling.json` has, for each set of weights and
-each strength of noise:
+images: one to denoise, one to judge by. The measures are those of `measured`, with 95 % intervals
+over photographs. They are there for the output of `predict` in one pass, too, and for that output
+with independent Gaussian noise whose variance is its squared error; the distance of patches also
+for half of the clean images against the other half.
 
-- "gradient energy": the mean square of the differences of neighbouring pixels, as a share of that
-  of the clean images;
-- "one sample", "mean of samples": their mean PSNR in dB;
-- "spread over error": the variance between samples, over the squared error of their expectation;
-- "score by pairs": the energy score of noisy draws, judged by the other noisy image. Weights that
-  were trained on clean images have no draws;
-- "score": the energy score of samples, judged by the clean image;
-- "patches": the sliced Wasserstein distance (Bonneel et al., 2015) of squares of 4 x 4 pixels to
-  those of the clean images. It is in no interval.
-
-Scores and distances are better where they are lower; both are for values 0 to 1. The same measures
-are there for the output of `predict` in one pass, for that output with independent Gaussian noise
-whose variance is its squared error, and, of patches, for half of the clean images against the other
-half. Intervals are over photographs.
-
-Weights whose names begin with "short" are those of `reproduce-sampler TRAIN --pairs 12800 --targets
-TARGETS`. `samples.png` shows samples of images of the sample that comes with the project.
+Weights whose names begin with "short" are those of the recipe with 12,800 pairs and other targets.
+`samples.png` shows samples of images of the sample that comes with the project.
 """
 
 from pathlib import Path
@@ -30,7 +15,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ..console import progress, tell
+from ...model import track
+from ..console import tell
 from ..data.course_noise import (
     CROP_SHARE,
     SMALLEST_SIDE,
@@ -40,11 +26,11 @@ from ..data.course_noise import (
 )
 from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..data.photographs import distinct_photographs, readable_photographs
-from ..metrics import gradient_energies, psnr, squared_errors
+from ..metrics import psnr, squared_errors
 from ..pictures import comparison, read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
 from ..sampling.scores import drawn, energy_score
-from . import parser_of
+from .measure import gradient_energies
 from .results import save
 from .verdicts import middle, resampled_means
 
@@ -58,10 +44,6 @@ PATCH = 4  # pixels
 DIRECTIONS = 64  # of the sliced Wasserstein distance
 
 
-# ----------------------------------------------------------------------------------------------
-# Images
-
-
 def images_of(photographs, shares, generator):
     """Two noisy images and the clean one of crops of photographs: uint8 (N, 3, 32, 32) each."""
     repeated = [photograph for photograph in photographs for _ in range(CROPS)]
@@ -72,12 +54,8 @@ def images_of(photographs, shares, generator):
     return first, second, clean
 
 
-# ----------------------------------------------------------------------------------------------
-# Measures
-
-
 def distance_of_patches(images, clean):
-    """The sliced Wasserstein distance of the patches of two sets of images, values 0 to 255."""
+    """The sliced Wasserstein distance (Bonneel et al., 2015) of squares of 4 x 4 pixels."""
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(3 * PATCH**2, DIRECTIONS, generator=generator)
     directions = directions / directions.norm(dim=0)
@@ -124,10 +102,12 @@ def measured(samples, draws, mean_of_samples, spread, error, judge, clean):
         clean: what they are noisy versions of.
     """
     return {
+        # A share of that of the clean images
         "gradient energy": ratio(gradient_energies(samples[0]), gradient_energies(clean)),
         "one sample": mean(psnr(samples[0], clean)),
         "mean of samples": mean(psnr(mean_of_samples, clean)),
         "spread over error": ratio(spread, error),
+        # Energy scores and distances are better where they are lower
         "score by pairs": None if draws is None else mean(score(draws, judge)),
         "score": mean(score(samples, clean)),
         "patches": distance_of_patches(samples[0], clean),
@@ -144,7 +124,7 @@ def of_sampler(sampler, has_draws, noisy, judge, clean):
     generator = torch.Generator().manual_seed(1)
     samples, draws = [], []
     total, squares = 0, 0
-    for colours in progress(sampler.colours(noisy, SAMPLES), SAMPLES, "sample"):
+    for _, colours in zip(track(range(SAMPLES), "sample"), sampler.colours(noisy, SAMPLES)):
         sample = colours.mean(1).clamp(0, 255)
         total = total + sample
         squares = squares + sample.double() ** 2
@@ -192,24 +172,19 @@ def draw_picture(sampler, path):
     write_picture(comparison(rows, labels=labels), path)
 
 
-def main():
-    """Measure, print and file."""
-    parser = parser_of(__doc__)
+def add_arguments(parser):
     parser.add_argument("photographs", type=Path, help="folder of some that no training saw")
-    text = (
-        "sets of weights by the names that the results give them, the first for all strengths of "
-        f"noise, others for that of the course; default: pairs={WEIGHTS.name}"
-    )
-    parser.add_argument(
-        "--weights", nargs="+", default=[f"pairs={WEIGHTS}"], metavar="NAME=FILE", help=text
-    )
-    options = parser.parse_args()
+    text = "the first for all strengths of noise, others for that of the course"
+    weights = [f"pairs={WEIGHTS}"]
+    parser.add_argument("--weights", nargs="+", default=weights, metavar="NAME=FILE", help=text)
+
+
+def run(options):
+    """Measure, file and draw the picture. Returns the exit status."""
     paths, _ = readable_photographs(distinct_photographs(options.photographs), SMALLEST_SIDE)
     pictures = [read_picture(path) for path in paths]
-    samplers = {}
-    for text in options.weights:
-        name, path = text.split("=", 1)
-        samplers[name] = Sampler(path, device="cpu")
+    named = [text.split("=", 1) for text in options.weights]
+    samplers = {name: Sampler(path, device="cpu") for name, path in named}
     first = next(iter(samplers.values()))
     rows = []
     for strength, shares in SHARES.items():
@@ -227,21 +202,9 @@ def main():
         }
         rows.append(row)
         for name, measures in found.items():
-            tell(f"{strength}, {name}: {described(measures)}")
+            energy, score = (measures[each]["score"] for each in ("gradient energy", "score"))
+            tell(f"{strength}, {name}: gradient energy {energy:.2f}, energy score {score:.4f}")
     results = {"photographs": len(pictures), "images": len(noisy), "rows": rows}
     save("sampling", {**results, "short_pairs": SHORT})
     draw_picture(first, PICTURE)
-
-
-def described(measures):
-    """Measures as a line of text."""
-    values = {
-        name: found["score"] if isinstance(found, dict) else found
-        for name, found in measures.items()
-        if found is not None
-    }
-    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -1,12 +1,12 @@
 """One training of the study: from settings and a seed to the scores of photographs kept apart."""
 
 import math
-import time
+from dataclasses import asdict
 from datetime import datetime, timezone
 
 import torch
 
-from ...model import LBFGS_ITERATIONS, Model, Training
+from ...model import EXPLODED_FROM, LBFGS_ITERATIONS, Model, Safeguard, Training
 from ..data.noises import NOISES
 from ..metrics import LOSSES, psnr
 from ..training.long_run import processor
@@ -18,12 +18,20 @@ LAST_POINTS = 5  # more of them in the last tenth of a training at a constant ra
 LOSS_POINTS = 100  # mean losses, each over as many steps
 
 
-class OutOfTime(Exception):
-    """The deadline came before the end of a training."""
+class NoWayBack(Safeguard):
+    """Lets a training go on whatever its loss is, as long as all is finite."""
+
+    def undo_if_exploded(self, loss):
+        """Go back from what is not finite only."""
+        self.usual_loss = 1e300  # no float32 is a thousand times as large
+        return super().undo_if_exploded(loss)
 
 
 class StudyTraining:
     """A training that ends after a number of gradients, and is scored on its way.
+
+        while not training.is_finished:
+            training.take_step()
 
     Args:
         settings: an `experiments.Settings`.
@@ -32,7 +40,6 @@ class StudyTraining:
 
     Attributes:
         spent: gradients so far, counted as the settings want it.
-        psnr_noisy: mean PSNR in dB of the noisy images to report by.
         curve: pairs of gradients so far and mean PSNR in dB of one pass.
         last: at a constant rate, the PSNR of each image at the last points of the curve.
     """
@@ -41,7 +48,6 @@ class StudyTraining:
         self.settings = settings
         self.device = material.device
         self.reporting, self.choosing = material.kept_apart(settings.noise)
-        self.psnr_noisy = psnr(self.reporting.noisy, self.reporting.clean).mean().item()
         self.spent = 0
         self.curve = []
         self.last = []
@@ -58,16 +64,23 @@ class StudyTraining:
             material.batches(settings, seed),
             num_steps=settings.gradients,
             lbfgs_iterations=lbfgs_iterations,
-            optimizer=ALL_OPTIMIZERS[optimizer],
+            optimizer=ALL_OPTIMIZERS[optimizer].function,
             learning_rate=self.learning_rate,
             momentum=settings.momentum,
             loss=loss_of(settings.noise),
         )
+        if not settings.safeguard:
+            self.training.safeguard = NoWayBack(self.model.network)
 
     @property
     def diverged(self):
         """Whether the loss left all bounds, so that the training went back to earlier weights."""
         return self.training.safeguard.rollbacks > 0
+
+    @property
+    def is_finished(self):
+        """Whether all gradients are spent, or the loss has left all bounds."""
+        return self.spent >= self.settings.gradients or self.diverged
 
     def learning_rate(self, step):
         """The learning rate, by the share of the gradients that is spent."""
@@ -80,29 +93,11 @@ class StudyTraining:
             rate *= 1 - share
         return rate
 
-    def run(self, deadline=math.inf):
-        """Train to the end, or until the loss leaves all bounds.
-
-        Args:
-            deadline: in seconds, as `time.time()` gives them.
-
-        Raises:
-            OutOfTime: the deadline has come; `state_dict` has what the training needs to go on.
-        """
-        while self.spent < self.settings.gradients and not self.diverged:
-            if time.time() > deadline:
-                raise OutOfTime
-            before = self.spent
-            self.training.take_step()
-            self.spent += self.cost_of(self.training.history["evaluations"][-1])
-            self.measure(before)
-
-    def cost_of(self, evaluations):
-        """What a step counts for in which so many gradients were computed."""
-        return evaluations if self.settings.lbfgs_counts else 1
-
-    def measure(self, before):
-        """Score the network if a point of the curve was passed since `before` gradients."""
+    def take_step(self):
+        """Take a step, and score the network if a point of the curve is passed."""
+        before = self.spent
+        self.training.take_step()
+        self.spent += self.cost_of(self.training.history["evaluations"][-1])
         total = self.settings.gradients
         is_last = self.settings.rate == "constant" and self.spent > (1 - 1 / CURVE_POINTS) * total
         points = CURVE_POINTS
@@ -114,16 +109,19 @@ class StudyTraining:
             if is_last:
                 self.last.append([scores, self.psnr_of(self.choosing)])
 
+    def cost_of(self, evaluations):
+        """What a step counts for in which so many gradients were computed."""
+        return evaluations if self.settings.lbfgs_counts else 1
+
     def psnr_of(self, images, average=False):
         """The PSNR in dB of each of some `material.Images`, denoised: (N,), on the CPU."""
         denoised = self.model.predict(images.noisy, average=average)
         return psnr(denoised, images.clean).cpu()
 
     def state_dict(self):
-        """What the training needs to go on, and what it is a training of."""
+        """What the training needs to go on, and its settings."""
         return {
-            "settings": repr(self.settings),
-            "noisy": self.psnr_noisy,
+            "settings": asdict(self.settings),
             "training": self.training.state_dict(),
             "curve": self.curve,
             "last": self.last,
@@ -133,32 +131,16 @@ class StudyTraining:
         """Go on where another training of these settings and this seed gave its state.
 
         Raises:
-            ValueError: it was a training of other settings, or scored by other photographs.
+            ValueError: it was a training of other settings.
         """
-        if state["settings"] != repr(self.settings) or state["noisy"] != self.psnr_noisy:
-            raise ValueError("a checkpoint of other settings or photographs")
+        if state["settings"] != asdict(self.settings):
+            raise ValueError("a checkpoint of other settings")
         self.training.load_state_dict(state["training"])
         self.curve, self.last = state["curve"], state["last"]
         self.spent = sum(map(self.cost_of, self.training.history["evaluations"]))
 
     def result(self):
-        """What the training has found.
-
-        Returns:
-            dict of
-            "diverged": whether the loss left all bounds, which ended the training;
-            "psnr_one_pass": PSNR in dB of each image to report by, at the end of a falling rate;
-            at a constant one, where the score moves from step to step, the median of the last
-            `LAST_POINTS` measurements;
-            "psnr": the same of the mean over the 8 flips and rotations, always at the end;
-            "psnr_choosing": mean PSNR of one pass of the images to choose by;
-            "psnr_noisy": mean PSNR of the noisy images to report by, which tells other photographs;
-            "curve": gradients so far and mean PSNR of one pass, on the way;
-            "losses": means over each hundredth of the steps;
-            "gradients": that were computed, those within L-BFGS too;
-            "pairs": in these gradients; L-BFGS computes several of the same pairs;
-            "seconds": in steps; and on what it ran.
-        """
+        """What the training has found, a dict for JSON. PSNRs are in dB."""
         reporting = self.psnr_of(self.reporting)
         choosing = self.psnr_of(self.choosing)
         if self.last and not self.diverged:
@@ -168,16 +150,22 @@ class StudyTraining:
         history = self.training.history
         gradients = sum(history["evaluations"])
         return {
-            "diverged": self.diverged,
+            "diverged": self.diverged,  # whether the loss left all bounds, which ended the training
+            "exploded": has_exploded(history["loss"]),  # also where that did not end it
+            "highest_loss": float(f"{max(history['loss']):.4g}"),
+            # Of each image to report by, the mean over the 8 flips and rotations, at the end
             "psnr": rounded(averaged.tolist()),
+            # The same in one pass; at a constant rate, where the score moves from step to step,
+            # the median of the last `LAST_POINTS` measurements
             "psnr_one_pass": rounded(reporting.tolist()),
-            "psnr_choosing": choosing.mean().item(),
-            "psnr_noisy": self.psnr_noisy,
+            "psnr_choosing": choosing.mean().item(),  # mean of the images to choose by
+            # Mean of the noisy images to report by, which tells other photographs
+            "psnr_noisy": psnr(self.reporting.noisy, self.reporting.clean).mean().item(),
             "curve": [[spent, round(score, 3)] for spent, score in self.curve],
             "losses": mean_losses(history["loss"]),
-            "gradients": gradients,
-            "pairs": gradients * self.settings.batch_size,
-            "seconds": round(history["seconds"][-1], 1),
+            "gradients": gradients,  # that were computed, those within L-BFGS too
+            "pairs": gradients * self.settings.batch_size,  # L-BFGS sees several of them again
+            "seconds": round(history["seconds"][-1], 1),  # in steps
             "device": processor(self.device),
             "torch": str(torch.__version__),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -188,8 +176,17 @@ def loss_of(noise):
     """The loss whose minimum over noisy targets is that over clean ones."""
     if noise == "blocks":
         return LOSSES["mse"]
-    _, loss = NOISES[noise]
-    return LOSSES[loss]
+    return LOSSES[NOISES[noise].loss]
+
+
+def has_exploded(losses):
+    """Whether one of them is `EXPLODED_FROM` times the lowest before it, or is not a number."""
+    lowest = math.inf
+    for loss in losses:
+        if not loss <= EXPLODED_FROM * lowest:
+            return True
+        lowest = min(lowest, loss)
+    return False
 
 
 def mean_losses(losses):

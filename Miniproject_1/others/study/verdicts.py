@@ -9,41 +9,42 @@ for two reasons, and the interval holds both:
   short. So their mean is moved by Student's t with one degree of freedom less than there are seeds,
   times its standard error.
 
-`tests/study/test_verdicts.py` measures on simulated results how often a verdict is wrong.
+`tests/test_verdicts.py` measures on simulated results how often a verdict is wrong.
 """
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
+from scipy.optimize import brentq
+from scipy.special import stdtr, stdtrit
 
 from .experiments import IMAGES_OF_EACH
 
 DRAWS = 100_000  # resampled means
 NEIGHBOURS = 100  # resampled means next to one another are taken as one, to save time
-BISECTIONS = 40  # after which an end of an interval is known to more digits than are shown
 EQUAL = 0.05  # dB; differences below it do not matter
 LARGER, SMALLER, EQUAL_WITHIN, UNDECIDED = "larger", "smaller", "equal", "not decided"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much one arm is above another.
+    """How much one arm is above another."""
 
-    Attributes:
-        mean: in dB; None if a training of one of them diverged.
-        low, high: the 95 % interval; None if there is one seed only, or no mean.
-        seeds: that both arms have.
-        verdict: "larger" or "smaller": the interval does not contain zero; "equal": it lies within
-            `EQUAL` dB of zero, whether it contains it or not; "not decided": none of these.
-    """
-
-    mean: float | None
-    low: float | None
+    mean: float | None  # in dB; None if a training of one of them diverged
+    low: float | None  # of the 95 % interval; None if there is one seed only, or no mean
     high: float | None
-    seeds: int
-    verdict: str
+    verdict: str  # see `verdict_of`
+
+    def mirrored(self):
+        """How much the other arm is above the first."""
+        contrary = {LARGER: SMALLER, SMALLER: LARGER}
+        mean, low, high = (
+            None if value is None else -value for value in (self.mean, self.high, self.low)
+        )
+        return Difference(mean, low, high, contrary.get(self.verdict, self.verdict))
 
 
 def difference(first, second):
@@ -61,14 +62,14 @@ def difference(first, second):
         return None
     ended = [(first[seed] is not None, second[seed] is not None) for seed in seeds]
     if not all(both == (True, True) for both in ended):
-        return Difference(None, None, None, len(seeds), verdict_of_diverged(ended))
-    pairs = [torch.tensor(first[seed]) - torch.tensor(second[seed]) for seed in seeds]
-    differences = torch.stack(pairs).view(len(seeds), -1, IMAGES_OF_EACH).mean(2)
+        return Difference(None, None, None, verdict_of_diverged(ended))
+    differences = np.array([np.subtract(first[seed], second[seed]) for seed in seeds])
+    differences = differences.reshape(len(seeds), -1, IMAGES_OF_EACH).mean(2)
     mean = differences.mean().item()
     if len(seeds) == 1:
-        return Difference(mean, None, None, 1, UNDECIDED)
+        return Difference(mean, None, None, UNDECIDED)
     low, high = interval_over_seeds(differences)
-    return Difference(mean, low, high, len(seeds), verdict_of(low, high))
+    return Difference(mean, low, high, verdict_of(low, high))
 
 
 def verdict_of_diverged(ended):
@@ -85,7 +86,11 @@ def verdict_of_diverged(ended):
 
 
 def verdict_of(low, high):
-    """What an interval says."""
+    """What an interval says.
+
+    "larger" or "smaller": it does not contain zero; "equal": it lies within `EQUAL` dB of zero,
+    whether it contains it or not; "not decided": none of these.
+    """
     if low > -EQUAL and high < EQUAL:
         return EQUAL_WITHIN
     if low > 0:
@@ -98,78 +103,39 @@ def verdict_of(low, high):
 def interval_over_seeds(values):
     """The 95 % interval of a mean over seeds and photographs.
 
+    Its ends are quantiles of a sum: one of the resampled means, picked at random, plus a number
+    with Student's distribution times the standard error.
+
     Args:
-        values: tensor (S, P) of S seeds, two or more, and P photographs.
+        values: array (S, P) of S seeds, two or more, and P photographs.
 
     Returns:
         its lower and upper end.
     """
-    of_seeds = values.double().mean(1)
-    standard_error = (of_seeds.std() / math.sqrt(len(of_seeds))).clamp(min=1e-9)
-    means = resampled_means(values.mean(0)).double().sort().values
-    means = means.view(-1, NEIGHBOURS).mean(1)  # 1,000 stand for all
+    of_seeds = values.mean(1)
     degrees = len(of_seeds) - 1
-    low = quantile_around(means, standard_error, degrees, 0.025)
-    high = quantile_around(means, standard_error, degrees, 0.975)
-    return low, high
+    standard_error = max(of_seeds.std(ddof=1) / math.sqrt(len(of_seeds)), 1e-9)
+    means = np.sort(resampled_means(values.mean(0)))
+    means = means.reshape(-1, NEIGHBOURS).mean(1)  # 1,000 stand for all
 
+    def quantile(probability):
+        def excess(value):
+            return stdtr(degrees, (value - means) / standard_error).mean() - probability
 
-def quantile_around(means, standard_error, degrees, probability):
-    """A quantile of one of these means, picked at random, plus its error, found by bisection.
+        moved = stdtrit(degrees, probability) * standard_error
+        return brentq(excess, means[0] + moved - 1e-6, means[-1] + moved + 1e-6, xtol=1e-8)
 
-    The error is a number with Student's distribution times the standard error.
-    """
-    farthest = 100 * standard_error.item()
-    low = means.min().item() - farthest
-    high = means.max().item() + farthest
-    for _ in range(BISECTIONS):
-        value = (low + high) / 2
-        below = students_t((value - means) / standard_error, degrees).mean().item()
-        if below < probability:
-            low = value
-        else:
-            high = value
-    return (low + high) / 2
-
-
-def students_t(values, degrees):
-    """The probability that a number with Student's distribution is below each of these values.
-
-    Args:
-        values: tensor, float64.
-        degrees: of freedom, an integer from 1 on.
-
-    Source: Abramowitz and Stegun, "Handbook of mathematical functions" (1964), 26.7.3 and 26.7.4.
-    """
-    angle = torch.atan(values / math.sqrt(degrees))
-    cosine = angle.cos()
-    lowest_power = degrees % 2
-    term = cosine**lowest_power
-    total = torch.zeros_like(cosine)
-    for power in range(lowest_power, degrees - 1, 2):
-        total = total + term
-        term = term * cosine.square() * (power + 1) / (power + 2)
-    within = angle.sin() * total  # the probability between -value and value, with its sign
-    if degrees % 2 == 1:
-        within = 2 / math.pi * (angle + within)
-    return (1 + within) / 2
+    return quantile(0.025), quantile(0.975)
 
 
 def interval_over_photographs(values):
-    """The 95 % interval of a mean over photographs.
-
-    Args:
-        values: tensor (P,).
-
-    Returns:
-        its lower and upper end.
-    """
+    """The 95 % interval of a mean over photographs, of values (P,): its lower and upper end."""
     return middle(resampled_means(values))
 
 
 def resampled_means(values):
     """Means of as many values, drawn from these with replacement: (P,) to (`DRAWS`,)."""
-    return resampling_weights(len(values)) @ values.float()
+    return resampling_weights(len(values)) @ np.asarray(values, np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -180,10 +146,10 @@ def resampling_weights(number):
     one_draw = torch.full((DRAWS, 1), 1 / number)
     for _ in range(number):
         weights.scatter_add_(1, torch.randint(number, (DRAWS, 1), generator=generator), one_draw)
-    return weights
+    return weights.numpy()
 
 
 def middle(values):
     """The ends of the middle 95 %."""
-    low, high = torch.quantile(values, torch.tensor([0.025, 0.975])).tolist()
+    low, high = np.quantile(values, [0.025, 0.975]).tolist()
     return low, high

@@ -1,9 +1,7 @@
 """Batches that are drawn from photographs when their step comes, so that no pair is seen twice.
 
-A batch is a function of the seed and of the number of its step alone. It has the same bits on every
-device and in any number of processes: all draws are the counter-based `random_bits`, and Gaussian
-noise is looked up in a table. The noise of the course is that of `data/course_noise.py`, here for
-all images of a batch at once.
+A batch follows from the seed and its step alone. On a GPU other numbers are drawn than on a CPU.
+The noise of the course is that of `data/course_noise.py`, here for all images of a batch at once.
 """
 
 from functools import cached_property
@@ -13,17 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...model import FLIPS, moved_if_it_fits, splitmix64, uniform_from
+from ...model import FLIPS, generator_of, moved_if_it_fits
 from ..data.course_noise import CROP_SHARE, IMAGE_SIZE, SMALLEST_BLOCK
-from ..fast.graphs import RecordedFunction
 
 LARGEST_SIGMA = 15.0  # of 255, of Gaussian noise
-QUANTILES = 2**16  # of the normal distribution that are in the table
-
-# How many random numbers are drawn for a pair
-CHOICES = 10  # of the crop, the flips, and the strength of Gaussian noise
-PLACES = 2 * IMAGE_SIZE * IMAGE_SIZE  # row and column of a pixel within each block, of one image
-VALUES = 3 * IMAGE_SIZE * IMAGE_SIZE  # of Gaussian noise, of one image
 
 
 class Crops(NamedTuple):
@@ -93,38 +84,27 @@ class PhotoBatches:
         self.num_draws = num_draws
         self.photographs = photographs
         self.device = photographs.device
-        self.quantiles = normal_quantiles().to(self.device)
         self.sums = photographs.sums if clean else None
-        self.recorded_batch = RecordedFunction(self.batch)
 
     def __call__(self, step, part=slice(None)):
         """Return the images of all crops of a step, or of those that the slice `part` selects."""
-        stream = splitmix64(self.seed, torch.tensor(step, device="cpu")).to(self.device)
-        if part == slice(None):
-            return self.recorded_batch(stream)
-        return self.batch(stream, part)
+        generator = generator_on(self.device, self.seed, f"step {step}")
 
-    def batch(self, stream, part=slice(None)):
-        """The pairs that follow from a seed of SplitMix64."""
-        num_values = VALUES
-        if self.gaussian == 0:
-            num_values = 0
-        sizes = [CHOICES, *[PLACES] * self.num_draws, *[num_values] * self.num_draws]
-        index = torch.arange(self.batch_size * sum(sizes), device=self.device)
-        bits = splitmix64(stream, index).view(self.batch_size, -1)[part]
-        choices, *of_draws = bits.split(sizes, dim=1)
-        places, values = of_draws[: self.num_draws], of_draws[self.num_draws :]
-        choices = uniform_from(choices)
-        crops = self.crops(choices[:, :5])
-        flips, noise = choices[:, 5:8], choices[:, 8:]
+        def drawn(draw, *shape):
+            values = draw(self.batch_size, *shape, generator=generator, device=self.device)
+            return values[part]
 
+        crops = self.crops(drawn(torch.rand, 5))
+        flips = drawn(torch.rand, len(FLIPS))
+        sigmas = self.sigmas(drawn(torch.rand, 2))
         images = []
         for draw in range(self.num_draws):
             if self.clean and draw == 1:
                 image = self.clean_images(crops)
             else:
-                image = self.noisy(crops, places[draw])
-                image = self.with_gaussian_noise(image, noise, values[draw])
+                image = self.noisy(crops, drawn(torch.rand, 2, IMAGE_SIZE, IMAGE_SIZE))
+                if self.gaussian > 0:
+                    image = image + sigmas * drawn(torch.randn, 3, IMAGE_SIZE, IMAGE_SIZE)
             images.append(flipped(image, flips))
         return tuple(images)
 
@@ -145,14 +125,20 @@ class PhotoBatches:
         left = (of_left * (width - side + 1)).long()
         return Crops(photograph, top, left, block)
 
-    def noisy(self, crops, bits):
-        """Take a random pixel of each block; all three channels are of the same pixel."""
+    def sigmas(self, choices):
+        """The standard deviations of Gaussian noise, (B, 1, 1, 1), that (B, 2), 0 to 1, choose."""
+        of_share, of_strength = choices.view(-1, 2, 1, 1, 1).unbind(1)
+        return LARGEST_SIGMA * of_strength * (of_share < self.gaussian)
+
+    def noisy(self, crops, places):
+        """Take a random pixel of each block; all three channels are of the same pixel.
+
+        `places` are (B, 2, 32, 32), 0 to 1: row and column of the pixel within its block.
+        """
         photograph, top, left, block = (values.view(-1, 1, 1) for values in crops)
         start = self.photographs.starts[photograph]
         width = self.photographs.widths[photograph]
-        places = uniform_from(bits).view(-1, 2, IMAGE_SIZE, IMAGE_SIZE)
-        row_in_block = (places[:, 0] * block).long()  # (B, 32, 32)
-        column_in_block = (places[:, 1] * block).long()
+        row_in_block, column_in_block = (places * block[:, None]).long().unbind(1)  # (B, 32, 32)
         number = torch.arange(IMAGE_SIZE, device=self.device)
         rows = top + number[:, None] * block + row_in_block
         columns = left + number * block + column_in_block
@@ -170,15 +156,6 @@ class PhotoBatches:
         sums = sums[:, :, 1:] - sums[:, :, :-1]  # (B, 32, 32, 3)
         means = sums / (block**2)[..., None]
         return means.round().to(torch.uint8).permute(0, 3, 1, 2)
-
-    def with_gaussian_noise(self, images, noise, bits):
-        """Add Gaussian noise to some images, as `noise` (B, 2), 0 to 1, chooses them."""
-        if self.gaussian == 0:
-            return images
-        chosen, strength = noise[:, 0] < self.gaussian, noise[:, 1]
-        sigma = LARGEST_SIGMA * strength * chosen
-        normal = self.quantiles[bits & (QUANTILES - 1)].view(images.shape)
-        return images + sigma.view(-1, 1, 1, 1) * normal
 
 
 class SumsOfPixels:
@@ -214,11 +191,6 @@ def flipped(images, choices):
     return images
 
 
-def normal_quantiles():
-    """Values that are equally likely under the normal distribution: float32, ascending.
-
-    One drawn at random has mean 0 and variance 1 to within 1e-4. A table is the same on all
-    devices; `torch.randn` is not.
-    """
-    probabilities = (torch.arange(QUANTILES, dtype=torch.float64) + 0.5) / QUANTILES
-    return torch.special.ndtri(probabilities).to(torch.float32)
+def generator_on(device, seed, purpose):
+    """Random numbers of a device that follow from these; see `model.generator_of`."""
+    return torch.Generator(device).manual_seed(generator_of(seed, purpose).initial_seed())

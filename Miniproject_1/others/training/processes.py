@@ -2,27 +2,20 @@
 
     torchrun --nproc-per-node=2 -m Miniproject_1 train DATA --output m.pth
 
-It computes what one process computes, but for rounding. Every process takes its share of every
-batch, and what depends on all of the batch is added up over the processes:
-
-- the statistics of BatchNorm (Ioffe and Szegedy, 2015), as `torch.nn.SyncBatchNorm` does on GPUs;
-- the loss;
-- the gradients of the parameters.
-
-Then all processes take the same step.
+Every process takes its share of each batch. The gradients are averaged over the processes by
+`DistributedDataParallel`, so all take the same step. BatchNorm (Ioffe and Szegedy, 2015) takes its
+statistics from the share alone; the running ones are those of the first process.
 """
 
-import io
+import gc
 import os
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
-from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
-PATIENCE = timedelta(minutes=5)  # to wait for another process, which may be measuring or writing
+from ...model import check_device
 
 
 @contextmanager
@@ -35,243 +28,104 @@ def team_of_processes(device=None):
         device: as in `Model`. "cuda": each process takes the GPU of its own number on its machine.
 
     Yields:
-        a `OneProcess` or a `Team`.
+        a `Team`.
 
     Raises:
+        ValueError: there is no such device, or several processes were not started by torchrun.
         ConnectionError: another process has ended, or cannot be reached.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield OneProcess(device)
+    size = int(os.environ.get("WORLD_SIZE") or 1)
+    if size == 1:
+        yield Team(check_device(device))
         return
-
-    device = device_of_this_process(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
-    try:
-        with ExitStack() as stack:
-            if dist.get_rank() > 0:
-                nowhere = stack.enter_context(open(os.devnull, "w"))
-                stack.enter_context(redirect_stdout(nowhere))
-                stack.enter_context(redirect_stderr(nowhere))
-            yield Team(device)
-    except RuntimeError as error:
-        if not is_lost_connection(error):
-            raise
-        text = f"another process of this training has ended, or is out of reach: {error}"
-        raise ConnectionError(text) from error
-    finally:
-        dist.destroy_process_group()
-
-
-def device_of_this_process(device):
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(device)
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        text = f"WORLD_SIZE is {size}, but torchrun has not started this process"
+        raise ValueError(f"{text}: start it by torchrun, or unset WORLD_SIZE for one process")
+    if device in (None, "cuda") and torch.cuda.is_available():
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    device = check_device(device)
+    if device.type == "cuda":
         torch.cuda.set_device(device)
-    return device
-
-
-def is_lost_connection(error):
-    """Whether a RuntimeError says that another process is out of reach."""
-    text = str(error).lower()
-    return any(word in text for word in ("gloo", "nccl", "connection", "timed out"))
-
-
-class OneProcess:
-    """A training in this process alone; `Team` has the same methods for several.
-
-    Attributes:
-        device: for `Model`.
-        is_first: whether this process prints and writes files.
-    """
-
-    is_first = True
-
-    def __init__(self, device):
-        self.device = device
-
-    def join(self, network):
-        """Make all processes train this network together. To be called before `Training` is."""
-
-    def shared(self, batches):
-        """The same batches, of each the share of this process."""
-        return batches
-
-    def loss(self, loss):
-        """The same loss, over the shares of all processes."""
-        return loss
-
-    def is_in_any(self, flag):
-        """Whether the flag is true in any process."""
-        return flag
-
-    def from_first(self, function):
-        """Call a function in the first process, and return its result in all of them.
-
-        The result consists of tensors, numbers, texts, and containers of them.
-        """
-        return function()
+    with ExitStack() as stack:
+        if os.environ["RANK"] != "0":
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(redirect_stdout(nowhere))
+            stack.enter_context(redirect_stderr(nowhere))
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            yield Team(device, dist.get_rank(), dist.get_world_size())
+        except RuntimeError as error:
+            if not any(word in str(error).lower() for word in ("gloo", "nccl", "connection")):
+                raise
+            text = f"another process of this training has ended, or is out of reach: {error}"
+            raise ConnectionError(text) from error
+        finally:
+            dist.destroy_process_group()
 
 
 class Team:
-    """The processes of a training; see `OneProcess`."""
+    """The processes of a training; most often there is one.
 
-    def __init__(self, device):
-        self.device = device
-        self.rank = dist.get_rank()
-        self.size = dist.get_world_size()
-        self.is_first = self.rank == 0
-        self.own_pairs = slice(self.rank, None, self.size)  # of a batch
-
-    def join(self, network):
-        synchronize_batch_norms(network)
-        for value in network.state_dict().values():
-            dist.broadcast(value, 0)
-        for parameter in network.parameters():
-            parameter.register_hook(sum_over_processes)  # of its gradient
-
-    def shared(self, batches):
-        """The share of each batch.
-
-        A batch of fewer pairs than processes is taken whole by all of them. Gradients are the same
-        as ever; in the factor n / (n - 1) of running variances its n pixels count several times.
-        """
-        pairs_of_last_process = slice(self.size - 1, None, self.size)
-
-        def batches_of_this_process(step):
-            noisy, _ = batches(step, pairs_of_last_process)
-            if len(noisy) == 0:
-                return batches(step)
-            return batches(step, self.own_pairs)
-
-        return batches_of_this_process
-
-    def loss(self, loss):
-        """The loss of the whole batch. Its gradient is that of this process's share."""
-
-        def loss_of_all(output, target):
-            number = sum_over_processes(torch.tensor(len(output), device=output.device)).item()
-            all_targets = self.gathered(target, number)
-            all_outputs = self.gathered(output.detach(), number)
-            if output.requires_grad:
-                all_outputs[self.own_pairs] = output
-            return loss(all_outputs, all_targets)
-
-        return loss_of_all
-
-    def gathered(self, images, number):
-        """The images of all processes, (number, 3, H, W), in the order of the batch."""
-        everything = images.new_zeros(number, *images.shape[1:])
-        everything[self.own_pairs] = images
-        dist.all_reduce(everything)
-        return everything
-
-    def is_in_any(self, flag):
-        number = torch.tensor(int(flag), device=self.device)
-        return sum_over_processes(number).item() > 0
-
-    def from_first(self, function):
-        saved = io.BytesIO()
-        if self.is_first:
-            torch.save(function(), saved)
-        size = sum_over_processes(torch.tensor(saved.tell(), device=self.device)).item()
-        content = bytearray(size)
-        if self.is_first:
-            content[:] = saved.getvalue()
-        memory = torch.frombuffer(content, dtype=torch.uint8)  # a tensor in the same place
-        message = memory.to(self.device)  # PyTorch's own function for objects needs NumPy
-        dist.broadcast(message, 0)
-        memory.copy_(message)
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-def sum_over_processes(values):
-    """A tensor's sum over all processes, element by element."""
-    total = values.clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(total)
-    return total
-
-
-class SynchronizedBatchNorm(nn.BatchNorm2d):
-    """BatchNorm with the statistics of the batches of all processes together; on CPUs too."""
-
-    def forward(self, features):
-        """(N, C, H, W) to the same shape."""
-        if not self.training:
-            return super().forward(features)
-        output, mean, variance, number = NormalizedByAll.apply(
-            features, self.weight, self.bias, self.eps
-        )
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (number / max(number - 1, 1)), self.momentum)
-        return output
-
-
-def synchronize_batch_norms(network):
-    """Replace each BatchNorm of an `nn.Sequential` by one that all processes compute together."""
-    for index, layer in enumerate(network):
-        if isinstance(layer, nn.BatchNorm2d):
-            new_layer = SynchronizedBatchNorm(layer.num_features, layer.eps, layer.momentum)
-            new_layer.weight, new_layer.bias = layer.weight, layer.bias
-            new_layer.running_mean = layer.running_mean
-            new_layer.running_var = layer.running_var
-            new_layer.num_batches_tracked = layer.num_batches_tracked
-            network[index] = new_layer.train(layer.training)
-
-
-class NormalizedByAll(torch.autograd.Function):
-    """BatchNorm in training mode: weight * (x - mean) / sqrt(variance + eps) + bias.
-
-    Mean and variance are over the batches of all processes. Sums of a channel over its own pixels
-    are computed here, those over the processes by `sum_over_processes`.
+    Attributes:
+        device: on which this process trains.
+        rank: the number of this process; the first one, 0, prints and writes files.
+        size: the number of processes.
     """
 
-    @staticmethod
-    def forward(ctx, features, weight, bias, eps):
-        own_number = features[:, 0].numel()
-        own_mean, own_variance = torch.batch_norm_update_stats(
-            features.to(weight.dtype), None, None, 0.0
-        )
-        own_moments = [torch.ones_like(own_mean), own_mean, own_variance + own_mean.square()]
-        moments = sum_over_processes(own_number * torch.stack(own_moments).double())  # (3, C)
-        number = moments[0, 0].item()
-        mean, mean_square = moments[1:] / number
-        variance = (mean_square - mean.square()).clamp(min=0)
-        mean, variance = mean.to(weight.dtype), variance.to(weight.dtype)
+    def __init__(self, device, rank=0, size=1):
+        self.device = device
+        self.rank = rank
+        self.size = size
+        self.is_first = rank == 0
 
-        ctx.save_for_backward(features, weight, mean, torch.rsqrt(variance + eps))
-        ctx.number = number
-        ctx.mark_non_differentiable(mean, variance)
-        output = F.batch_norm(features, mean, variance, weight, bias, eps=eps)
-        return output, mean, variance, number
+    def check_batch_size(self, number):
+        """Raise ValueError unless the pairs of a batch are equally many for each process."""
+        if number % self.size > 0:
+            text = f"must be a multiple of the number of processes, {self.size}, got {number}"
+            raise ValueError(f"the batch size {text}")
 
-    @staticmethod
-    def backward(ctx, gradient, *_):
-        """With x' = (x - mean) / sqrt(variance + eps) and g the gradient: that of x is
+    @contextmanager
+    def shared(self, training):
+        """Within this, all processes carry out a `Training` together, each with the same one."""
+        if self.size == 1:
+            yield
+            return
+        forward, batches, loss = training.forward, training.batches, training.loss
+        own_pairs = slice(self.rank, None, self.size)
+        training.forward = DistributedDataParallel(forward)
+        training.batches = lambda step: batches(step, own_pairs)
+        training.loss = self.averaged(loss)
+        try:
+            yield
+        finally:
+            training.forward, training.batches, training.loss = forward, batches, loss
+            gc.collect()  # a DistributedDataParallel that outlives its group may abort the process
+        dist.barrier()
 
-        weight / sqrt(variance + eps) * (g - mean(g) - x' * mean(g * x')).
+    def averaged(self, loss):
+        """A loss whose value is the mean over all processes, and its gradient that of the share.
+
+        So every process judges the same number.
         """
-        features, weight, mean, scale = ctx.saved_tensors
-        dtype_of_features = features.dtype
-        features, gradient = features.to(weight.dtype), gradient.to(weight.dtype)
-        gradient_of_bias = gradient.sum((0, 2, 3))
-        products = (gradient * features).sum((0, 2, 3))
-        gradient_of_weight = (products - mean * gradient_of_bias) * scale
 
-        own_sums = torch.stack([gradient_of_bias, gradient_of_weight])
-        mean_gradient, mean_product = sum_over_processes(own_sums) / ctx.number
-        # The formula above, sorted by powers of x, so that it passes over the features once
-        of_gradient = weight * scale
-        of_features = -of_gradient * scale * mean_product
-        constant = -of_gradient * mean_gradient - of_features * mean
-        result = torch.addcmul(channels(constant), gradient, channels(of_gradient))
-        result.addcmul_(features, channels(of_features))
-        return result.to(dtype_of_features), gradient_of_weight, gradient_of_bias, None
+        def averaged_loss(output, target):
+            own = loss(output, target)
+            mean = own.detach() / self.size
+            dist.all_reduce(mean)
+            return mean + (own - own.detach())
 
+        return averaged_loss
 
-def channels(values):
-    """(C,) as (C, 1, 1), to go with (N, C, H, W)."""
-    return values[:, None, None]
+    def largest(self, *numbers):
+        """Of each of these numbers, the largest that any process gives; a list."""
+        if self.size == 1:
+            return list(numbers)
+        largest = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return largest.tolist()
+
+    def equalize(self, network):
+        """Give the network of the first process to all of them."""
+        if self.size > 1:
+            for value in network.state_dict().values():
+                dist.broadcast(value, 0)

@@ -44,7 +44,6 @@ class Recipe:
     gaussian: float = 0.15  # share of the pairs with Gaussian noise; costs nothing on the others
     precision: str = "auto"
     seed: int = 0
-    shrink: int | None = None  # the short side of photographs is reduced to so many pixels
 
     def num_steps(self):
         """How many batches the pairs are."""

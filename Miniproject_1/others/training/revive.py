@@ -5,12 +5,11 @@ many such channels.
 """
 
 import copy
-import math
 
 import torch
 from torch import nn
 
-from ...model import accelerated
+from ...model import accelerated, xavier
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -62,7 +61,10 @@ def revive(network, images, seed=0):
         )
         next_convolution = next(later_convolutions)
         is_dead = dead_after(network, index, images)
-        fresh_kernel = xavier(layer.weight.shape, generator).to(layer.weight)
+        kernel_pixels = layer.weight[0, 0].numel()
+        fan_in = layer.in_channels * kernel_pixels
+        fan_out = layer.out_channels * kernel_pixels
+        fresh_kernel = xavier(layer, fan_in, fan_out, generator)[0].to(layer.weight)
         outputs_first(layer, layer.weight)[is_dead] = outputs_first(layer, fresh_kernel)[is_dead]
         features = features_after(network, index, images)  # (N, channels, H', W')
         medians = features.transpose(0, 1).flatten(1).median(1).values
@@ -81,14 +83,6 @@ def features_after(network, index, images):
 def dead_after(network, index, images):
     """Which channels of the layer of this index are positive nowhere."""
     return features_after(network, index, images).amax((0, 2, 3)) <= 0
-
-
-def xavier(shape, generator):
-    """A kernel as "xavier" in `initialize`."""
-    fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
-    bound = math.sqrt(6 / (fan_in + fan_out))
-    kernel = torch.empty(shape, dtype=torch.float32, device="cpu")
-    return kernel.uniform_(-bound, bound, generator=generator)
 
 
 def outputs_first(layer, kernel):
