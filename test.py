@@ -73,7 +73,7 @@ class TestGradingScript(unittest.TestCase):
             self.assertTrue((folder / name).exists(), name)
 
     def test_2_dummy_input(self):
-        side = 256 if OPTIONS.data_path is None else 512  # a quarter of the time
+        side = 200 if OPTIONS.data_path is None else 512  # for the sake of time
         output = Model().predict(torch.rand(1, 3, side, side) * 255)
         self.assertEqual(output.shape, (1, 3, side, side))
         self.assertGreaterEqual(output.min(), 0)

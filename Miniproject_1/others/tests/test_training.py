@@ -384,19 +384,19 @@ class TestModelTrain(TrainingCase):
 class TestResume(TrainingCase):
     def test_stopped_after_every_step_and_continued_it_is_the_unbroken_training(self):
         for options in (
-            {"lbfgs_iterations": 3, "precision": "float32"},
+            {"lbfgs_iterations": 2, "precision": "float32"},
             {"lbfgs_iterations": 1, "precision": "bfloat16"},
             {"optimizer": "ADAM", "learning_rate": 0.001},
             {"learning_rate": 20.0},  # with rollbacks
         ):
-            unbroken = self.training(6, **options)
-            for _ in range(6):
+            unbroken = self.training(5, **options)
+            for _ in range(5):
                 unbroken.take_step()
-            broken = self.training(6, **options)
-            for _ in range(6):
+            broken = self.training(5, **options)
+            for _ in range(5):
                 broken.take_step()
                 torch.save(broken.state_dict(), str(self.folder / "state"))
-                broken = self.training(6, **options)
+                broken = self.training(5, **options)
                 broken.load_state_dict(torch.load(str(self.folder / "state")))
             with self.subTest(**options):
                 for name in ("loss", "learning_rate", "evaluations"):
