@@ -59,6 +59,7 @@ BATCH_SIZE = 50  # pairs in a step
 LEARNING_RATE = 0.05  # of momAGD at the beginning, as in Brown et al.
 MOMENTUM = 0.9
 FLIP_FRACTION = 0.5
+HISTORY = ("loss", "learning_rate", "evaluations", "seconds")  # of each step
 
 # Safeguard of a training
 GOOD_UP_TO = 10  # times the usual loss: the weights are worth going back to
@@ -266,9 +267,8 @@ class Batches:
 
     def augmented(self, noisy_1, noisy_2, draws):
         """Flip some of the pairs, and let input and target of some change places."""
-        is_square = noisy_1.shape[2] == noisy_1.shape[3]
         for name, draw in zip(self.flips, draws):
-            if name == "transpose" and not is_square:
+            if name == "transpose" and noisy_1.shape[2] != noisy_1.shape[3]:
                 continue
             flip = FLIPS[name]
             chosen = draw < self.flip_fraction
@@ -317,8 +317,6 @@ class Training:
         while training.step < training.num_steps:
             training.take_step()
 
-    Between two steps it can be saved: `state_dict` has all that is needed to go on bit for bit.
-
     Args:
         network: maps (B, 3, H, W) to (B, 3, H, W), values 0 to 1. Changed in place.
         batches: function of the step that returns noisy images and targets, as `Batches` does.
@@ -363,7 +361,7 @@ class Training:
         self.forward = accelerated(network, check_choice("precision", precision, PRECISIONS))
         self.forward_in_float32 = accelerated(network, "float32")
         self.step = 0
-        self.history = empty_history()
+        self.history = {name: [] for name in HISTORY}
         self.safeguard = Safeguard(network)
         self.new_optimizers()
 
@@ -461,12 +459,9 @@ class Training:
         """Make both optimizers anew, without memory of any step. Each step sets its own rate."""
         parameters = list(self.network.parameters())
         self.optimizer = self.optimizer_function(parameters, self.learning_rate(0), self.momentum)
-        self.lbfgs = torch.optim.LBFGS(
-            parameters,
-            max_iter=LBFGS_STEPS,
-            history_size=20,
-            line_search_fn="strong_wolfe",  # without it, it diverges on this network
-        )
+        # Without its line search, L-BFGS diverges on this network
+        options = {"max_iter": LBFGS_STEPS, "history_size": 20, "line_search_fn": "strong_wolfe"}
+        self.lbfgs = torch.optim.LBFGS(parameters, **options)
 
     def go_back(self) -> None:
         """Give the network its last good weights."""
@@ -474,7 +469,7 @@ class Training:
         self.new_optimizers()
 
     def state_dict(self) -> Dict[str, Any]:
-        """Return all that going on needs: tensors, numbers and containers of them."""
+        """Return all that going on bit for bit needs: tensors, numbers, containers of them."""
         return copy.deepcopy({
             "step": self.step,
             "history": self.history,
@@ -546,10 +541,6 @@ def flattened(network: nn.Module) -> Tensor:
     return torch.cat([value.flatten().to(dtype) for value in network.state_dict().values()])
 
 
-def empty_history() -> Dict[str, list]:
-    return {"loss": [], "learning_rate": [], "evaluations": [], "seconds": []}
-
-
 # --------------------------------------------------------------------------------------------------
 # The model
 
@@ -564,7 +555,8 @@ class Model:
         device: "cpu", "cuda", "cuda:1", ... None: a GPU if PyTorch finds one.
 
     Attributes:
-        network: the `nn.Sequential` of Appendix A of Brown et al., values 0 to 1.
+        network: the `nn.Sequential` of Appendix A of Brown et al., values 0 to 1. `predict` and
+            `train` call the hooks of its layers, and are slower where there are some.
         device: where the network is.
         history: histories of all trainings of this model, joined; see `Training`.
     """
@@ -577,7 +569,7 @@ class Model:
         initialize(self.network, initialization, seed)
         self.network[-1].bias.data.fill_(0.5)
         self.device = self.network[0].weight.device
-        self.history = empty_history()
+        self.history = {name: [] for name in HISTORY}
 
     def load_pretrained_model(self, path: Union[str, Path] = WEIGHTS) -> None:
         """Read weights, by default those in `bestmodel.pth`.
@@ -590,7 +582,7 @@ class Model:
             OSError: there is no such file, or it may not be read.
             ValueError: it is damaged, or does not hold usable weights of this network.
         """
-        loaded = copy.deepcopy(self.network)
+        loaded = copied(self.network)
         try:
             weights = torch.load(str(path), map_location="cpu", weights_only=True)
             for prefix in ("_orig_mod.", "module."):  # of torch.compile and nn.DataParallel
@@ -600,7 +592,7 @@ class Model:
             raise
         except Exception as error:  # damaged files raise nearly everything
             raise ValueError(f"{path} does not hold the weights of this network") from error
-        if not all(torch.isfinite(value).all() for value in loaded.state_dict().values()):
+        if not math.isfinite(flattened(loaded).sum().item()):
             raise ValueError(f"{path} holds weights that are not finite")
         self.network.load_state_dict(loaded.state_dict())
 
@@ -636,11 +628,8 @@ class Model:
             train_input, train_target, batch_size, flips, flip_fraction, swap, seed, self.device
         )
         num_steps = check_number("num_epochs", num_epochs, 1, whole=True) * len(batches)
-        lbfgs_iterations = LBFGS_ITERATIONS if hybrid else 0
-        training = Training(
-            self.network, batches, num_steps, lbfgs_iterations, optimizer, learning_rate, momentum,
-            precision,
-        )  # fmt: skip
+        training = Training(self.network, batches, num_steps, LBFGS_ITERATIONS if hybrid else 0,
+                            optimizer, learning_rate, momentum, precision)  # fmt: skip
         training.history = self.history  # goes on where the last training has ended
         losses = self.history["loss"]
         try:
@@ -679,7 +668,7 @@ class Model:
         max_pixels = MAX_PIXELS_OF_A_GPU if self.device.type == "cuda" else MAX_PIXELS
         with ordinary_pytorch(self.device, gradients=False):
             # A copy neither waits for a training in another thread nor disturbs it
-            network = accelerated(copy.deepcopy(self.network).eval(), precision)
+            network = accelerated(copied(self.network).eval(), precision)
             output = torch.empty(images.shape, dtype=torch.float32, device=self.device)
             for tile in track(tiles_of(images.shape, max_pixels), "part", progress):
                 part = to_unit_range(images[tile.images][tile.source], self.device)
@@ -760,7 +749,7 @@ def check_images(name: str, images: Tensor) -> Tensor:
     if not -LARGEST_VALUE <= lowest <= highest <= LARGEST_VALUE:  # also where it is not a number
         raise ValueError(f"{name} must be finite, with {values}")
     is_out_of_range = highest <= 16 or lowest < -255 or highest > 510  # even with strong noise
-    is_centred = (images < 0).float().mean().item() > 0.25
+    is_centred = (images < 0).sum().item() > images.numel() / 4
     if is_out_of_range or is_centred:
         warnings.warn(f"{name} should have {values}; they are taken as they are")
     return images
@@ -797,6 +786,17 @@ def check_device(device) -> torch.device:
         raise ValueError(f"device must be one that PyTorch finds here, got {device!r}") from None
 
 
+def copied(network: nn.Module) -> nn.Module:
+    """A copy with weights of its own and the same hooks, of which a deep copy would make copies."""
+    twin = copy.copy(network)
+    for kind in ("_parameters", "_buffers"):
+        values = getattr(network, kind).items()
+        own = {name: value if value is None else value.detach().clone() for name, value in values}
+        setattr(twin, kind, own)
+    twin._modules = {name: copied(layer) for name, layer in network._modules.items()}
+    return twin
+
+
 def to_unit_range(images: Tensor, device: torch.device) -> Tensor:
     """Images with values 0 to 255, of any dtype, as float32 with values 0 to 1."""
     return images.to(device).to(torch.float32) / 255
@@ -813,16 +813,12 @@ def ordinary_pytorch(device: torch.device, gradients: bool) -> Iterator[None]:
 def track(items: Sequence, unit: str, shown: bool = True, describe=str) -> Iterator:
     """Iterate over items, and show on standard error how far it is.
 
-    On a terminal this is a bar, if tqdm is installed; otherwise a line every 30 seconds.
-
-    Args:
-        items: what to iterate over.
-        unit: what an item is called.
-        shown: whether to show anything.
-        describe: function without arguments whose text is added.
+    On a terminal this is a bar, if tqdm is installed; otherwise a line every 30 seconds. `unit` is
+    what an item is called, `describe` returns a text that is added.
     """
     bar = None
-    if shown and tqdm and sys.stderr and sys.stderr.isatty():
+    shown = shown and sys.stderr is not None and not sys.stderr.closed
+    if shown and tqdm and sys.stderr.isatty():
         bar = tqdm(items, unit=f" {unit}")
     last_time = time.monotonic()
     for done, item in enumerate(bar or items, 1):

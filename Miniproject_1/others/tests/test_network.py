@@ -221,21 +221,30 @@ class TestHooks(TestCase):
             self.assertItself(network)
 
     def test_predict_and_train_call_the_hooks_of_a_model(self):
-        model, images, shapes = Model(), random_images(2, 8, 8), []
+        class Recorder:  # whose copy would record elsewhere
+            def record(self, layer, inputs, output):
+                shapes.append(output.shape)
+                self.last = output  # which a deep copy of the network would refuse
+
+        model, images, shapes, recorder = Model(), random_images(2, 8, 8), [], Recorder()
         expected = model.predict(images)
-        hook = model.network[3].register_forward_hook(lambda *call: shapes.append(call[2].shape))
+        hook = model.network[3].register_forward_hook(recorder.record)
         self.assertClose(model.predict(images), expected, 1e-2)
         self.assertEqual(shapes, 8 * [(2, 64, 10, 10)])
         model.train(images, images, 1, hybrid=False, precision="bfloat16", progress=False)
         self.assertEqual(len(shapes), 8 + 2)  # a step, and the judgement of the last weights
+        self.assertEqual(recorder.last.shape, shapes[-1])
+        model.predict(images)
+        self.assertEqual(len(shapes), 8 + 2 + 8)
         hook.remove()
         model.predict(images)
-        self.assertEqual(len(shapes), 8 + 2)
+        self.assertEqual(len(shapes), 8 + 2 + 8)
 
     def test_a_pruned_network_is_trained_and_its_zeros_stay(self):
         model, images = Model(), random_images(2, 8, 8)
-        layer = model.network[2]
+        layer, expected = model.network[2], model.predict(images)
         prune.l1_unstructured(layer, "weight", 0.75)  # half are zero anyway
+        self.assertDiffer(model.predict(images), expected)
         before = layer.weight_orig.detach().clone()
         model.train(images, images, 1, hybrid=False, progress=False)
         self.assertDiffer(layer.weight_orig, before)
