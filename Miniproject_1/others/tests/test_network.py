@@ -3,7 +3,6 @@
 import copy
 import itertools
 import math
-import unittest
 from unittest import mock
 
 import torch
@@ -12,7 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 from ...model import INITIALIZATIONS, Model, build_network, initialize
-from ..fast import accelerated, graphs, winograd
+from ..fast import accelerated, winograd
 from . import TestCase, random_images, relative_error, weights_of
 
 APPENDIX_A = (
@@ -309,31 +308,3 @@ class TestBfloat16(TestCase):
             found = accelerated(network.train(training), "bfloat16")(images)
             self.assertEqual(found.dtype, torch.float32)
             self.assertLess(relative_error(found, network(images)), 0.05)
-
-
-@unittest.skipUnless(hasattr(torch, "func"), "networks are recorded from PyTorch 2.0 on")
-class TestGraphs(TestCase):
-    def test_full_batches_are_recorded_after_some_calls_and_smaller_ones_never(self):
-        """What decides about CUDA graphs, with a recording that only calls the network."""
-
-        def record(function, arguments):
-            function(*arguments)  # which changes the statistics of BatchNorms
-            return function
-
-        self.patch(mock.patch.object(graphs, "can_record_on", lambda device: True))
-        self.patch(mock.patch.object(torch.cuda, "make_graphed_callables", record))
-        plain = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
-        network = copy.deepcopy(plain)
-        graphed = graphs.GraphedNetwork(accelerated(network).computation)
-        recorded = []
-        for size in [4] * 10 + [1, 4, 2]:
-            images = torch.rand(size, 3, 4, 4)
-            output = graphed(images)
-            if output is None:
-                output = graphed.computation(images)
-            else:
-                recorded.append(size)
-            self.assertLess(relative_error(output, plain(images)), 1e-5)
-        self.assertEqual(recorded, [4, 4, 4])
-        for one, other in zip(network.buffers(), plain.buffers()):
-            self.assertLess(relative_error(one, other), 1e-5)
