@@ -59,11 +59,11 @@ BATCH_SIZE = 50  # pairs in a step
 LEARNING_RATE = 0.05  # of momAGD at the beginning, as in Brown et al.
 MOMENTUM = 0.9
 FLIP_FRACTION = 0.5
-HISTORY = ("loss", "learning_rate", "evaluations", "seconds")  # of each step
+HISTORY = ("loss", "learning_rate", "evaluations", "seconds")  # noted at each step
 
 # Safeguard of a training
-GOOD_UP_TO = 10  # times the usual loss: the weights are worth going back to
-EXPLODED_FROM = 1000  # times the usual loss: training has gone wrong
+GOOD_UP_TO = 10  # times the usual loss: remember the weights
+EXPLODED_FROM = 1000  # times the usual loss: go back to the remembered ones
 SMALLEST_USUAL_LOSS = 1e-4
 MOST_ROLLBACKS = 5
 
@@ -114,12 +114,12 @@ def build_network() -> nn.Sequential:
 # --------------------------------------------------------------------------------------------------
 # Initialization
 #
-# Each function returns new weights and biases of a layer. An output depends on `fan_in` values, and
-# `fan_out` outputs depend on an input.
+# Each function returns new weights and biases of a layer. Each of its outputs depends on `fan_in`
+# inputs; each input affects `fan_out` outputs.
 
 
 def default(layer, fan_in, fan_out, generator):
-    """PyTorch's own, which takes the outputs of a transposed convolution for its inputs."""
+    """PyTorch's own. For a transposed convolution it uses fan_out in place of fan_in."""
     bound = 1 / math.sqrt(layer.weight[0].numel())
     return uniform(layer.weight, bound, generator), uniform(layer.bias, bound, generator)
 
@@ -207,7 +207,7 @@ FLIPS = {
 
 
 class Batches:
-    """Random batches of pairs of noisy images, which follow from the seed and the step alone.
+    """Random batches of pairs of noisy images; each follows from seed and step, not from others.
 
     `batches(step)` returns the batch of a step: two tensors (B, 3, H, W), values 0 to 255.
     `batches(step, part)` returns the pairs of it that the slice `part` selects.
@@ -260,9 +260,8 @@ class Batches:
         shape = (len(self.flips) + 1, len(pairs), 1, 1, 1)  # one for each flip, and the swap
         draws = torch.empty(shape, dtype=torch.float32, device="cpu")
         draws.uniform_(generator=generator_of(self.seed, f"step {step}"))
-        device = self.noisy_1.device
-        pairs = pairs[part].to(device)
-        draws = draws[:, part].to(device)
+        pairs = pairs[part].to(self.noisy_1.device)
+        draws = draws[:, part].to(self.noisy_1.device)
         return self.augmented(self.noisy_1[pairs], self.noisy_2[pairs], draws)
 
     def augmented(self, noisy_1, noisy_2, draws):
@@ -378,10 +377,10 @@ class Training:
         if self.step >= self.num_steps:
             raise RuntimeError(f"all {self.num_steps} steps of this training have been taken")
         start = time.monotonic()
-        learning_rate = self.learning_rate(self.step) / 2**self.safeguard.rollbacks
-        for group in self.optimizer.param_groups + self.lbfgs.param_groups:
-            group["lr"] = learning_rate
         try:
+            learning_rate = self.learning_rate(self.step) / 2**self.safeguard.rollbacks
+            for group in self.optimizer.param_groups + self.lbfgs.param_groups:
+                group["lr"] = learning_rate
             with ordinary_pytorch(self.device, gradients=True):  # see "Helpers"
                 if self.step < self.lbfgs_iterations:
                     loss, evaluations = self.lbfgs_iteration()
@@ -435,14 +434,14 @@ class Training:
         self.lbfgs.step(closure)
         loss_after = self.loss_of(unseen, forward)
         if not loss_after.item() < loss_before:  # also where it is NaN
-            self.network.load_state_dict(weights_before)
+            self.network.load_state_dict(weights_before)  # no explosion: the rate stays
             self.new_optimizers()  # the old curvature belongs to weights that are gone
         elif self.safeguard.undo_if_exploded(loss_after):
             self.new_optimizers()
         return losses[0], len(losses)
 
     def check_last_weights(self):
-        """Each step judges the one before it. No step follows the last one, so judge it here."""
+        """Each step judges the one before it. Judge the last one here, as `predict` will use it."""
         self.forward.eval()
         with torch.no_grad():
             self.safeguard.undo_if_exploded(self.loss_of(self.batches(self.step), self.forward))
@@ -456,7 +455,7 @@ class Training:
         return self.loss(output, to_unit_range(target, self.device))
 
     def new_optimizers(self):
-        """Make both optimizers anew, without memory of any step. Each step sets its own rate."""
+        """Make both optimizers anew, without memory of any step. `take_step` sets their rate."""
         parameters = list(self.network.parameters())
         self.optimizer = self.optimizer_function(parameters, self.learning_rate(0), self.momentum)
         # Without its line search, L-BFGS diverges on this network
@@ -496,8 +495,8 @@ class Safeguard:
     def __init__(self, network):
         self.network = network
         self.good = flattened(network)  # the last good weights
-        self.usual_loss = math.inf  # falls slowly with the losses, and never rises
-        self.rollbacks = 0  # how often the loss has exploded
+        self.usual_loss = math.inf  # the lowest so far, smoothed; infinite before the first
+        self.rollbacks = 0  # how often the loss has exploded; each time halves the learning rate
 
     def undo_if_exploded(self, loss: Tensor) -> bool:
         """Judge the present weights by their loss. If it has exploded, go back, and return True."""
@@ -580,7 +579,7 @@ class Model:
 
         Raises:
             OSError: there is no such file, or it may not be read.
-            ValueError: it is damaged, or does not hold usable weights of this network.
+            ValueError: it is damaged, or does not hold finite weights of this network.
         """
         loaded = copied(self.network)
         try:
@@ -630,12 +629,12 @@ class Model:
         num_steps = check_number("num_epochs", num_epochs, 1, whole=True) * len(batches)
         training = Training(self.network, batches, num_steps, LBFGS_ITERATIONS if hybrid else 0,
                             optimizer, learning_rate, momentum, precision)  # fmt: skip
-        training.history = self.history  # goes on where the last training has ended
+        training.history = self.history  # shared: each step is appended to the model's
         losses = self.history["loss"]
         try:
             for _ in track(range(num_steps), "step", progress, lambda: f"loss {losses[-1]:.5f}"):
                 training.take_step()
-        except BaseException:
+        except BaseException:  # also between two steps
             training.go_back()
             raise
         finally:
@@ -645,8 +644,8 @@ class Model:
                 precision: str = "float32") -> Tensor:  # fmt: skip
         """Denoise images of any size.
 
-        Several threads may predict at the same time, also while another one trains. Each call uses
-        a copy of the weights as they are at that moment.
+        Several threads may predict at the same time, also while another one trains. Each call has a
+        copy of the weights; that of a training may be from the middle of a step.
 
         Args:
             test_input: noisy images, (N, 3, H, W), values 0 to 255, any real dtype.
@@ -708,10 +707,10 @@ def tiles_of(shape, max_pixels: int) -> Sequence[Tile]:
     The halo is that of Appendix A. A network that looks farther would leave seams.
     """
     number, _, height, width = shape
-    side = math.isqrt(max_pixels) - 3 * HALO  # room for two halos; feature maps grow by one more
-    largest_height = min(height, side + 2 * HALO) + HALO
-    largest_width = min(width, side + 2 * HALO) + HALO
-    at_once = max_pixels // (largest_height * largest_width)
+    side = math.isqrt(max_pixels) - 3 * HALO
+    map_height = min(height, side + 2 * HALO) + HALO  # two halos, and feature maps grow by one more
+    map_width = min(width, side + 2 * HALO) + HALO
+    at_once = max_pixels // (map_height * map_width)
     tiles = []
     for first in range(0, number, at_once):
         for y in range(0, height, side):
@@ -787,8 +786,9 @@ def check_device(device) -> torch.device:
 
 
 def copied(network: nn.Module) -> nn.Module:
-    """A copy with weights of its own and the same hooks, of which a deep copy would make copies."""
-    twin = copy.copy(network)
+    """A copy with its own weights but the very same hooks, which a deep copy would also copy."""
+    twin = type(network).__new__(type(network))
+    twin.__dict__.update(network.__dict__)
     for kind in ("_parameters", "_buffers"):
         values = getattr(network, kind).items()
         own = {name: value if value is None else value.detach().clone() for name, value in values}
@@ -817,7 +817,7 @@ def track(items: Sequence, unit: str, shown: bool = True, describe=str) -> Itera
     what an item is called, `describe` returns a text that is added.
     """
     bar = None
-    shown = shown and sys.stderr is not None and not sys.stderr.closed
+    shown = shown and hasattr(sys.stderr, "isatty") and not sys.stderr.closed
     if shown and tqdm and sys.stderr.isatty():
         bar = tqdm(items, unit=f" {unit}")
     last_time = time.monotonic()
