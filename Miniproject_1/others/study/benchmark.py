@@ -8,77 +8,89 @@ These are compared; all train with momAGD, from the same weights on the same bat
 
 Each is in a process of its own, and they take turns, so that a machine that slows down does so for
 all of them. `results/benchmark.json` has the medians, in milliseconds an image: of training steps,
-of prediction in one pass, of an epoch (ours with the default settings of `Model.train`, the plain
-one without L-BFGS and flips), and of forward and backward passes of the study's networks.
+of prediction in one pass, and of forward and backward passes of the study's networks.
 """
 
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache
 from multiprocessing import get_context
 from statistics import median
 
 import torch
 import torch.nn.functional as F
 
-from ...model import Model, Training, accelerated
+from ...model import Training, accelerated
 from ..console import tell
 from ..training.long_run import machine
 from .measure import shipped_model
 from .networks import NETWORKS, networks_of, seeded_network
 from .results import load, save
 
-MEASUREMENTS = 5  # of every contender
-WARM_UPS = 2  # before them
+TURNS = 7  # of which the first two warm up
 LEARNING_RATE = 1e-5  # so small that no weight goes astray however often a step is taken
+STEP_SIZES = (16, 50, 100)  # images
 NETWORK_STEP = 64  # images
-STEPS = {"cpu": 1, "cuda": 20}  # in a measurement: a GPU begins a step before the last one ends
+TIMES = {"cpu": 1, "cuda": 20}  # in a turn: a GPU begins a step before the last one ends
 PREDICTED = {"cpu": 400, "cuda": 10_000}  # images
-EPOCH = {"cpu": 2_000, "cuda": 50_000}  # pairs
-KEEP_MEMORY = {  # what an informed user sets for glibc
+INFORMED_MEMORY = {  # what an informed user sets for glibc
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
 }
 
 
 def add_arguments(parser):
-    parser.add_argument("--device", choices=list(STEPS), default="cpu")
+    parser.add_argument("--device", choices=list(TIMES), default="cpu")
 
 
 def run(options):
-    """Measure, and file each measurement as it comes. Returns the exit status."""
+    """Measure, and file everything. Returns the exit status."""
     device = options.device
-    results = load("benchmark", default={})
-    found = {"machine": machine(device), "milliseconds": {}, "networks": {}}
-    results[device] = found
-    jobs = {f"step of {size} images": ("step", size, STEPS[device]) for size in (16, 50, 100)}
-    jobs["prediction, one pass"] = ("predict", PREDICTED[device], 1)
-    for label, (task, images, times) in jobs.items():
-        found["milliseconds"][label] = compared(list(CONTENDERS), task, images, times, device)
-        save("benchmark", results)
-        tell(f"{label}: milliseconds an image: {found['milliseconds'][label]}")
-    pairs = EPOCH[device]
-    times = compared(["plain", "ours, bfloat16"], "epoch", pairs, 1, device, measurements=1)
-    found["milliseconds"][f"epoch of {pairs:,} pairs"] = times
-    for name in networks_of("networks"):
-        found["networks"][name] = milliseconds_of_network(name, device)
-        save("benchmark", results)
-        tell(f"{name}: {found['networks'][name]:.3f} ms an image")
+    workers = {name: process_of(name) for name in CONTENDERS}
+    times = {}
+    for size in STEP_SIZES:
+        times[f"step of {size} images"] = compared(workers, "step", size, TIMES[device], device)
+    times["prediction, one pass"] = compared(workers, "predict", PREDICTED[device], 1, device)
+    for worker in workers.values():
+        worker.shutdown()
+    networks = {name: milliseconds_of_network(name, device) for name in networks_of("networks")}
+    found = {"machine": machine(device), "milliseconds": times, "networks": networks}
+    save("benchmark", {**load("benchmark"), device: found})
+    tell(str(found))
     return 0
 
 
-def compared(names, task, images, times, device, measurements=WARM_UPS + MEASUREMENTS):
+def process_of(contender):
+    """A process for one contender."""
+    variables = INFORMED_MEMORY if contender == "informed" else {}
+    os.environ.update(variables)
+    worker = ProcessPoolExecutor(1, get_context("spawn"))
+    worker.submit(int).result()  # starts the process
+    for variable in variables:
+        del os.environ[variable]
+    return worker
+
+
+def compared(workers, task, images, times, device):
     """The median milliseconds an image that each contender takes for a task, in turns."""
-    workers = {name: worker_of(name, device) for name in names}
-    seconds = {name: [] for name in names}
-    for _ in range(measurements):
+    seconds = {name: [] for name in workers}
+    for _ in range(TURNS):
         for name, worker in workers.items():
-            taken = worker.submit(seconds_of, task, images, times, device).result()
-            seconds[name].append(taken / images)
-    for worker in workers.values():
-        worker.shutdown()
-    return {name: 1000 * median(taken[-MEASUREMENTS:]) for name, taken in seconds.items()}
+            taken = worker.submit(seconds_of, name, task, images, times, device).result()
+            seconds[name].append(taken)
+    return {name: 1000 * median(taken[2:]) / images for name, taken in seconds.items()}
+
+
+def seconds_of(name, task, images, times, device):
+    """Let a contender do a task with so many images; the seconds for once."""
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.randint(256, (2, images, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    step, predict = contender(name, device)
+    if task == "predict":
+        return timed(lambda: predict(pairs[0]), times, device)
+    noisy, target = pairs.to(device)  # the batches of a training are where it computes
+    return timed(lambda: step(noisy, target), times, device)
 
 
 def milliseconds_of_network(name, device):
@@ -89,8 +101,8 @@ def milliseconds_of_network(name, device):
     def step():
         F.mse_loss(forward(noisy), target).backward()
 
-    seconds = [timed(step, STEPS[device], device) for _ in range(WARM_UPS + MEASUREMENTS)]
-    return 1000 * median(seconds[WARM_UPS:]) / NETWORK_STEP
+    seconds = [timed(step, TIMES[device], device) for _ in range(TURNS)]
+    return 1000 * median(seconds[2:]) / NETWORK_STEP
 
 
 def timed(function, times, device):
@@ -110,8 +122,14 @@ def finish(device):
 
 
 # ----------------------------------------------------------------------------------------------
-# Who is compared: functions of the device, and of a precision or whether the user is informed, that
-# return functions of noisy images and targets by the names of tasks
+# Who is compared: a training step, a function of noisy images and targets, and a prediction
+
+
+@cache
+def contender(name, device):
+    """The step and the prediction of a contender, made once in its process."""
+    make, choice = CONTENDERS[name]
+    return make(device, choice)
 
 
 def pytorch(device, is_informed):
@@ -130,81 +148,36 @@ def pytorch(device, is_informed):
     def step(noisy, target):
         network.train()
         optimizer.zero_grad()
-        F.mse_loss(forward(noisy), target.to(device) / 255).backward()
+        F.mse_loss(forward(noisy), target / 255).backward()
         optimizer.step()
 
-    def epoch(noisy, target):
-        for rows in torch.randperm(len(noisy)).split(50):
-            step(noisy[rows], target[rows])
-
-    def predict(images, target):
+    def predict(images):
         network.eval()
         with torch.no_grad():
             return torch.cat([forward(part) for part in images.split(100)])
 
-    return {"step": step, "epoch": epoch, "predict": predict}
+    return step, predict
 
 
 def ours(device, precision):
     model = shipped_model(device)
     batch = []
-    training = Training(
-        model.network,
-        lambda step: batch,
-        num_steps=1_000_000,
-        lbfgs_iterations=0,
-        learning_rate=LEARNING_RATE,
-        precision=precision,
-    )
+    options = {"lbfgs_iterations": 0, "learning_rate": LEARNING_RATE, "precision": precision}
+    training = Training(model.network, lambda step: batch, num_steps=1_000_000, **options)
 
     def step(noisy, target):
         batch[:] = noisy, target
         training.take_step()
 
-    def epoch(noisy, target):
-        fresh = Model(device=device)
-        fresh.train(noisy, target, num_epochs=1, precision=precision, progress=False)
-
-    def predict(images, target):
+    def predict(images):
         return model.predict(images, average=False, precision=precision) / 255
 
-    return {"step": step, "epoch": epoch, "predict": predict}
+    return step, predict
 
 
-CONTENDERS = {
-    "plain": partial(pytorch, is_informed=False),
-    "informed": partial(pytorch, is_informed=True),
-    "ours, float32": partial(ours, precision="float32"),
-    "ours, bfloat16": partial(ours, precision="bfloat16"),
+CONTENDERS = {  # functions of the device, and of whether the user is informed or of a precision
+    "plain": (pytorch, False),
+    "informed": (pytorch, True),
+    "ours, float32": (ours, "float32"),
+    "ours, bfloat16": (ours, "bfloat16"),
 }
-
-
-# ----------------------------------------------------------------------------------------------
-# Their processes
-
-contender = None  # of this process
-
-
-def worker_of(name, device):
-    """A process for one contender."""
-    if name == "informed":
-        os.environ.update(KEEP_MEMORY)
-    worker = ProcessPoolExecutor(1, get_context("spawn"), begin_process, (name, device))
-    worker.submit(int).result()  # starts the process
-    for variable in KEEP_MEMORY:
-        os.environ.pop(variable, None)
-    return worker
-
-
-def begin_process(name, device):
-    global contender
-    contender = CONTENDERS[name](device)
-
-
-def seconds_of(task, images, times, device):
-    """Let the contender of this process do a task with so many images; the seconds for once."""
-    generator = torch.Generator().manual_seed(0)
-    pairs = torch.randint(256, (2, images, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    if task == "step":  # the batches of a training are where it computes
-        pairs = pairs.to(device)
-    return timed(lambda: contender[task](*pairs), times, device)
