@@ -6,20 +6,18 @@ These are compared; all train with momAGD, from the same weights on the same bat
 - "informed": autocast to bfloat16, channels_last and, on a CPU, memory that the process keeps;
 - "ours, float32" and "ours, bfloat16": `model.Training` and `Model.predict`.
 
-Each is in a process of its own, and they take turns, so that a machine that slows down does so for
-all of them. `results/benchmark.json` has the medians, in milliseconds an image: of training steps,
-of prediction in one pass, and of forward and backward passes of the study's networks.
+They take turns, each time in a new process, so that a machine that slows down does so for all of
+them. `results/benchmark.json` has the medians, in milliseconds an image: of training steps, of
+prediction in one pass, and of forward and backward passes of the study's networks.
 """
 
 import os
-import time
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from multiprocessing import get_context
 from statistics import median
 
 import torch
 import torch.nn.functional as F
+from torch.utils.benchmark import Timer
 
 from ...model import Training, accelerated
 from ..console import tell
@@ -28,12 +26,12 @@ from .measure import shipped_model
 from .networks import NETWORKS, networks_of, seeded_network
 from .results import load, save
 
-TURNS = 7  # of which the first two warm up
+TURNS = 5
 LEARNING_RATE = 1e-5  # so small that no weight goes astray however often a step is taken
 STEP_SIZES = (16, 50, 100)  # images
 NETWORK_STEP = 64  # images
-TIMES = {"cpu": 1, "cuda": 20}  # in a turn: a GPU begins a step before the last one ends
 PREDICTED = {"cpu": 400, "cuda": 10_000}  # images
+TIMES = {"cpu": 3, "cuda": 20}  # steps without a pause: a GPU begins one before the last one ends
 INFORMED_MEMORY = {  # what an informed user sets for glibc
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
@@ -45,15 +43,12 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Measure, and file everything. Returns the exit status."""
+    """Measure and file everything. Returns the exit status."""
     device = options.device
-    workers = {name: process_of(name) for name in CONTENDERS}
+    turns = [{name: measured_alone(name, device) for name in CONTENDERS} for _ in range(TURNS)]
     times = {}
-    for size in STEP_SIZES:
-        times[f"step of {size} images"] = compared(workers, "step", size, TIMES[device], device)
-    times["prediction, one pass"] = compared(workers, "predict", PREDICTED[device], 1, device)
-    for worker in workers.values():
-        worker.shutdown()
+    for task in turns[0]["plain"]:
+        times[task] = {name: median(turn[name][task] for turn in turns) for name in CONTENDERS}
     networks = {name: milliseconds_of_network(name, device) for name in networks_of("networks")}
     found = {"machine": machine(device), "milliseconds": times, "networks": networks}
     save("benchmark", {**load("benchmark"), device: found})
@@ -61,39 +56,33 @@ def run(options):
     return 0
 
 
-def process_of(contender):
-    """A process for one contender."""
-    variables = INFORMED_MEMORY if contender == "informed" else {}
+def measured_alone(name, device):
+    """What `measured` returns in a process of its own."""
+    variables = INFORMED_MEMORY if name == "informed" else {}
     os.environ.update(variables)
-    worker = ProcessPoolExecutor(1, get_context("spawn"))
-    worker.submit(int).result()  # starts the process
+    with get_context("spawn").Pool(1) as process:
+        found = process.apply(measured, (name, device))
     for variable in variables:
         del os.environ[variable]
-    return worker
+    return found
 
 
-def compared(workers, task, images, times, device):
-    """The median milliseconds an image that each contender takes for a task, in turns."""
-    seconds = {name: [] for name in workers}
-    for _ in range(TURNS):
-        for name, worker in workers.items():
-            taken = worker.submit(seconds_of, name, task, images, times, device).result()
-            seconds[name].append(taken)
-    return {name: 1000 * median(taken[2:]) / images for name, taken in seconds.items()}
-
-
-def seconds_of(name, task, images, times, device):
-    """Let a contender do a task with so many images; the seconds for once."""
-    generator = torch.Generator().manual_seed(0)
-    pairs = torch.randint(256, (2, images, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    step, predict = contender(name, device)
-    if task == "predict":
-        return timed(lambda: predict(pairs[0]), times, device)
-    noisy, target = pairs.to(device)  # the batches of a training are where it computes
-    return timed(lambda: step(noisy, target), times, device)
+def measured(name, device):
+    """The milliseconds an image that a contender takes, a dict by the names of the tasks."""
+    make, choice = CONTENDERS[name]
+    step, predict = make(device, choice)
+    torch.manual_seed(0)
+    found = {}
+    for size in STEP_SIZES:  # the batches of a training are where it computes
+        pairs = torch.randint(256, (2, size, 3, 32, 32), dtype=torch.uint8, device=device)
+        found[f"step of {size} images"] = milliseconds(step, TIMES[device], *pairs) / size
+    images = torch.randint(256, (PREDICTED[device], 3, 32, 32), dtype=torch.uint8)
+    found["prediction, one pass"] = milliseconds(predict, 1, images) / len(images)
+    return found
 
 
 def milliseconds_of_network(name, device):
+    """The milliseconds an image of a network in `NETWORKS`, forward and backward."""
     network = seeded_network(name, NETWORKS[name].initialization, 0).to(device)
     forward = accelerated(network, "auto").train()
     noisy, target = torch.rand(2, NETWORK_STEP, 3, 32, 32, device=device)
@@ -101,35 +90,18 @@ def milliseconds_of_network(name, device):
     def step():
         F.mse_loss(forward(noisy), target).backward()
 
-    seconds = [timed(step, TIMES[device], device) for _ in range(TURNS)]
-    return 1000 * median(seconds[2:]) / NETWORK_STEP
+    return milliseconds(step, TURNS * TIMES[device]) / NETWORK_STEP
 
 
-def timed(function, times, device):
-    """The seconds that a function takes, called as often as this without a pause."""
-    finish(device)
-    start = time.perf_counter()
-    for _ in range(times):
-        function()
-    finish(device)
-    return (time.perf_counter() - start) / times
-
-
-def finish(device):
-    """Wait until the GPU has done what it was asked for."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+def milliseconds(function, times, *arguments):
+    """What a call of a function takes, in the mean of so many; it is called twice before."""
+    names = {"function": function, "arguments": arguments}
+    timer = Timer("function(*arguments)", globals=names, num_threads=torch.get_num_threads())
+    return 1000 * timer.timeit(times).mean
 
 
 # ----------------------------------------------------------------------------------------------
 # Who is compared: a training step, a function of noisy images and targets, and a prediction
-
-
-@cache
-def contender(name, device):
-    """The step and the prediction of a contender, made once in its process."""
-    make, choice = CONTENDERS[name]
-    return make(device, choice)
 
 
 def pytorch(device, is_informed):

@@ -132,16 +132,9 @@ def fixed_batches(photographs, settings, seed, device):
         number = round(settings.appended * len(noisy))
         noisy = torch.cat([noisy, noisy[:number].flip(2)])
         target = torch.cat([target, target[:number].flip(2)])
-    return Batches(
-        noisy.to(device),
-        target.to(device),
-        batch_size=settings.batch_size,
-        flips=settings.flips,
-        flip_fraction=settings.flip_fraction,
-        swap=settings.swap,
-        seed=seed,
-        device=device,
-    )
+    names = "batch_size", "flips", "flip_fraction", "swap"
+    options = {name: getattr(settings, name) for name in names}
+    return Batches(noisy, target, **options, seed=seed, device=device)
 
 
 def ordered_pairs(draws):

@@ -38,20 +38,14 @@ SIGMAS = (5, 10)  # of 255
 
 
 def add_arguments(parser):
-    subparsers = parser.add_subparsers(metavar="WHAT", required=True)
-    for name, (measure, arguments) in MEASURES.items():
-        subparser = subparsers.add_parser(name)
-        for argument in arguments:
-            subparser.add_argument(argument, type=Path, metavar=argument.upper())
-        subparser.set_defaults(measure=measure, arguments=arguments, name=name)
+    parser.add_argument("what", choices=list(MEASURES), metavar="WHAT")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="see above")
 
 
 def run(options):
     """Measure what is asked for and file it. Returns the exit status."""
-    arguments = [getattr(options, argument) for argument in options.arguments]
-    found = options.measure(*arguments)
-    save(options.name, found)
-    tell(json.dumps(found, indent=1))
+    save(options.what, MEASURES[options.what](*options.paths))
+    tell(f"results/{options.what}.json")
     return 0
 
 
@@ -67,14 +61,7 @@ def mean(values):
 
 
 def gradient_energies(images):
-    """How sharp each image is: the mean squares of the differences of neighbouring pixels, added.
-
-    Args:
-        images: (N, 3, H, W), any real dtype.
-
-    Returns:
-        float32 tensor (N,).
-    """
+    """How sharp each image (N, 3, H, W) is: the mean squares of differences of neighbours, (N,)."""
     images = images.float()
     vertical = images.diff(dim=2).square().mean((1, 2, 3))
     horizontal = images.diff(dim=3).square().mean((1, 2, 3))
@@ -89,21 +76,16 @@ def scores(data):
     """The scores of the noisy and of the denoised images."""
     noisy, clean = load_pairs(data, "val_data.pkl")
     model = shipped_model()
-    images = {
-        "noisy": noisy,
-        "one pass": model.predict(noisy, average=False, progress=True).cpu(),
-        "mean over 8 flips": model.predict(noisy, progress=True).cpu(),
+    found = {
+        "noisy": both_scores(noisy, clean),
+        "one pass": both_scores(model.predict(noisy, average=False).cpu(), clean),
+        "mean over 8 flips": both_scores(model.predict(noisy, progress=True).cpu(), clean),
     }
-    found = {name: both_scores(each, clean, IMAGES_OF_EACH) for name, each in images.items()}
     return {"images": len(noisy), "photographs": len(noisy) // IMAGES_OF_EACH, "scores": found}
 
 
-def both_scores(images, clean, images_of_each):
-    """The scores of images by both formulas, with 95 % intervals over photographs.
-
-    Args:
-        images, clean: (N, 3, H, W), values 0 to 255.
-        images_of_each: how many images show the same photograph; they follow one another.
+def both_scores(images, clean, images_of_each=IMAGES_OF_EACH):
+    """The scores of images (N, 3, H, W) by both formulas, with 95 % intervals over photographs.
 
     Returns:
         dict from "mean PSNR", the course's, and "PSNR of the mean error", that of Brown et al., to
@@ -185,8 +167,7 @@ def cases(val, data):
 
 def centre_crop(picture, side):
     height, width = picture.shape[1:]
-    top, left = (height - side) // 2, (width - side) // 2
-    return picture[:, top : top + side, left : left + side]
+    return picture.narrow(1, (height - side) // 2, side).narrow(2, (width - side) // 2, side)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -200,35 +181,21 @@ def precision(data):
     """
     pairs = [images[:3_200] for images in load_pairs(data, "train_data.pkl")]
     noisy, clean = load_pairs(data, "val_data.pkl")
-
-    def score(model, precision="float32"):
-        denoised = model.predict(noisy, average=False, precision=precision).cpu()
-        return {"psnr_one_pass": mean(psnr(denoised, clean))}
-
+    recipe = {"batch_size": 16, "optimizer": Muon, "learning_rate": 0.004, "momentum": 0.95}
     found = {"processor": processor(), "images": len(noisy), "noisy_psnr": mean(psnr(noisy, clean))}
+
+    def file(name, model, precision="float32"):
+        denoised = model.predict(noisy, average=False, precision=precision).cpu()
+        found[name] = {"psnr_one_pass": mean(psnr(denoised, clean))}
+
     for precision in ("float32", "bfloat16"):
-        found[f"prediction, {precision}"] = score(shipped_model(), precision)
+        file(f"prediction, {precision}", shipped_model(), precision)
         for seed in range(5):
-            model = trained(pairs, precision, seed)
-            found[f"fresh weights, seed {seed}, {precision}"] = score(model)
+            model = Model(seed=seed)
+            options = {"hybrid": False, "precision": precision, "seed": seed}
+            model.train(*pairs, num_epochs=1, **recipe, **options)
+            file(f"fresh weights, seed {seed}, {precision}", model)
     return found
-
-
-def trained(pairs, precision, seed):
-    """A model after a short training of fresh weights."""
-    model = Model(seed=seed)
-    model.train(
-        *pairs,
-        num_epochs=1,
-        hybrid=False,
-        batch_size=16,
-        optimizer=Muon,
-        learning_rate=0.004,
-        momentum=0.95,
-        precision=precision,
-        seed=seed,
-    )
-    return model
 
 
 def consistency():
@@ -238,22 +205,20 @@ def consistency():
     seed. BatchNorm normalizes by the image itself while training, and in `predict` by running means
     over earlier steps, whose weights were different; so there are two scores.
     """
-    epochs = 20
     _, clean = load_pairs(SAMPLE, "val_data.pkl")
     images = [clean[places[0], None] for places in sample_photographs().values()][:5]
     found = {}
-    for name, iterations in {"hybrid": LBFGS_ITERATIONS, "momAGD": 0, "L-BFGS": epochs}.items():
-        both = [trained_on_one(image, seed, epochs, iterations) for seed, image in enumerate(images)]
-        training, predict = zip(*both)
-        found[name] = {"training": training, "predict": predict}
+    for name, iterations in {"hybrid": LBFGS_ITERATIONS, "momAGD": 0, "L-BFGS": 20}.items():
+        scores = [trained_on_one(image, seed, iterations) for seed, image in enumerate(images)]
+        found[name] = dict(zip(("training", "predict"), zip(*scores)))
     return found
 
 
-def trained_on_one(image, seed, epochs, lbfgs_iterations):
-    """The PSNR in dB of an image (1, 3, H, W) after training on it, in both modes."""
+def trained_on_one(image, seed, lbfgs_iterations):
+    """The PSNR in dB of an image (1, 3, H, W) after 20 steps of training on it, in both modes."""
     model = Model(seed=seed, device="cpu")
-    training = Training(model.network, lambda step: (image, image), epochs, lbfgs_iterations)
-    while training.step < training.num_steps:
+    training = Training(model.network, lambda step: (image, image), 20, lbfgs_iterations)
+    for _ in range(20):
         training.take_step()
     network = copy.deepcopy(model.network).train()
     with torch.no_grad():
@@ -262,11 +227,11 @@ def trained_on_one(image, seed, epochs, lbfgs_iterations):
     return psnr(output, image).item(), psnr(predicted, image).item()
 
 
-MEASURES = {  # and the paths that each takes
-    "scores": (scores, ["data"]),
-    "peers": (peers, ["peer_scores", "data"]),
-    "robustness": (robustness, ["val", "data"]),
-    "precision": (precision, ["data"]),
-    "consistency": (consistency, []),
-    "sample": (sample, []),
+MEASURES = {
+    "scores": scores,
+    "peers": peers,
+    "robustness": robustness,
+    "precision": precision,
+    "consistency": consistency,
+    "sample": sample,
 }

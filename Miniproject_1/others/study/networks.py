@@ -17,16 +17,10 @@ CHANNELS = (3, 64, 64, 128, 256, 512, 256, 128, 64, 64, 3)  # of Appendix A, bet
 
 
 def seeded_network(name, initialization, seed):
-    """Build a network and draw its weights.
+    """Build a network of `NETWORKS` on the CPU, and draw its weights.
 
-    Args:
-        name: in `NETWORKS`.
-        initialization: in `model.INITIALIZATIONS`, for the networks that are made of Appendix A;
-            "pytorch": what PyTorch draws, for the others.
-        seed: of the weights.
-
-    Returns:
-        an `nn.Module` on the CPU.
+    `initialization` is in `model.INITIALIZATIONS`, for the networks that are made of Appendix A;
+    or "pytorch": what PyTorch draws, for the others.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -122,22 +116,22 @@ class Network:
     """A network of the study."""
 
     build: Callable  # returns it, an `nn.Module`
-    initialization: str  # how its weights are drawn, see `seeded_network`
     experiment: str  # in `experiments.EXPERIMENTS`, the one that compares it with others
+    initialization: str = "masked xavier"  # how its weights are drawn, see `seeded_network`
 
 
 NETWORKS = {
-    "Appendix A": Network(build_network, "masked xavier", "networks"),
-    "7 layers of 3 x 3": Network(dncnn, "pytorch", "networks"),
-    "small U-Net": Network(lambda: Residual(UNet(48, 96, 192)), "pytorch", "networks"),
-    "Appendix A, half as wide": Network(lambda: appendix_a(0.5), "masked xavier", "networks"),
-    "Appendix A, twice as wide": Network(lambda: appendix_a(2.0), "masked xavier", "networks"),
-    "pooling early": Network(lambda: appendix_a(pooled=(2, 8)), "masked xavier", "variants"),
-    "pooling in the middle": Network(lambda: appendix_a(pooled=(4, 6)), "masked xavier", "variants"),
-    "no padding": Network(lambda: appendix_a(padding=0), "masked xavier", "variants"),
-    "no BatchNorm": Network(lambda: appendix_a(norms=()), "masked xavier", "starts"),
-    "BatchNorm everywhere": Network(lambda: appendix_a(norms=range(9)), "masked xavier", "starts"),
-    "large U-Net": Network(lambda: Residual(UNet(128, 256, 512)), "pytorch", "ceiling"),
+    "Appendix A": Network(build_network, "networks"),
+    "7 layers of 3 x 3": Network(dncnn, "networks", "pytorch"),
+    "small U-Net": Network(lambda: Residual(UNet(48, 96, 192)), "networks", "pytorch"),
+    "Appendix A, half as wide": Network(lambda: appendix_a(width=0.5), "networks"),
+    "Appendix A, twice as wide": Network(lambda: appendix_a(width=2.0), "networks"),
+    "pooling early": Network(lambda: appendix_a(pooled=(2, 8)), "variants"),
+    "pooling in the middle": Network(lambda: appendix_a(pooled=(4, 6)), "variants"),
+    "no padding": Network(lambda: appendix_a(padding=0), "variants"),
+    "no BatchNorm": Network(lambda: appendix_a(norms=()), "starts"),
+    "BatchNorm everywhere": Network(lambda: appendix_a(norms=range(9)), "starts"),
+    "large U-Net": Network(lambda: Residual(UNet(128, 256, 512)), "ceiling", "pytorch"),
 }
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ...model import track
 from ..console import tell
 from ..data.course_noise import (
     CROP_SHARE,
@@ -97,23 +96,17 @@ def draw_picture(sampler, path):
 def of_sampler(sampler, noisy, judge, clean):
     """The measures of samples."""
     generator = torch.Generator().manual_seed(1)
-    samples, draws = [], []
-    total, squares = 0, 0
-    for _, colours in zip(track(range(SAMPLES), "sample"), sampler.colours(noisy, SAMPLES)):
-        sample = colours.mean(1).clamp(0, 255)
-        total = total + sample
-        squares = squares + sample.double() ** 2
-        if len(samples) < 2:
-            number, kinds, _, height, width = colours.shape
-            picks = torch.randint(kinds, (number, 1, height, width), generator=generator)
-            draws.append(drawn(colours, picks / 255))
-            samples.append(sample)
-    mean_of_samples = total / SAMPLES
-    variance = (squares / SAMPLES - mean_of_samples.double() ** 2) * SAMPLES / (SAMPLES - 1)
-    spread = (variance / 255**2).flatten(1).mean(1).float()
+    draws = []
+    for colours in sampler.colours(noisy, 2):
+        number, kinds, _, height, width = colours.shape
+        picks = torch.randint(kinds, (number, 1, height, width), generator=generator)
+        draws.append(drawn(colours, picks / 255))
+    samples = torch.stack(list(sampler.samples(noisy, SAMPLES)))  # (SAMPLES, N, 3, 32, 32)
+    mean_of_samples = samples.mean(0)
+    spread = (samples / 255).var(0).flatten(1).mean(1)
     # the mean of 64 has a 64th of their variance in its error
     error = squared_errors(mean_of_samples, clean) - spread / SAMPLES
-    return measured(samples, draws, mean_of_samples, spread, error, judge, clean)
+    return measured(samples[:2], draws, mean_of_samples, spread, error, judge, clean)
 
 
 def of_baselines(output, judge, clean):

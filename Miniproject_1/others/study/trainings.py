@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import torch
 
-from ...model import EXPLODED_FROM, LBFGS_ITERATIONS, Model, Safeguard, Training
+from ...model import LBFGS_ITERATIONS, Model, Safeguard, Training
 from ..data.noises import NOISES
 from ..metrics import LOSSES, psnr
 from ..training.long_run import processor
@@ -150,7 +150,6 @@ class StudyTraining:
         gradients = sum(history["evaluations"])
         return {
             "diverged": self.diverged,  # whether the loss left all bounds, which ended the training
-            "exploded": has_exploded(history["loss"]),  # also where that did not end it
             "highest_loss": float(f"{max(history['loss']):.4g}"),
             # Of each image to report by, the mean over the 8 flips and rotations, at the end
             "psnr": rounded(self.psnr_of(self.reporting, average=True)),
@@ -169,16 +168,6 @@ class StudyTraining:
             "torch": str(torch.__version__),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-
-
-def has_exploded(losses):
-    """Whether one of them is `EXPLODED_FROM` times the lowest before it, or is not a number."""
-    lowest = math.inf
-    for loss in losses:
-        if not loss <= EXPLODED_FROM * lowest:
-            return True
-        lowest = min(lowest, loss)
-    return False
 
 
 def mean_losses(losses):
