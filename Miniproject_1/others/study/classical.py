@@ -40,30 +40,21 @@ def bm3d_of_counts(noisy, sigma):
     return (photons - 1 / 8).clip(0) / peak
 
 
-def non_local_means(noisy, sigma):
-    """Non-local means with the usual settings for this strength of noise."""
-    return denoise_nl_means(
+METHODS = {  # functions of a noisy image and the standard deviation of its noise
+    "median filter": lambda noisy, sigma: median_filter(noisy, size=(3, 3, 1), mode="mirror"),
+    "non-local means": lambda noisy, sigma: denoise_nl_means(
         noisy, patch_size=5, patch_distance=6, h=0.8 * sigma, sigma=sigma, channel_axis=-1
-    )
-
-
-def median_of_nine(noisy, sigma):
-    """The median of 3 x 3 pixels, in each channel."""
-    return median_filter(noisy, size=(3, 3, 1), mode="mirror")
-
-
-def inpainting(noisy, sigma):
-    """Smooth functions through the pixels that are there; black ones are missing."""
-    return inpaint_biharmonic(noisy, (noisy == 0).all(2), channel_axis=-1)
-
-
-# Functions of a noisy image and the standard deviation of its noise. BM3D of each channel is right
-# for noise that all channels share, that in opponent colours for noise independent in each
-METHODS = {"median filter": median_of_nine, "non-local means": non_local_means, "BM3D": bm3d}
-SPECIAL_METHODS = {
-    "Gaussian": {"BM3D": bm3d_rgb},
+    ),
+    "BM3D": bm3d,  # of each channel: in opponent colours, noise that all share is underrated
+}
+SPECIAL_METHODS = {  # for some noises
+    "Gaussian": {"BM3D": bm3d_rgb},  # in opponent colours, for noise independent in each channel
     "Poisson": {"BM3D": bm3d_of_counts},
-    "Bernoulli": {"inpainting": inpainting},
+    "Bernoulli": {
+        "inpainting": lambda noisy, sigma: inpaint_biharmonic(
+            noisy, (noisy == 0).all(2), channel_axis=-1
+        )
+    },
 }
 
 

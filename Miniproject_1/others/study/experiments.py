@@ -186,11 +186,10 @@ def hybrid():
     theirs = replace(THEIRS, batch_size=100, gradients=400)
     longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=2_000)
     arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in ("hybrid", "momAGD")]
-    names = ("hybrid", "momAGD", "ADAM", "Muon")
-    arms += [searched_arm(longer, name, "falling") for name in names]
-    arms += [searched_arm(theirs, name, "constant") for name in names]
-    arms += [searched_arm(theirs, name, "falling") for name in names]
-    arms += [searched_arm(longer, name, "constant") for name in names]
+    for rate in ("falling", "constant"):
+        for settings in (longer, theirs):
+            names = ("hybrid", "momAGD", "ADAM", "Muon")
+            arms += [searched_arm(settings, name, rate) for name in names]
     return arms
 
 
@@ -277,10 +276,9 @@ def ceiling():
 def batch_sizes():
     """Fewer or more pairs in a batch, as many in all: what the recipe of the weights needs."""
     arms = []
-    for batch_size, rates in ((64, (0.004,)), (128, (0.004, 0.008)), (256, (0.004, 0.008))):
-        for rate in rates:
-            settings = muon(128_000, batch_size, learning_rate=rate)
-            arms.append(Arm(f"batches of {batch_size}, rate {rate}", settings))
+    for batch_size, rate in ((64, 0.004), (128, 0.004), (128, 0.008), (256, 0.004), (256, 0.008)):
+        settings = muon(128_000, batch_size, learning_rate=rate)
+        arms.append(Arm(f"batches of {batch_size}, rate {rate}", settings))
     return arms
 
 
