@@ -6,6 +6,7 @@ others, so that the spread over seeds contains the choice among these photograph
 """
 
 import itertools
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,11 +72,16 @@ class Material:
         self.reporting = large[:reporting]
         self.choosing = large[reporting : reporting + choosing]
         self.rest = large[reporting + choosing :]
+        self.on_device = lru_cache(maxsize=1)(self.photographs_on_device)  # once for all arms
 
     def photographs_of(self, seed):
         """The photographs that a seed trains on."""
         order = torch.randperm(len(self.rest), generator=seeded(seed)).tolist()
         return [self.rest[place] for place in order[: len(order) // 2]]
+
+    def photographs_on_device(self, seed):
+        """The same as `Photographs`."""
+        return Photographs(self.photographs_of(seed), self.device)
 
     def kept_apart(self, noise):
         """The `Images` with this noise to report by, and those to choose by."""
@@ -85,14 +91,12 @@ class Material:
 
     def batches(self, settings, seed):
         """The batches of a training: a function of the step that returns noisy images, targets."""
-        photographs = self.photographs_of(seed)
         if settings.images is not None:
-            return fixed_batches(photographs, settings, seed, self.device)
+            return fixed_batches(self.photographs_of(seed), settings, seed, self.device)
         if settings.noise != "blocks":
-            return square_batches(photographs, settings, seed, self.device)
+            return square_batches(self.photographs_of(seed), settings, seed, self.device)
         is_clean = settings.target == "clean"
-        photographs = Photographs(photographs, self.device)
-        return PhotoBatches(photographs, settings.batch_size, clean=is_clean, seed=seed)
+        return PhotoBatches(self.on_device(seed), settings.batch_size, clean=is_clean, seed=seed)
 
 
 def seeded(seed):
