@@ -30,8 +30,8 @@ TURNS = 5
 LEARNING_RATE = 1e-5  # so small that no weight goes astray however often a step is taken
 STEP_SIZES = (16, 50, 100)  # images
 NETWORK_STEP = 64  # images
-PREDICTED = {"cpu": 400, "cuda": 10_000}  # images
-TIMES = {"cpu": 3, "cuda": 20}  # steps without a pause: a GPU begins one before the last one ends
+PREDICTED = {"cpu": 200, "cuda": 10_000}  # images
+TIMES = {"cpu": 1, "cuda": 20}  # steps without a pause: a GPU begins one before the last one ends
 INFORMED_MEMORY = {  # what an informed user sets for glibc
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
