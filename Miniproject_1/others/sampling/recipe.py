@@ -15,7 +15,7 @@ from ...model import Model, Training
 from ..training.optimizers import Muon
 from ..training.photo_batches import PhotoBatches, generator_on
 from .generator import COLOURS, WIDTHS, Generator, build_deviation_network
-from .scores import SamplerLoss
+from .scores import sampler_loss
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class SamplerRecipe:
         warm_up: steps in which it rises from zero.
         momentum: of Muon.
         small_crops: see `PhotoBatches`.
-        targets: "pairs", "three draws" or "clean", see `SamplerLoss`.
         seed: of all random choices.
     """
 
@@ -39,7 +38,6 @@ class SamplerRecipe:
     warm_up: int = 50
     momentum: float = 0.95
     small_crops: float = 0.3
-    targets: str = "pairs"
     seed: int = 0
 
     def num_steps(self):
@@ -56,9 +54,8 @@ class SamplerBatches:
     """Inputs and targets of the generator.
 
     `batches(step)` follows from seed and step alone. It returns two uint8 tensors: for `Generator`
-    (2 B, 3 + F, H, W), B noisy images twice with different random numbers; and for `SamplerLoss`
-    (2 B, 10, H, W), the noisy image y1, two other images y2 and y3, and which colour of each block
-    is drawn. Unless the targets are "three draws", y3 is y2.
+    (2 B, 3 + F, H, W), B noisy images twice with different random numbers; and for `sampler_loss`
+    (2 B, 7, H, W), the noisy image y1, another one y2, and which colour of each block is drawn.
 
     Args:
         recipe: a `SamplerRecipe`.
@@ -67,18 +64,12 @@ class SamplerBatches:
 
     def __init__(self, recipe, photographs):
         self.seed = recipe.seed
-        self.draws = PhotoBatches(
-            photographs,
-            recipe.batch_size,
-            recipe.small_crops,
-            clean=recipe.targets == "clean",
-            seed=recipe.seed,
-            num_draws=3 if recipe.targets == "three draws" else 2,
+        self.pairs = PhotoBatches(
+            photographs, recipe.batch_size, recipe.small_crops, seed=recipe.seed
         )
 
     def __call__(self, step):
-        y1, y2, *others = self.draws(step)
-        y3 = others[0] if others else y2
+        y1, y2 = self.pairs(step)
         generator = generator_on(y1.device, self.seed, f"sample {step}")
 
         def drawn(number, channels):
@@ -87,7 +78,7 @@ class SamplerBatches:
             return torch.randint(number, shape, **options)
 
         inputs = torch.cat([y1.repeat(2, 1, 1, 1), drawn(256, len(WIDTHS))], dim=1)
-        target = torch.cat([y1, y2, y3], dim=1).repeat(2, 1, 1, 1)
+        target = torch.cat([y1, y2], dim=1).repeat(2, 1, 1, 1)
         return inputs, torch.cat([target, drawn(COLOURS, 1)], dim=1)
 
 
@@ -116,5 +107,5 @@ def sampler_training(recipe, photographs, device=None):
         learning_rate=recipe.learning_rate_at,
         momentum=recipe.momentum,
         precision="float32",  # the generator's own networks take bfloat16 where it is faster
-        loss=SamplerLoss(recipe.targets),
+        loss=sampler_loss,
     )

@@ -11,7 +11,6 @@ Sources:
 """
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Callable
 
@@ -70,7 +69,7 @@ class Muon(torch.optim.Optimizer):
         """The steps of Muon for kernels, for a learning rate of one."""
         gradients = [kernel.grad for kernel in kernels]
         for kernel in kernels:
-            if "mean" not in self.state[kernel]:
+            if not self.state[kernel]:
                 self.state[kernel]["mean"] = torch.zeros_like(kernel)
         means = [self.state[kernel]["mean"] for kernel in kernels]
         torch._foreach_lerp_(means, gradients, 1 - momentum)
@@ -106,20 +105,17 @@ def orthogonalized(kernels):
         list of tensors of the same shapes: nearly the orthogonal matrices next to the kernels, of
         root mean square `STEP_SIZE`.
     """
-    places = defaultdict(list)  # of the kernels that have a shape
-    for place, kernel in enumerate(kernels):
-        places[kernel.shape].append(place)
-    steps = [None] * len(kernels)
-    for shape, places_of_shape in places.items():
-        stacked = torch.stack([kernels[place] for place in places_of_shape])
+    steps = {}
+    for shape in {kernel.shape for kernel in kernels}:
+        places = [place for place, kernel in enumerate(kernels) if kernel.shape == shape]
+        stacked = torch.stack([kernels[place] for place in places])
         rows_first = (0, 1, 2) if shape[0] <= shape[1] else (0, 2, 1)
         stacked = stacked.permute(*rows_first, 3, 4)  # (N, rows, columns, k, k)
         matrices = orthogonal(stacked.flatten(2))
         size = STEP_SIZE * math.sqrt(matrices.shape[2])  # its rows have length one
         found = (size * matrices).view(stacked.shape).permute(*rows_first, 3, 4)
-        for place, step in zip(places_of_shape, found):
-            steps[place] = step
-    return steps
+        steps.update(zip(places, found))
+    return [steps[place] for place in range(len(kernels))]
 
 
 def orthogonal(matrices):

@@ -18,10 +18,10 @@ Channels that are zero everywhere are drawn anew at every measurement, until the
 import math
 from dataclasses import dataclass
 
-from torch import nn
-
 from .optimizers import Muon
-from .revive import CONVOLUTIONS
+
+# Layers of Appendix A whose output a BatchNorm scales, at once or behind another convolution
+NORMALIZED = (4, 7, 10, 11, 14)
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def optimizer_of(recipe, network):
 
     Args:
         recipe: a `Recipe`.
-        network: an `nn.Sequential`.
+        network: of `model.build_network`.
 
     Returns:
         a function of parameters, learning rate and momentum.
     """
-    kernels = normalized_kernels(network)
-    normalized = {id(kernel) for kernel in kernels}
-    rest = [parameter for parameter in network.parameters() if id(parameter) not in normalized]
+    kernels = [network[index].weight for index in NORMALIZED]
+    places = {id(kernel) for kernel in kernels}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in places]
 
     def make_optimizer(_, learning_rate, momentum):  # the parameters are in groups already
         groups = [
@@ -85,17 +85,3 @@ def optimizer_of(recipe, network):
         return Muon(groups, learning_rate, momentum)
 
     return make_optimizer
-
-
-def normalized_kernels(network):
-    """The kernels that a BatchNorm follows, at once or behind another convolution."""
-    kernels = []
-    waiting = []  # kernels since the last layer that is no convolution
-    for layer in network:
-        if isinstance(layer, CONVOLUTIONS):
-            waiting.append(layer.weight)
-            continue
-        if isinstance(layer, nn.BatchNorm2d):
-            kernels.extend(waiting)
-        waiting = []
-    return kernels

@@ -11,30 +11,8 @@ from torch import nn
 
 from ...model import accelerated, xavier
 
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-
-
-def mortal_layers(network):
-    """The indices of the convolutions whose channels can die: a ReLU follows, and no BatchNorm."""
-    return [
-        index
-        for index in range(len(network) - 1)
-        if isinstance(network[index], CONVOLUTIONS) and isinstance(network[index + 1], nn.ReLU)
-    ]
-
-
-@torch.no_grad()
-def dead_channels(network, images):
-    """Find the channels that are nowhere positive, in each of the layers where there can be some.
-
-    Args:
-        network: an `nn.Sequential`; here it computes as in eval mode.
-        images: (N, 3, H, W), values 0 to 1, to look at.
-
-    Returns:
-        dict: for the index of each such layer, a bool tensor (channels,).
-    """
-    return {index: dead_after(network, index, images) for index in mortal_layers(network)}
+# Layers of Appendix A that a ReLU follows but no BatchNorm, and the next convolution of each
+MORTAL = {0: 2, 2: 4, 17: 19, 19: 21}
 
 
 @torch.no_grad()
@@ -45,7 +23,7 @@ def revive(network, images, seed=0):
     of the pixels. The next layer gets kernels of zero for them, which training then changes.
 
     Args:
-        network: an `nn.Sequential`, changed in place.
+        network: of `model.build_network`, changed in place.
         images: (N, 3, H, W), values 0 to 1; a channel that is positive nowhere on them is dead.
         seed: of the draws; PyTorch's global random state is left alone.
 
@@ -54,13 +32,9 @@ def revive(network, images, seed=0):
     """
     generator = torch.Generator().manual_seed(seed)
     num_revived = 0
-    for index in mortal_layers(network):
-        layer = network[index]
-        later_convolutions = (
-            later for later in network[index + 1 :] if isinstance(later, CONVOLUTIONS)
-        )
-        next_convolution = next(later_convolutions)
-        is_dead = dead_after(network, index, images)
+    for index, next_index in MORTAL.items():
+        layer, next_layer = network[index], network[next_index]
+        is_dead = features_after(network, index, images).amax((0, 2, 3)) <= 0
         kernel_pixels = layer.weight[0, 0].numel()
         fan_in = layer.in_channels * kernel_pixels
         fan_out = layer.out_channels * kernel_pixels
@@ -69,7 +43,7 @@ def revive(network, images, seed=0):
         features = features_after(network, index, images)  # (N, channels, H', W')
         medians = features.transpose(0, 1).flatten(1).median(1).values
         layer.bias[is_dead] -= medians[is_dead]
-        outputs_first(next_convolution, next_convolution.weight)[:, is_dead] = 0
+        outputs_first(next_layer, next_layer.weight)[:, is_dead] = 0
         num_revived += int(is_dead.sum())
     return num_revived
 
@@ -78,11 +52,6 @@ def features_after(network, index, images):
     """What the network computes up to the layer of this index, in eval mode."""
     part = copy.deepcopy(network[: index + 1]).eval()
     return accelerated(part)(images)
-
-
-def dead_after(network, index, images):
-    """Which channels of the layer of this index are positive nowhere."""
-    return features_after(network, index, images).amax((0, 2, 3)) <= 0
 
 
 def outputs_first(layer, kernel):
