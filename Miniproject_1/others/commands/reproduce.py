@@ -13,8 +13,7 @@ from ..pictures import SUFFIXES, read_picture
 from ..training.long_run import LongRun
 from ..training.photo_batches import PhotoBatches, Photographs
 from ..training.processes import team_of_processes
-from ..training.recipe import Recipe, optimizer_of
-from ..training.revive import revive
+from ..training.recipe import Recipe, optimizer_of, revive
 from .options import path
 from .train import add_options_of_runs
 

@@ -11,9 +11,8 @@ about p(x | y1):
   E (f - x)^2 = E (f - y2)^2 - E (y1 - y2)^2 / 2. The variance between samples should be the
   squared error of their mean.
 
-They do not tell the variance of a single pixel, since the noise within its block adds to it.
-
-The energy score (Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation",
+They do not tell the variance of a single pixel, since the noise within its block adds to it. The
+energy score (Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation",
 2007) compares noisy draws of samples with y2. Two squares pull mean variances to what pairs say of
 them: that between samples, and that between the colours of a block. A square of an expectation is
 estimated without bias by the product of two independent estimates.
@@ -41,11 +40,10 @@ def sampler_loss(output: Tensor, target: Tensor) -> Tensor:
     deviations = colours.mean(1).chunk(2)
     draws = drawn(colours, target[:, 6:]).chunk(2)
     error = y2 - mean
-    noise = mean_square(y1 - y2) / 2
-    spread = mean_square(deviations[0] - deviations[1]) / 2
-    error_of_mean = mean_product(error - deviations[0], error - deviations[1]) - noise
-    variances = colours.var(1, unbiased=False).flatten(1).mean(1)  # of each sample's colours
-    of_colours = variances.view(2, number).mean(0)
+    noise = means((y1 - y2).square()) / 2
+    spread = means((deviations[0] - deviations[1]).square()) / 2
+    error_of_mean = means((error - deviations[0]) * (error - deviations[1])) - noise
+    of_colours = means(colours.var(1, unbiased=False)).view(2, number).mean(0)
     squares = squared_mean(spread - error_of_mean) + squared_mean(of_colours - noise)
     return energy_score(*draws, error).mean() + MEAN_VARIANCES * squares
 
@@ -64,21 +62,13 @@ def drawn(colours: Tensor, picks: Tensor) -> Tensor:
     return colours.gather(1, places.expand(-1, -1, 3, -1, -1))[:, 0]
 
 
-def mean_square(images: Tensor) -> Tensor:
-    """The mean square of each image: (N, 3, H, W) to (N,)."""
-    return mean_product(images, images)
-
-
-def mean_product(first: Tensor, second: Tensor) -> Tensor:
-    """The mean product of two images: (N, 3, H, W) twice to (N,)."""
-    return (first * second).flatten(1).mean(1)
+def means(images: Tensor) -> Tensor:
+    """The mean of each image: (N, 3, H, W) to (N,)."""
+    return images.flatten(1).mean(1)
 
 
 def squared_mean(gaps: Tensor) -> Tensor:
-    """The square of the expectation of values (N,), from the means of their two halves.
-
-    It has no bias, so it may come out negative.
-    """
+    """The square of the expectation of values (N,), without bias: it may come out negative."""
     half = len(gaps) // 2
     return gaps[:half].mean() * gaps[half:].mean()
 
@@ -95,13 +85,12 @@ def energy_score(sample_1: Tensor, sample_2: Tensor, image: Tensor) -> Tensor:
     """
     scores = []
     for reduction in REDUCTIONS:
-        first, second, third = (
-            F.avg_pool2d(each, reduction) for each in (sample_1, sample_2, image)
-        )
+        reduced = [F.avg_pool2d(each, reduction) for each in (sample_1, sample_2, image)]
+        first, second, third = reduced
         for side in SQUARES:
             to_image = (norms(first - third, side) + norms(second - third, side)) / 2
             between = norms(first - second, side)
-            scores.append((to_image - between / 2).flatten(1).mean(1))
+            scores.append(means(to_image - between / 2))
     return torch.stack(scores).mean(0)
 
 

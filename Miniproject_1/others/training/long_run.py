@@ -7,6 +7,7 @@ good weights instead, and where minutes end a training, its number of steps is n
 
 import json
 import platform
+import re
 import shlex
 import signal
 import sys
@@ -73,6 +74,7 @@ class LongRun:
         self.record = Path(f"{self.output}.json")
         self.settings = self.about["settings"]
         self.began = time.monotonic() - self.seconds
+        self.text = ""  # for the line of progress
         if machine(team.device) not in self.about["machines"]:
             self.about["machines"].append(machine(team.device))
         if team.is_first:
@@ -127,11 +129,10 @@ class LongRun:
 
     def take_steps(self, training, before_step, requests):
         """Take the steps that are left, until there is a request. Returns whether there was one."""
-        text = ""
         last_checkpoint = time.monotonic()
-        for _ in self.steps_left(training, lambda: text):
+        for _ in self.steps_left(training):
             text = before_step()
-            text += f"loss {training.take_step():.5f}"
+            self.text = f"{text}loss {training.take_step():.5f}"
             now = time.monotonic()
             self.seconds, num_requests = self.team.largest(now - self.began, len(requests))
             is_last = training.step == training.num_steps
@@ -142,14 +143,15 @@ class LongRun:
                 last_checkpoint = now
         return False
 
-    def steps_left(self, training, describe):
+    def steps_left(self, training):
         """Iterate over the steps that are left, and show how far it is."""
         if self.settings.get("minutes") is None:
-            yield from track(range(training.step, training.num_steps), "step", True, describe)
+            steps = range(training.step, training.num_steps)
+            yield from track(steps, "step", describe=lambda: self.text)
             return
         training.num_steps = sys.maxsize  # until the last one begins
         begun = int(100 * self.share_of_minutes())
-        for percent in track(range(begun, 101), "percent", True, describe):
+        for percent in track(range(begun, 101), "percent", describe=lambda: self.text):
             while training.step < training.num_steps and 100 * self.share_of_minutes() <= percent:
                 if self.share_of_minutes() == 1:
                     training.num_steps = training.step + 1
@@ -254,8 +256,6 @@ def processor(device="cpu"):
     """The name of what computes on this device."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
-    names = []
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown processor"
+    about = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.*)", about.read_text()) if about.exists() else None
+    return named[1] if named else platform.processor() or "unknown processor"

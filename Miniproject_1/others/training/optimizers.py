@@ -12,6 +12,7 @@ Sources:
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable
 
 import torch
@@ -92,18 +93,11 @@ def is_hidden_kernel(parameter):
 
 
 def orthogonalized(kernels):
-    """The steps of Muon for gradients of kernels.
+    """The steps of Muon for gradients of kernels, a list of tensors (A, B, k, k).
 
-    Each kernel is taken as a matrix. Its rows are the input or the output channels, whichever are
-    fewer; its columns are the other channels and the positions. Matrices of one shape are computed
-    together.
-
-    Args:
-        kernels: list of tensors (A, B, k, k).
-
-    Returns:
-        list of tensors of the same shapes: nearly the orthogonal matrices next to the kernels, of
-        root mean square `STEP_SIZE`.
+    They are nearly the orthogonal matrices next to the kernels, of root mean square `STEP_SIZE`.
+    The rows of a matrix are the input or the output channels, whichever are fewer; its columns are
+    the other channels and the positions. Matrices of one shape are computed together.
     """
     steps = {}
     for shape in {kernel.shape for kernel in kernels}:
@@ -149,8 +143,6 @@ def orthogonal(matrices):
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer that a training can be asked for."""
-
     function: Callable  # of parameters, learning rate and momentum, as `Training` takes it
     learning_rate: float  # at the beginning, unless another is asked for
     momentum: float
@@ -162,10 +154,7 @@ def sgd(parameters, learning_rate, momentum):
     return torch.optim.SGD(parameters, learning_rate)
 
 
-def nesterov(parameters, learning_rate, momentum):
-    """Gradient descent with the momentum of Nesterov."""
-    return torch.optim.SGD(parameters, learning_rate, momentum, nesterov=True)
-
+nesterov = partial(torch.optim.SGD, nesterov=True)
 
 ALL_OPTIMIZERS = {
     "SGD": Optimizer(sgd, 0.05, 0.0, (0.1, 0.2, 0.4)),

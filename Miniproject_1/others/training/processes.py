@@ -20,15 +20,12 @@ from ...model import check_device
 
 @contextmanager
 def team_of_processes(device=None):
-    """Join the processes that torchrun has started, if it has; without it, this one is alone.
+    """A `Team` of the processes that torchrun has started; without it, this one is alone.
 
     All processes but the first are silent.
 
     Args:
         device: as in `Model`. "cuda": each process takes the GPU of its own number on its machine.
-
-    Yields:
-        a `Team`.
 
     Raises:
         ValueError: there is no such device, or several processes were not started by torchrun.
@@ -47,9 +44,8 @@ def team_of_processes(device=None):
         torch.cuda.set_device(device)
     with ExitStack() as stack:
         if os.environ["RANK"] != "0":
-            nowhere = stack.enter_context(open(os.devnull, "w"))
-            stack.enter_context(redirect_stdout(nowhere))
-            stack.enter_context(redirect_stderr(nowhere))
+            stack.enter_context(redirect_stdout(None))
+            stack.enter_context(redirect_stderr(None))
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         try:
             yield Team(device, dist.get_rank(), size)
