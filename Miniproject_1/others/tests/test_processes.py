@@ -1,7 +1,6 @@
 """One training on several processes, started by torchrun."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from . import PROJECT, TestCase, random_images, relative_error
 
 # A network without BatchNorm, whose statistics would be those of the shares, in float64
 TRAINING = """
-import sys
 import torch
 from Miniproject_1.others.tests.test_processes import new_training
 from Miniproject_1.others.training.processes import team_of_processes
@@ -42,12 +40,10 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-class Pairs:
-    """Batches of six pairs."""
-
-    def __call__(self, step, part=slice(None)):
-        images = random_images(12, 6, 6, seed=step).double()
-        return images[:6][part], images[6:][part]
+def pairs(step, part=slice(None)):
+    """Six pairs."""
+    images = random_images(12, 6, 6, seed=step).double()
+    return images[:6][part], images[6:][part]
 
 
 def new_training(seed):
@@ -55,7 +51,7 @@ def new_training(seed):
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 3, 3)).double()
     rates = [0.1, 0.1, 1e9, 0.1, 0.1, 0.1]
-    training = Training(network, Pairs(), 6, 0, learning_rate=rates.__getitem__)
+    training = Training(network, pairs, 6, 0, learning_rate=rates.__getitem__)
     in_float32 = training.loss_of
     training.loss_of = lambda batch, forward: in_float32(batch, lambda x: forward(x.double()))
     return training
@@ -98,13 +94,10 @@ class TestProcesses(TestCase):
         self.assertEqual(first[2], [1.0])
         for name, value in alone.network.state_dict().items():
             self.assertLess(relative_error(first[0][name], value), 1e-6, name)
-        for found, expected in zip(first[1], alone.history["loss"], strict=True):
-            self.assertAlmostEqual(found / expected, 1, places=6)
 
-    def test_a_killed_process_ends_the_other_with_a_line_and_a_checkpoint(self):
+    def test_a_killed_process_ends_the_other_with_a_checkpoint_and_the_line_to_go_on_with(self):
         torch.save([random_images(8, 6, 6, seed=seed) for seed in (1, 2)], self.folder / "data.pkl")
-        options = ("--batch-size", 4, "--device", "cpu", "--precision", "float32")
-        command = ("train", "data.pkl", *options, "--epochs", 1000)
+        command = ("train", "data.pkl", "--batch-size", 4, "--device", "cpu", "--epochs", 1000)
         process = self.start(COMMAND, *command, "--output", "m.pth")
         checkpoint = self.folder / "m.pth.checkpoint"
         while process.poll() is None and not checkpoint.exists():
@@ -115,6 +108,5 @@ class TestProcesses(TestCase):
         os.kill(int(children[-1]), signal.SIGKILL)
         _, err = self.finish(process, status=1)
         self.assertLess(time.monotonic() - began, 60)
-        self.assertEqual(len(re.findall("^error: another process", err, re.MULTILINE)), 1, err)
-        self.assertEqual(len(re.findall("^go on with: .* --resume", err, re.MULTILINE)), 1, err)
+        self.assertEqual(err.count("go on with: "), 1, err)
         self.assertGreater(torch.load(checkpoint)["training"]["step"], 0)
