@@ -128,7 +128,6 @@ class TestMinutes(LongRunCase):
     SECONDS = 1.0
 
     def begin(self, lbfgs_iterations=0, **options):
-        """A `LongRun` with a training of a rate that falls by the time that is left."""
         training = new_training(0.1, lbfgs_iterations)
         run = self.long_run(**options)
         training.learning_rate = lambda step: 0.1 * (1 - 0.999 * run.share_of_minutes())

@@ -31,17 +31,14 @@ class TestPhotoBatches(TestCase):
         self.assertDiffer(first, second)
 
     def test_clean_targets_are_the_means_of_the_blocks_of_the_same_inputs(self):
-        flat = torch.full_like(PLACES, 255)
-        options = {"small_crops": 0.5, "gaussian": 0.5, "seed": 2}
-        batches = batches_of(flat, PLACES, clean=True, **options)
-        noisy, clean = batches(3)
-        same, _ = batches_of(flat, PLACES, **options)(3)
+        noisy, clean = batches_of(OTHERS, PLACES, clean=True)(3)
+        same, _ = batches_of(OTHERS, PLACES)(3)
         self.assertSame(noisy, same)
-        noisy, clean = batches_of(flat, PLACES, clean=True)(3)
-        self.assertClose(noisy.int(), clean.int(), 4)
-        # over a row of blocks of two pixels, means are half a pixel from both
-        self.assertAlmostEqual((clean.float() - noisy).mean().item(), 0, delta=0.1)
-        self.assertDiffer(noisy, clean)
+        is_of_places = (clean.int()[:, 0] + clean.int()[:, 1] - clean.int()[:, 2]).abs() <= 1
+        is_of_places = is_of_places.flatten(1).all(1)
+        self.assertClose(noisy[is_of_places].int(), clean[is_of_places].int(), 4)
+        spread = noisy[~is_of_places].float().std() / clean[~is_of_places].float().std()
+        self.assertGreater(spread, 1.8)  # the means of 4 or 9 independent values
 
     def test_flips_are_drawn_for_each_pair(self):
         images, _ = batches_of(PLACES)(0)

@@ -22,18 +22,6 @@ STEPS = 300
 FIELDS = len(generator.WIDTHS)
 
 
-class TestFields(TestCase):
-    def test_all_have_variance_one_and_the_later_ones_are_smoother(self):
-        draws = torch.Generator().manual_seed(0)
-        fields = generator.random_fields(torch.rand(200, FIELDS, 32, 32, generator=draws))
-        inside = fields[:, :, 6:-6, 6:-6]
-        alike = (inside[..., 1:] * inside[..., :-1]).mean((0, 2, 3))
-        for variance in inside.var((0, 2, 3)):
-            self.assertAlmostEqual(variance.item(), 1, delta=0.05)
-        self.assertAlmostEqual(alike[0].item(), 0, delta=0.02)
-        self.assertEqual(alike.tolist(), sorted(alike.tolist()))
-
-
 class TestSampler(TestCase):
     def test_samples_follow_from_their_seed_and_differ_from_one_another(self):
         sampler = Sampler(device="cpu")
@@ -112,13 +100,6 @@ class TestScores(TestCase):
         )
         self.assertLess(right, little)
         self.assertLess(right, much)
-
-    def test_the_square_of_a_mean_has_no_bias(self):
-        random = torch.Generator().manual_seed(0)
-        for mean in (0.0, 0.3):
-            values = mean + torch.randn(5_000, 8, generator=random)
-            squares = torch.stack([scores.squared_mean(each) for each in values])
-            self.assertAlmostEqual(squares.mean().item(), mean**2, delta=0.02)
 
 
 class TestTraining(TestCase):
