@@ -42,12 +42,6 @@ class TestTrain(CommandCase):
         weights = torch.load(self.folder / "trained.pth")
         self.assertSame(weights["0.weight"], start["0.weight"])
 
-    def test_defaults_follow_from_the_optimizer(self):
-        muon = {"optimizer": "Muon", "batch_size": 16, "learning_rate": 0.004, "hybrid": False}
-        adam = {"optimizer": "ADAM", "batch_size": 16, "learning_rate": 0.001, "loss": "l1"}
-        for options, wanted in ((), muon), (("--optimizer", "adam", "--loss", "L1"), adam):
-            self.assertLessEqual(wanted.items(), self.record_of(*options)["settings"].items())
-
     def test_the_data_say_which_loss_they_need(self):
         """Unless an option says otherwise."""
         (self.folder / "data" / "train_data.json").write_text('{"loss": "masked"}')
@@ -60,10 +54,8 @@ class TestTrain(CommandCase):
         self.assertGreater(mse["history"]["loss"][0], 1.5 * masked["history"]["loss"][0])
 
     def test_minutes_that_are_short_make_batches_small(self):
-        record = self.record_of("--minutes", 0.01)
-        self.assertEqual(record["settings"]["batch_size"], 4)
-        rates = record["history"]["learning_rate"]
-        self.assertEqual(rates, sorted(rates, reverse=True))
+        settings = self.record_of("--minutes", 0.01)["settings"]
+        self.assertEqual((settings["batch_size"], settings["learning_rate"]), (4, 0.004))
 
     def test_everything_is_checked_before_the_first_step(self):
         (self.folder / "there.pth").write_bytes(b"mine")
@@ -128,8 +120,6 @@ class TestMeasuring(TestCase):
         printed = self.reported(HALVING, self.pairs)
         self.assertRegex(printed, r"^noisy 22.\d\d dB \(.*\), denoised 28.\d\d dB \(.*\): .*estim")
         self.assertNotIn("BEHIND", printed)
-
-    def test_a_result_behind_its_input_is_called_that(self):
         self.assertIn("the result is BEHIND its noisy input", self.reported(DARKENING, self.pairs))
 
     def test_nothing_is_claimed_where_the_estimate_is_not_above_zero_or_there_are_no_pairs(self):
