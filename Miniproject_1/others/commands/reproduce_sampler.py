@@ -4,7 +4,7 @@ import torch
 
 from ..sampling.recipe import SamplerRecipe, sampler_training
 from ..training.processes import team_of_processes
-from .reproduce import add_arguments_of_recipes, read_photographs, run_of_recipe
+from .reproduce import add_arguments_of_recipes, begin
 
 RECIPE = SamplerRecipe()
 
@@ -24,20 +24,8 @@ def run(options):
     with team_of_processes(options.device) as team:
         if team.size > 1:
             raise ValueError("reproduce-sampler is for one process: start it without torchrun")
-        long_run = run_of_recipe("reproduce-sampler", options, RECIPE, team)
-        recipe = SamplerRecipe(**long_run.settings)
         generator = torch.Generator().manual_seed(0)  # keeps the same ones apart as `reproduce`
-        photographs, _ = read_photographs(options.photographs, team.device, generator)
-        long_run.check_data(
-            {"photographs": len(photographs), "sum": photographs.pixels.sum().item()}
-        )
+        long_run, photographs, _ = begin("reproduce-sampler", options, RECIPE, team, generator)
+        recipe = SamplerRecipe(**long_run.settings)
         training = sampler_training(recipe, photographs, team.device)
-
-        def describe():
-            return f"loss {training.history['loss'][-1]:.5f}"
-
-        def record():
-            hours = round(training.history["seconds"][-1] / 3600, 3)
-            return {**long_run.about, "hours": hours}
-
-        return long_run.carry_out(training, recipe.batch_size, describe, record)
+        return long_run.carry_out(training, recipe.batch_size)

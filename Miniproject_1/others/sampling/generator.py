@@ -6,10 +6,9 @@ the noisy image, the mean and random fields. For each value of the deviation it 
 
     base + sum over the fields of gain * field.
 
-The gains say where and how smoothly samples differ.
-
-Deviations are given for several colours of each block. Their mean is the block's value in the
-sampled image. One of them, picked at random, is its value in a noisy draw of that image.
+The gains say where and how smoothly samples differ. Deviations are given for several colours of
+each block. Their mean is the block's value in the sampled image. One of them, picked at random, is
+its value in a noisy draw of that image.
 """
 
 import torch
@@ -54,24 +53,18 @@ def random_fields(uniform: Tensor) -> Tensor:
         uniform: (N, F, H, W), independent and uniform from 0 to 1.
 
     Returns:
-        (N, F, H, W). Each is smoothed by the Gaussian of `WIDTHS` that belongs to it.
+        (N, F, H, W). Each is smoothed by the Gaussian of `WIDTHS` that belongs to it; near the
+        border their variance is less.
     """
-    values = (uniform - 0.5) * 12**0.5
-    fields = []
-    for width, field in zip(WIDTHS, values.split(1, dim=1)):
-        if width > 0:
-            field = smoothed(field, width)
-        fields.append(field)
-    return torch.cat(fields, dim=1)
-
-
-def smoothed(field: Tensor, width: float) -> Tensor:
-    """Smooth a field (N, 1, H, W) so that its variance stays the same, except near the border."""
-    places = torch.arange(-REACH, REACH + 1, dtype=field.dtype, device=field.device)
-    weights = torch.exp(-((places / width) ** 2) / 2)
-    weights = weights / weights.square().sum().sqrt()
-    field = F.conv2d(field, weights.view(1, 1, -1, 1), padding=(REACH, 0))
-    return F.conv2d(field, weights.view(1, 1, 1, -1), padding=(0, REACH))
+    fields = ((uniform - 0.5) * 12**0.5).split(1, dim=1)
+    places = torch.arange(-REACH, REACH + 1, dtype=uniform.dtype, device=uniform.device)
+    smoothed = [fields[0]]
+    for width, field in zip(WIDTHS[1:], fields[1:]):
+        weights = torch.exp(-((places / width) ** 2) / 2)
+        weights = weights / weights.square().sum().sqrt()  # so that the variance stays the same
+        field = F.conv2d(field, weights.view(1, 1, -1, 1), padding=(REACH, 0))
+        smoothed.append(F.conv2d(field, weights.view(1, 1, 1, -1), padding=(0, REACH)))
+    return torch.cat(smoothed, dim=1)
 
 
 def deviations(network: nn.Module, noisy: Tensor, mean: Tensor, fields: Tensor) -> Tensor:
@@ -93,12 +86,7 @@ def deviations(network: nn.Module, noisy: Tensor, mean: Tensor, fields: Tensor) 
 
 
 class Generator(nn.Module):
-    """Two samples for each noisy image, as `model.Training` trains them.
-
-    Only the second network is trained; its parameters are those of this module. The first one stays
-    in evaluation mode, so its kernels are prepared once.
-
-    `Training` is to be told "float32", so that it does not compute all of this in bfloat16.
+    """Two samples for each noisy image. `model.Training` trains the second network alone.
 
     Args:
         mean_network: the network that comes with the project.
@@ -117,8 +105,7 @@ class Generator(nn.Module):
         """Sample.
 
         Args:
-            inputs: (2 B, 3 + F, H, W), values 0 to 1: B noisy images twice, and uniform random
-                numbers.
+            inputs: (2 B, 3 + F, H, W), values 0 to 1: B noisy images twice, and random numbers.
 
         Returns:
             (2 B, 3 + 3 COLOURS, H, W): the mean, and deviations from it.

@@ -15,31 +15,19 @@ from ...model import Model, Training
 from ..training.optimizers import Muon
 from ..training.photo_batches import PhotoBatches, generator_on
 from .generator import COLOURS, WIDTHS, Generator, build_deviation_network
-from .scores import SamplerLoss
+from .scores import sampler_loss
 
 
 @dataclass(frozen=True)
 class SamplerRecipe:
-    """All numbers of the run.
+    """All numbers of the run."""
 
-    Attributes:
-        pairs: noisy images that the generator sees, each once, with another one of its scene.
-        batch_size: noisy images in a step; each has two samples.
-        learning_rate: of Muon, after the warm-up. It falls to zero in a straight line.
-        warm_up: steps in which it rises from zero.
-        momentum: of Muon.
-        small_crops: see `PhotoBatches`.
-        targets: "pairs", "three draws" or "clean", see `SamplerLoss`.
-        seed: of all random choices.
-    """
-
-    pairs: int = 128_000
-    batch_size: int = 16
-    learning_rate: float = 0.004
-    warm_up: int = 50
+    pairs: int = 128_000  # noisy images that the generator sees, each once, with another one
+    batch_size: int = 16  # noisy images in a step; each has two samples
+    learning_rate: float = 0.004  # after the warm-up; then it falls to zero in a straight line
+    warm_up: int = 50  # steps in which the rate rises from zero
     momentum: float = 0.95
-    small_crops: float = 0.3
-    targets: str = "pairs"
+    small_crops: float = 0.3  # see `PhotoBatches`
     seed: int = 0
 
     def num_steps(self):
@@ -56,52 +44,31 @@ class SamplerBatches:
     """Inputs and targets of the generator.
 
     `batches(step)` follows from seed and step alone. It returns two uint8 tensors: for `Generator`
-    (2 B, 3 + F, H, W), B noisy images twice with different random numbers; and for `SamplerLoss`
-    (2 B, 10, H, W), the noisy image y1, two other images y2 and y3, and which colour of each block
-    is drawn. Unless the targets are "three draws", y3 is y2.
-
-    Args:
-        recipe: a `SamplerRecipe`.
-        photographs: a `Photographs`.
+    (2 B, 3 + F, H, W), B noisy images twice with different random numbers; and for `sampler_loss`
+    (2 B, 7, H, W), the noisy image y1, another one y2, and which colour of each block is drawn.
     """
 
     def __init__(self, recipe, photographs):
         self.seed = recipe.seed
-        self.draws = PhotoBatches(
-            photographs,
-            recipe.batch_size,
-            recipe.small_crops,
-            clean=recipe.targets == "clean",
-            seed=recipe.seed,
-            num_draws=3 if recipe.targets == "three draws" else 2,
+        self.pairs = PhotoBatches(
+            photographs, recipe.batch_size, recipe.small_crops, seed=recipe.seed
         )
 
     def __call__(self, step):
-        y1, y2, *others = self.draws(step)
-        y3 = others[0] if others else y2
+        y1, y2 = (images.repeat(2, 1, 1, 1) for images in self.pairs(step))
         generator = generator_on(y1.device, self.seed, f"sample {step}")
 
         def drawn(number, channels):
-            shape = (2 * len(y1), channels, *y1.shape[2:])
-            options = {"generator": generator, "device": y1.device, "dtype": torch.uint8}
-            return torch.randint(number, shape, **options)
+            random = torch.empty(len(y1), channels, *y1.shape[2:], dtype=y1.dtype, device=y1.device)
+            return random.random_(number, generator=generator)
 
-        inputs = torch.cat([y1.repeat(2, 1, 1, 1), drawn(256, len(WIDTHS))], dim=1)
-        target = torch.cat([y1, y2, y3], dim=1).repeat(2, 1, 1, 1)
-        return inputs, torch.cat([target, drawn(COLOURS, 1)], dim=1)
+        fields = drawn(256, len(WIDTHS))
+        picks = drawn(COLOURS, 1)
+        return torch.cat([y1, fields], dim=1), torch.cat([y1, y2, picks], dim=1)
 
 
 def sampler_training(recipe, photographs, device=None):
-    """The training of a recipe.
-
-    Args:
-        recipe: a `SamplerRecipe`.
-        photographs: a `Photographs`, from which pairs are drawn.
-        device: see `Model`.
-
-    Returns:
-        a `Training` of the second network.
-    """
+    """The `Training` of a `SamplerRecipe`, on pairs that are drawn from a `Photographs`."""
     model = Model(device=device)
     model.load_pretrained_model()
     with torch.random.fork_rng(devices=[]):
@@ -116,5 +83,5 @@ def sampler_training(recipe, photographs, device=None):
         learning_rate=recipe.learning_rate_at,
         momentum=recipe.momentum,
         precision="float32",  # the generator's own networks take bfloat16 where it is faster
-        loss=SamplerLoss(recipe.targets),
+        loss=sampler_loss,
     )

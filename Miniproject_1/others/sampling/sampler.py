@@ -1,6 +1,10 @@
-"""Samples for users: images of any size, from the weights that come with the project."""
+"""Samples for users: images of any size, from the weights that come with the project.
 
-import warnings
+`predict` gives the mean of all images that fit a noisy one, which is blurred. Brown et al. propose
+to sample from them instead. A sample is as sharp as a photograph; it is plausible, and it is not
+the truth.
+"""
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,19 +12,16 @@ import torch
 from torch import Tensor
 
 from ...model import (
-    LARGEST_SEED,
     MAX_PIXELS,
     MAX_PIXELS_OF_A_GPU,
     Model,
     accelerated,
-    check_images,
-    check_number,
     generator_of,
     ordinary_pytorch,
     tiles_of,
     to_unit_range,
 )
-from .generator import WIDTHS, build_deviation_network, deviations, random_fields
+from .generator import COLOURS, WIDTHS, build_deviation_network, deviations, random_fields
 
 WEIGHTS = Path(__file__).resolve().parent / "sampler.pth"
 
@@ -52,12 +53,12 @@ class Sampler:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             weights = {name.removeprefix(prefix): value for name, value in saved.items()}
             network.load_state_dict(weights)
+            if not all(torch.isfinite(value).all() for value in weights.values()):
+                raise ValueError("some are not finite")
         except OSError:  # it names the file
             raise
         except Exception as error:  # damaged files raise nearly everything
             raise ValueError(f"{path} does not hold the weights of 'sample'") from error
-        if not all(torch.isfinite(value).all() for value in weights.values()):
-            raise ValueError(f"{path} holds weights that are not finite")
         self.network = accelerated(network.to(self.model.device).eval(), "auto")
 
     def samples(self, noisy: Tensor, number: int = 1, seed: int = 0) -> Iterator[Tensor]:
@@ -66,51 +67,39 @@ class Sampler:
         Args:
             noisy: images (N, 3, H, W), values 0 to 255, any real dtype.
             number: of samples of each image.
-            seed: of the random numbers, 0 to 2^62. The same seed gives the same samples.
+            seed: of the random numbers. The same seed gives the same samples.
 
         Returns:
             iterator of float32 tensors (N, 3, H, W), values 0 to 255, on the model's device.
 
         Raises:
-            TypeError, ValueError: an argument is not as described.
+            TypeError, ValueError: the images are not as described.
         """
-        found = self.samples_of(noisy, number, seed, lambda colours: colours.mean(1))
-        return (sample.clamp(0, 255) for sample in found)
+        found = self.colours(noisy, number, seed)
+        return (colours.mean(1).clamp(0, 255) for colours in found)
 
     def colours(self, noisy: Tensor, number: int = 1, seed: int = 0) -> Iterator[Tensor]:
         """Draw samples as the colours of their blocks, (N, COLOURS, 3, H, W); see `samples`.
 
         One colour of each block, picked at random, makes a noisy draw of the sample.
         """
-        return self.samples_of(noisy, number, seed, lambda colours: colours)
+        mean = self.model.predict(noisy, average=False)
+        return (self.sample(noisy, mean, seed, place) for place in range(number))
 
-    def samples_of(self, noisy, number, seed, kept):
-        """Draw samples; `kept` is what is kept of the colours of each, a function of them."""
-        images = check_images("noisy", noisy)
-        number = check_number("number", number, 1, whole=True)
-        seed = check_number("seed", seed, 0, LARGEST_SEED, whole=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the user was warned above
-            mean = self.model.predict(images, average=False)
-        return (self.sample(images, mean, seed, place, kept) for place in range(number))
-
-    def sample(self, images, mean, seed, place, kept):
-        """The sample with this number, values 0 to 255, computed tile by tile to save memory."""
+    def sample(self, noisy, mean, seed, place):
+        """The colours of the sample with this number, computed tile by tile to save memory."""
         device = self.model.device
         max_pixels = MAX_PIXELS_OF_A_GPU if device.type == "cuda" else MAX_PIXELS
-        shape = (len(images), len(WIDTHS), *images.shape[2:])
+        number, _, height, width = noisy.shape
         generator = generator_of(seed, f"sample {place}")
-        # 8 bits, as in training
-        random = torch.randint(256, shape, generator=generator, dtype=torch.uint8, device="cpu")
-        output = None
+        random = torch.empty(number, len(WIDTHS), height, width, dtype=torch.uint8, device="cpu")
+        random.random_(generator=generator)  # 8 bits, as in training
+        output = torch.empty(number, COLOURS, 3, height, width, device=device)
         with ordinary_pytorch(device, gradients=False):
-            fields = random_fields(to_unit_range(random, device))
-            inputs = to_unit_range(images, device), mean / 255, fields
-            for tile in tiles_of(images.shape, max_pixels):
+            noisy, mean, random = (to_unit_range(each, device) for each in (noisy, mean, random))
+            inputs = noisy, mean, random_fields(random)
+            for tile in tiles_of(noisy.shape, max_pixels):
                 parts = [each[tile.images][tile.source] for each in inputs]
                 colours = parts[1][:, None] + deviations(self.network, *parts)
-                found = kept(255 * colours)
-                if output is None:
-                    output = found.new_empty(len(images), *found.shape[1:-2], *images.shape[2:])
-                output[tile.images][tile.target] = found[tile.valid]
+                output[tile.images][tile.target] = 255 * colours[tile.valid]
         return output

@@ -1,8 +1,8 @@
 """What the generator is trained by: scores that are least for the true distribution.
 
-Let y1 be the noisy image that the generator sees, x the clean image, y2 and y3 other noisy images
-of the same scene, m the output of the first network, and d, d' the deviations of two samples from
-it. Noisy images are independent given the scene, and their mean is x. Pairs determine three things
+Let y1 be the noisy image that the generator sees, x the clean image, y2 another noisy image of the
+same scene, m the output of the first network, and d, d' the deviations of two samples from it.
+Noisy images are independent given the scene, and their mean is x. Pairs determine three things
 about p(x | y1):
 
 - the mean, E[x | y1] = E[y2 | y1];
@@ -11,10 +11,8 @@ about p(x | y1):
   E (f - x)^2 = E (f - y2)^2 - E (y1 - y2)^2 / 2. The variance between samples should be the
   squared error of their mean.
 
-They do not tell the variance of a single pixel, since the noise within its block adds to it. A
-third noisy image does: E[x_i^2 | y1] = E[y2_i y3_i | y1].
-
-The energy score (Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation",
+They do not tell the variance of a single pixel, since the noise within its block adds to it. The
+energy score (Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation",
 2007) compares noisy draws of samples with y2. Two squares pull mean variances to what pairs say of
 them: that between samples, and that between the colours of a block. A square of an expectation is
 estimated without bias by the product of two independent estimates.
@@ -26,58 +24,28 @@ from torch import Tensor
 
 from .generator import COLOURS
 
-TARGETS = ("pairs", "three draws", "clean")
-
-# Weights of terms of the loss, in which the energy score has weight one
-MEAN_VARIANCES = 30.0  # of samples, and of the colours of their blocks
-VARIANCES = 0.02  # of each pixel, where there are three draws
+MEAN_VARIANCES = 30.0  # weight of their terms in the loss; the energy score has weight one
 
 # Windows of the energy score: images are reduced by a factor, and compared in squares of pixels
 REDUCTIONS = (1, 2, 4)
 SQUARES = (1, 2, 4)
 
-FLOOR = 0.002  # added to the local noise before dividing by it, since flat regions have none
-NEIGHBOURHOOD = 5  # pixels, of the local noise
 
-
-class SamplerLoss:
-    """The loss of the generator, for `model.Training`.
-
-    `loss(output, target)` takes what `Generator` returns and what `SamplerBatches` gives as target.
-
-    Args:
-        targets: "pairs"; "three draws"; "clean", where the clean image is in the place of y2.
-    """
-
-    def __init__(self, targets: str):
-        self.targets = targets
-
-    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        number = len(output) // 2
-        mean = output[:number, :3]
-        colours = output[:, 3:].view(2 * number, COLOURS, 3, *output.shape[2:])
-        y1, y2, y3 = target[:number, :9].split(3, dim=1)
-        deviations = colours.mean(1).chunk(2)
-        error = y2 - mean
-        if self.targets == "clean":
-            return energy_score(*deviations, error).mean()
-
-        draws = drawn(colours, target[:, 9:]).chunk(2)
-        loss = energy_score(*draws, error).mean()
-
-        noise = mean_square(y1 - y2) / 2
-        spread = mean_square(deviations[0] - deviations[1]) / 2
-        error_of_mean = mean_product(error - deviations[0], error - deviations[1]) - noise
-        variances = colours.var(1, unbiased=False).flatten(1).mean(1)  # of each sample's colours
-        of_colours = variances.view(2, number).mean(0)
-        squares = squared_mean(spread - error_of_mean) + squared_mean(of_colours - noise)
-        loss = loss + MEAN_VARIANCES * squares
-
-        if self.targets == "three draws":
-            weight = 1 / (local_noise(y1 - mean) + FLOOR) ** 2
-            score = variance_score(*deviations, error * (y3 - mean), weight)
-            loss = loss + VARIANCES * score
-        return loss
+def sampler_loss(output: Tensor, target: Tensor) -> Tensor:
+    """The loss of what `Generator` returns, with the target that `SamplerBatches` gives."""
+    number = len(output) // 2
+    mean = output[:number, :3]
+    colours = output[:, 3:].view(2 * number, COLOURS, 3, *output.shape[2:])
+    y1, y2 = target[:number, :6].split(3, dim=1)
+    deviations = colours.mean(1).chunk(2)
+    draws = drawn(colours, target[:, 6:]).chunk(2)
+    error = y2 - mean
+    noise = means((y1 - y2).square()) / 2
+    spread = means((deviations[0] - deviations[1]).square()) / 2
+    error_of_mean = means((error - deviations[0]) * (error - deviations[1])) - noise
+    of_colours = means(colours.var(1, unbiased=False)).view(2, number).mean(0)
+    squares = squared_mean(spread - error_of_mean) + squared_mean(of_colours - noise)
+    return energy_score(*draws, error).mean() + MEAN_VARIANCES * squares
 
 
 def drawn(colours: Tensor, picks: Tensor) -> Tensor:
@@ -94,44 +62,15 @@ def drawn(colours: Tensor, picks: Tensor) -> Tensor:
     return colours.gather(1, places.expand(-1, -1, 3, -1, -1))[:, 0]
 
 
-def local_noise(difference: Tensor) -> Tensor:
-    """The mean square over channels and a neighbourhood: (N, 3, H, W) to (N, 1, H, W).
-
-    The difference must depend on y1 alone; otherwise the weighted scores would not be proper.
-    """
-    squares = difference.square().mean(1, keepdim=True)
-    padding = NEIGHBOURHOOD // 2
-    return F.avg_pool2d(squares, NEIGHBOURHOOD, 1, padding, count_include_pad=False)
-
-
-def mean_square(images: Tensor) -> Tensor:
-    """The mean square of each image: (N, 3, H, W) to (N,)."""
-    return mean_product(images, images)
-
-
-def mean_product(first: Tensor, second: Tensor) -> Tensor:
-    """The mean product of two images: (N, 3, H, W) twice to (N,)."""
-    return (first * second).flatten(1).mean(1)
+def means(images: Tensor) -> Tensor:
+    """The mean of each image: (N, 3, H, W) to (N,)."""
+    return images.flatten(1).mean(1)
 
 
 def squared_mean(gaps: Tensor) -> Tensor:
-    """The square of the expectation of values (N,), from the means of their two halves.
-
-    It has no bias, so it may come out negative.
-    """
+    """The square of the expectation of values (N,), without bias: it may come out negative."""
     half = len(gaps) // 2
     return gaps[:half].mean() * gaps[half:].mean()
-
-
-def variance_score(deviation_1, deviation_2, product, weight) -> Tensor:
-    """Least where at each pixel the expectation of d^2 is that of (y2 - m) (y3 - m), given y1.
-
-    Args:
-        deviation_1, deviation_2: of two samples, (N, 3, H, W).
-        product: (y2 - m) (y3 - m).
-        weight: (N, 1, H, W), which depends on y1 alone.
-    """
-    return ((deviation_1**2 - product) * (deviation_2**2 - product) * weight).mean()
 
 
 def energy_score(sample_1: Tensor, sample_2: Tensor, image: Tensor) -> Tensor:
@@ -146,13 +85,12 @@ def energy_score(sample_1: Tensor, sample_2: Tensor, image: Tensor) -> Tensor:
     """
     scores = []
     for reduction in REDUCTIONS:
-        first, second, third = (
-            F.avg_pool2d(each, reduction) for each in (sample_1, sample_2, image)
-        )
+        reduced = [F.avg_pool2d(each, reduction) for each in (sample_1, sample_2, image)]
+        first, second, third = reduced
         for side in SQUARES:
             to_image = (norms(first - third, side) + norms(second - third, side)) / 2
             between = norms(first - second, side)
-            scores.append((to_image - between / 2).flatten(1).mean(1))
+            scores.append(means(to_image - between / 2))
     return torch.stack(scores).mean(0)
 
 

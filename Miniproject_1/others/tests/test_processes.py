@@ -1,7 +1,6 @@
 """One training on several processes, started by torchrun."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from . import PROJECT, TestCase, random_images, relative_error
 
 # A network without BatchNorm, whose statistics would be those of the shares, in float64
 TRAINING = """
-import sys
 import torch
 from Miniproject_1.others.tests.test_processes import new_training
 from Miniproject_1.others.training.processes import team_of_processes
@@ -42,12 +40,10 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-class Pairs:
-    """Batches of six pairs."""
-
-    def __call__(self, step, part=slice(None)):
-        images = random_images(12, 6, 6, seed=step).double()
-        return images[:6][part], images[6:][part]
+def pairs(step, part=slice(None)):
+    """Six pairs."""
+    images = random_images(12, 6, 6, seed=step).double()
+    return images[:6][part], images[6:][part]
 
 
 def new_training(seed):
@@ -55,7 +51,7 @@ def new_training(seed):
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 3, 3)).double()
     rates = [0.1, 0.1, 1e9, 0.1, 0.1, 0.1]
-    training = Training(network, Pairs(), 6, 0, learning_rate=rates.__getitem__)
+    training = Training(network, pairs, 6, 0, learning_rate=rates.__getitem__)
     in_float32 = training.loss_of
     training.loss_of = lambda batch, forward: in_float32(batch, lambda x: forward(x.double()))
     return training
@@ -76,17 +72,11 @@ class TestProcesses(TestCase):
             env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"},
         )
 
-    def finish(self, process, status=0):
-        """Standard output and standard error of a process that ends with this status."""
-        with process:
-            out, err = process.communicate(timeout=300)
-        self.assertEqual(process.returncode, status, err[-3000:])
-        return out, err
-
     def test_two_processes_take_the_steps_of_one_and_end_alike(self):
         """Also where the loss explodes, which both see in the same step."""
-        out, err = self.finish(self.start(TRAINING))
-        self.assertEqual(out, "said by 0\n")
+        with self.start(TRAINING) as process:
+            out, err = process.communicate(timeout=300)
+        self.assertEqual((process.returncode, out), (0, "said by 0\n"), err)
         self.assertNotIn("terminate", err)
         alone = new_training(seed=0)
         while alone.step < alone.num_steps:
@@ -98,23 +88,18 @@ class TestProcesses(TestCase):
         self.assertEqual(first[2], [1.0])
         for name, value in alone.network.state_dict().items():
             self.assertLess(relative_error(first[0][name], value), 1e-6, name)
-        for found, expected in zip(first[1], alone.history["loss"], strict=True):
-            self.assertAlmostEqual(found / expected, 1, places=6)
 
-    def test_a_killed_process_ends_the_other_with_a_line_and_a_checkpoint(self):
+    def test_a_killed_process_ends_the_other_with_a_checkpoint_and_the_line_to_go_on_with(self):
         torch.save([random_images(8, 6, 6, seed=seed) for seed in (1, 2)], self.folder / "data.pkl")
-        options = ("--batch-size", 4, "--device", "cpu", "--precision", "float32")
-        command = ("train", "data.pkl", *options, "--epochs", 1000)
-        process = self.start(COMMAND, *command, "--output", "m.pth")
+        command = ("train", "data.pkl", "--batch-size", 4, "--device", "cpu", "--epochs", 1000)
         checkpoint = self.folder / "m.pth.checkpoint"
-        while process.poll() is None and not checkpoint.exists():
-            time.sleep(0.05)
-        pids = ["pgrep", "-P", str(process.pid)]
-        children = subprocess.run(pids, stdout=subprocess.PIPE, text=True).stdout.split()
-        began = time.monotonic()
-        os.kill(int(children[-1]), signal.SIGKILL)
-        _, err = self.finish(process, status=1)
-        self.assertLess(time.monotonic() - began, 60)
-        self.assertEqual(len(re.findall("^error: another process", err, re.MULTILINE)), 1, err)
-        self.assertEqual(len(re.findall("^go on with: .* --resume", err, re.MULTILINE)), 1, err)
+        with self.start(COMMAND, *command, "--output", "m.pth") as process:
+            while process.poll() is None and not checkpoint.exists():
+                time.sleep(0.05)
+            pids = ["pgrep", "-P", str(process.pid)]
+            children = subprocess.run(pids, stdout=subprocess.PIPE, text=True).stdout.split()
+            os.kill(int(children[-1]), signal.SIGKILL)
+            _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, err)
+        self.assertEqual(err.count("go on with: "), 1, err)
         self.assertGreater(torch.load(checkpoint)["training"]["step"], 0)

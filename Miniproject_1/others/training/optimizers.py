@@ -11,8 +11,8 @@ Sources:
 """
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable
 
 import torch
@@ -70,7 +70,7 @@ class Muon(torch.optim.Optimizer):
         """The steps of Muon for kernels, for a learning rate of one."""
         gradients = [kernel.grad for kernel in kernels]
         for kernel in kernels:
-            if "mean" not in self.state[kernel]:
+            if not self.state[kernel]:
                 self.state[kernel]["mean"] = torch.zeros_like(kernel)
         means = [self.state[kernel]["mean"] for kernel in kernels]
         torch._foreach_lerp_(means, gradients, 1 - momentum)
@@ -93,33 +93,23 @@ def is_hidden_kernel(parameter):
 
 
 def orthogonalized(kernels):
-    """The steps of Muon for gradients of kernels.
+    """The steps of Muon for gradients of kernels, a list of tensors (A, B, k, k).
 
-    Each kernel is taken as a matrix. Its rows are the input or the output channels, whichever are
-    fewer; its columns are the other channels and the positions. Matrices of one shape are computed
-    together.
-
-    Args:
-        kernels: list of tensors (A, B, k, k).
-
-    Returns:
-        list of tensors of the same shapes: nearly the orthogonal matrices next to the kernels, of
-        root mean square `STEP_SIZE`.
+    They are nearly the orthogonal matrices next to the kernels, of root mean square `STEP_SIZE`.
+    The rows of a matrix are the input or the output channels, whichever are fewer; its columns are
+    the other channels and the positions. Matrices of one shape are computed together.
     """
-    places = defaultdict(list)  # of the kernels that have a shape
-    for place, kernel in enumerate(kernels):
-        places[kernel.shape].append(place)
-    steps = [None] * len(kernels)
-    for shape, places_of_shape in places.items():
-        stacked = torch.stack([kernels[place] for place in places_of_shape])
+    steps = {}
+    for shape in {kernel.shape for kernel in kernels}:
+        places = [place for place, kernel in enumerate(kernels) if kernel.shape == shape]
+        stacked = torch.stack([kernels[place] for place in places])
         rows_first = (0, 1, 2) if shape[0] <= shape[1] else (0, 2, 1)
         stacked = stacked.permute(*rows_first, 3, 4)  # (N, rows, columns, k, k)
         matrices = orthogonal(stacked.flatten(2))
         size = STEP_SIZE * math.sqrt(matrices.shape[2])  # its rows have length one
         found = (size * matrices).view(stacked.shape).permute(*rows_first, 3, 4)
-        for place, step in zip(places_of_shape, found):
-            steps[place] = step
-    return steps
+        steps.update(zip(places, found))
+    return [steps[place] for place in range(len(kernels))]
 
 
 def orthogonal(matrices):
@@ -153,8 +143,6 @@ def orthogonal(matrices):
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer that a training can be asked for."""
-
     function: Callable  # of parameters, learning rate and momentum, as `Training` takes it
     learning_rate: float  # at the beginning, unless another is asked for
     momentum: float
@@ -166,10 +154,7 @@ def sgd(parameters, learning_rate, momentum):
     return torch.optim.SGD(parameters, learning_rate)
 
 
-def nesterov(parameters, learning_rate, momentum):
-    """Gradient descent with the momentum of Nesterov."""
-    return torch.optim.SGD(parameters, learning_rate, momentum, nesterov=True)
-
+nesterov = partial(torch.optim.SGD, nesterov=True)
 
 ALL_OPTIMIZERS = {
     "SGD": Optimizer(sgd, 0.05, 0.0, (0.1, 0.2, 0.4)),

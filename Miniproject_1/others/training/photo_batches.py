@@ -4,26 +4,12 @@ A batch follows from the seed and its step alone. On a GPU other numbers are dra
 The noise of the course is that of `data/course_noise.py`, here for all images of a batch at once.
 """
 
-from functools import cached_property
-from typing import NamedTuple
-
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ...model import FLIPS, generator_of, moved_if_it_fits
-from ..data.course_noise import CROP_SHARE, IMAGE_SIZE, SMALLEST_BLOCK
+from ..data.course_noise import CROP_SHARE, IMAGE_SIZE, SMALLEST_BLOCK, average_blocks
 
 LARGEST_SIGMA = 15.0  # of 255, of Gaussian noise
-
-
-class Crops(NamedTuple):
-    """Squares of photographs, divided into 32 x 32 square blocks; each entry is int64 (B,)."""
-
-    photograph: Tensor  # its number
-    top: Tensor
-    left: Tensor
-    block: Tensor  # side of a block, in pixels
 
 
 class Photographs:
@@ -39,52 +25,49 @@ class Photographs:
         pixels = torch.cat([photograph.flatten(1).T for photograph in photographs])
         self.pixels = moved_if_it_fits(pixels, device)  # (pixels of all photographs, 3)
         self.device = self.pixels.device
-        heights = [photograph.shape[1] for photograph in photographs]
-        widths = [photograph.shape[2] for photograph in photographs]
-        self.heights = torch.tensor(heights, device=self.device)
-        self.widths = torch.tensor(widths, device=self.device)
+        sizes = torch.tensor([photograph.shape[1:] for photograph in photographs])
+        self.heights, self.widths = sizes.to(self.device).unbind(1)
         areas = self.heights * self.widths
         self.starts = areas.cumsum(0) - areas  # of each photograph in `pixels`
 
     def __len__(self):
         return len(self.heights)
 
-    @cached_property
-    def sums(self):
-        """The `SumsOfPixels`, of which clean images are made."""
-        return SumsOfPixels(self.pixels, self.heights, self.widths)
+    def __getitem__(self, number):
+        """A photograph, (3, H, W)."""
+        height, width = int(self.heights[number]), int(self.widths[number])
+        start = int(self.starts[number])
+        pixels = self.pixels[start : start + height * width]
+        return pixels.view(height, width, 3).permute(2, 0, 1)
 
 
 class PhotoBatches:
     """Pairs of images that are drawn anew for each step: crops of photographs, noisy twice.
 
-    `batches(step)` is the batch of a step: for each draw a tensor (B, 3, 32, 32), values 0 to 255,
-    of the same crops. They are uint8; or float32, if there is Gaussian noise, which is not cut off
-    at 0 and 255, since that would move its mean. Every pair is flipped and turned at random.
+    `batches(step)` is the batch of a step: two tensors (B, 3, 32, 32) of the same crops, values 0
+    to 255. They are uint8; or float32, if there is Gaussian noise, which is not cut off at 0 and
+    255, since that would move its mean. Every pair is flipped and turned at random.
 
     Args:
         photographs: a `Photographs`. Batches are made where it lies.
         batch_size: pairs in a batch.
         small_crops: share of the pairs whose crop has less than 75 % of the photograph's short
             side. Their blocks are smaller, so their noise is weaker.
-        gaussian: share of the pairs with Gaussian noise added to all draws, independently, of a
+        gaussian: share of the pairs with Gaussian noise added to both images, independently, of a
             random sigma from 0 to `LARGEST_SIGMA`.
         clean: the second image is the clean one. The first is the same as without this option.
         seed: of all random choices, from 0 to 2^62.
-        num_draws: noisy images of each crop.
     """
 
     def __init__(self, photographs, batch_size=16, small_crops=0.0, gaussian=0.0, clean=False,
-                 seed=0, num_draws=2):  # fmt: skip
+                 seed=0):  # fmt: skip
+        self.photographs = photographs
+        self.device = photographs.device
         self.batch_size = batch_size
         self.small_crops = small_crops
         self.gaussian = gaussian
         self.clean = clean
         self.seed = seed
-        self.num_draws = num_draws
-        self.photographs = photographs
-        self.device = photographs.device
-        self.sums = photographs.sums if clean else None
 
     def __call__(self, step, part=slice(None)):
         """Return the images of all crops of a step, or of those that the slice `part` selects."""
@@ -94,22 +77,26 @@ class PhotoBatches:
             values = draw(self.batch_size, *shape, generator=generator, device=self.device)
             return values[part]
 
+        def noisy():
+            image = self.sampled(crops, drawn(torch.rand, 2, IMAGE_SIZE, IMAGE_SIZE))
+            if self.gaussian > 0:
+                image = image + sigmas * drawn(torch.randn, 3, IMAGE_SIZE, IMAGE_SIZE)
+            return image
+
         crops = self.crops(drawn(torch.rand, 5))
         flips = drawn(torch.rand, len(FLIPS))
-        sigmas = self.sigmas(drawn(torch.rand, 2))
-        images = []
-        for draw in range(self.num_draws):
-            if self.clean and draw == 1:
-                image = self.clean_images(crops)
-            else:
-                image = self.noisy(crops, drawn(torch.rand, 2, IMAGE_SIZE, IMAGE_SIZE))
-                if self.gaussian > 0:
-                    image = image + sigmas * drawn(torch.randn, 3, IMAGE_SIZE, IMAGE_SIZE)
-            images.append(flipped(image, flips))
-        return tuple(images)
+        of_share, of_strength = drawn(torch.rand, 2).view(-1, 2, 1, 1, 1).unbind(1)
+        sigmas = LARGEST_SIGMA * of_strength * (of_share < self.gaussian)
+        first = noisy()
+        second = self.averaged(crops) if self.clean else noisy()
+        return flipped(first, flips), flipped(second, flips)
 
     def crops(self, choices):
-        """The crops that these numbers choose: (B, 5), 0 to 1."""
+        """The crops that numbers (B, 5), 0 to 1, choose: four int64 tensors (B,).
+
+        They are the number of the photograph, the top and the left of the crop, and the side of a
+        block in pixels.
+        """
         of_photograph, of_smallness, of_size, of_top, of_left = choices.unbind(1)
         photograph = (of_photograph * len(self.photographs)).long()
         height = self.photographs.heights[photograph]
@@ -123,14 +110,9 @@ class PhotoBatches:
         side = IMAGE_SIZE * block
         top = (of_top * (height - side + 1)).long()
         left = (of_left * (width - side + 1)).long()
-        return Crops(photograph, top, left, block)
+        return photograph, top, left, block
 
-    def sigmas(self, choices):
-        """The standard deviations of Gaussian noise, (B, 1, 1, 1), that (B, 2), 0 to 1, choose."""
-        of_share, of_strength = choices.view(-1, 2, 1, 1, 1).unbind(1)
-        return LARGEST_SIGMA * of_strength * (of_share < self.gaussian)
-
-    def noisy(self, crops, places):
+    def sampled(self, crops, places):
         """Take a random pixel of each block; all three channels are of the same pixel.
 
         `places` are (B, 2, 32, 32), 0 to 1: row and column of the pixel within its block.
@@ -145,43 +127,14 @@ class PhotoBatches:
         images = self.photographs.pixels[start + rows * width + columns]  # (B, 32, 32, 3)
         return images.permute(0, 3, 1, 2)
 
-    def clean_images(self, crops):
-        """The mean of each block, rounded; its sum is that of four entries of `SumsOfPixels`."""
-        photograph, top, left, block = (values.view(-1, 1, 1) for values in crops)
-        number = torch.arange(IMAGE_SIZE + 1, device=self.device)
-        rows = top + number[:, None] * block  # (B, 33, 1), where blocks meet
-        columns = left + number * block  # (B, 1, 33)
-        sums = self.sums.before(photograph, rows, columns)  # (B, 33, 33, 3)
-        sums = sums[:, 1:] - sums[:, :-1]
-        sums = sums[:, :, 1:] - sums[:, :, :-1]  # (B, 32, 32, 3)
-        means = sums / (block**2)[..., None]
-        return means.round().to(torch.uint8).permute(0, 3, 1, 2)
-
-
-class SumsOfPixels:
-    """For each place of each photograph, the sum of all pixels above and to the left of it.
-
-    So the sum over any rectangle is known from its four corners (Crow, "Summed-area tables for
-    texture mapping", 1984).
-    """
-
-    def __init__(self, pixels, heights, widths):
-        tables = []
-        areas = (heights * widths).tolist()
-        for part, width in zip(pixels.split(areas), widths.tolist()):
-            # sums may wrap around; their differences are right all the same
-            image = part.view(-1, width, 3).to(torch.int32)
-            table = image.cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
-            tables.append(F.pad(table, (0, 0, 1, 0, 1, 0)).flatten(0, 1))  # zeros come first
-        sizes = (heights + 1) * (widths + 1)
-        self.table = torch.cat(tables)  # (places in all photographs, 3)
-        self.starts = sizes.cumsum(0) - sizes
-        self.row_lengths = widths + 1
-
-    def before(self, photograph, row, column):
-        """The sums of the pixels above these rows and to the left of these columns: (..., 3)."""
-        row_length = self.row_lengths[photograph]
-        return self.table[self.starts[photograph] + row * row_length + column]
+    def averaged(self, crops):
+        """The clean images: the mean of each block, rounded."""
+        clean = []
+        for number, top, left, block in torch.stack(crops, dim=1).tolist():
+            side = IMAGE_SIZE * block
+            crop = self.photographs[number][:, top : top + side, left : left + side]
+            clean.append(average_blocks(crop))
+        return torch.stack(clean)
 
 
 def flipped(images, choices):

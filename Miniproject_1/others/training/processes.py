@@ -20,27 +20,23 @@ from ...model import check_device
 
 @contextmanager
 def team_of_processes(device=None):
-    """Join the processes that torchrun has started, if it has; without it, this one is alone.
+    """A `Team` of the processes that torchrun has started; without it, this one is alone.
 
     All processes but the first are silent.
 
     Args:
         device: as in `Model`. "cuda": each process takes the GPU of its own number on its machine.
 
-    Yields:
-        a `Team`.
-
     Raises:
         ValueError: there is no such device, or several processes were not started by torchrun.
-        ConnectionError: another process has ended, or cannot be reached.
     """
     size = int(os.environ.get("WORLD_SIZE") or 1)
     if size == 1:
         yield Team(check_device(device))
         return
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        text = f"WORLD_SIZE is {size}, but torchrun has not started this process"
-        raise ValueError(f"{text}: start it by torchrun, or unset WORLD_SIZE for one process")
+        text = "start several processes by torchrun, or unset WORLD_SIZE for one"
+        raise ValueError(f"WORLD_SIZE is {size}, but torchrun has not started this process: {text}")
     if device in (None, "cuda") and torch.cuda.is_available():
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     device = check_device(device)
@@ -48,17 +44,11 @@ def team_of_processes(device=None):
         torch.cuda.set_device(device)
     with ExitStack() as stack:
         if os.environ["RANK"] != "0":
-            nowhere = stack.enter_context(open(os.devnull, "w"))
-            stack.enter_context(redirect_stdout(nowhere))
-            stack.enter_context(redirect_stderr(nowhere))
+            stack.enter_context(redirect_stdout(None))
+            stack.enter_context(redirect_stderr(None))
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         try:
-            yield Team(device, dist.get_rank(), dist.get_world_size())
-        except RuntimeError as error:
-            if not any(word in str(error).lower() for word in ("gloo", "nccl", "connection")):
-                raise
-            text = f"another process of this training has ended, or is out of reach: {error}"
-            raise ConnectionError(text) from error
+            yield Team(device, dist.get_rank(), size)
         finally:
             dist.destroy_process_group()
 
@@ -81,8 +71,8 @@ class Team:
     def check_batch_size(self, number):
         """Raise ValueError unless the pairs of a batch are equally many for each process."""
         if number % self.size > 0:
-            text = f"must be a multiple of the number of processes, {self.size}, got {number}"
-            raise ValueError(f"the batch size {text}")
+            text = f"a multiple of the number of processes, {self.size}, got {number}"
+            raise ValueError(f"the batch size must be {text}")
 
     @contextmanager
     def shared(self, training):
@@ -94,27 +84,21 @@ class Team:
         own_pairs = slice(self.rank, None, self.size)
         training.forward = DistributedDataParallel(forward)
         training.batches = lambda step: batches(step, own_pairs)
-        training.loss = self.averaged(loss)
+
+        def averaged(output, target):
+            """The mean loss of all processes, with the gradient of this one; all judge by it."""
+            own = loss(output, target)
+            mean = own.detach() / self.size
+            dist.all_reduce(mean)
+            return mean + (own - own.detach())
+
+        training.loss = averaged
         try:
             yield
         finally:
             training.forward, training.batches, training.loss = forward, batches, loss
             gc.collect()  # a DistributedDataParallel that outlives its group may abort the process
         dist.barrier()
-
-    def averaged(self, loss):
-        """A loss whose value is the mean over all processes, and its gradient that of the share.
-
-        So every process judges the same number.
-        """
-
-        def averaged_loss(output, target):
-            own = loss(output, target)
-            mean = own.detach() / self.size
-            dist.all_reduce(mean)
-            return mean + (own - own.detach())
-
-        return averaged_loss
 
     def largest(self, *numbers):
         """Of each of these numbers, the largest that any process gives; a list."""

@@ -12,16 +12,24 @@ pairs, batches of 128 ended 0.1 dB above batches of 256, and learning rates of 0
 within 0.04 dB of one another. `rate_factor` and the share of the steps in which the rate falls were
 not compared.
 
-Channels that are zero everywhere are drawn anew at every measurement, until the rate first falls.
+Channels that are zero everywhere have no gradient and never come back. They are drawn anew at every
+measurement, until the rate first falls. Behind a BatchNorm there are none.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
+from ...model import accelerated, uniform
 from .optimizers import Muon
-from .revive import CONVOLUTIONS
+
+# Layers of Appendix A whose output a BatchNorm scales, at once or behind another convolution
+NORMALIZED = (4, 7, 10, 11, 14)
+# Those that a ReLU follows but no BatchNorm, so that channels can die, and the next one of each
+MORTAL = {0: 2, 2: 4, 17: 19, 19: 21}
 
 
 @dataclass(frozen=True)
@@ -61,41 +69,67 @@ class Recipe:
 
 
 def optimizer_of(recipe, network):
-    """Muon as the recipe wants it, for `Training`.
+    """Muon as the recipe wants it, a function of parameters, learning rate and momentum.
 
     Kernels that a BatchNorm follows may have any size, so they decay. All other parameters take
     smaller steps.
 
     Args:
         recipe: a `Recipe`.
-        network: an `nn.Sequential`.
+        network: of `model.build_network`.
+    """
+    normalized = {f"{index}.weight" for index in NORMALIZED}
+    parameters = list(network.named_parameters())
+    kernels = [value for name, value in parameters if name in normalized]
+    rest = [value for name, value in parameters if name not in normalized]
+    groups = [
+        {"params": kernels, "weight_decay": recipe.weight_decay},
+        {"params": rest, "factor": recipe.rate_factor},
+    ]
+    # A `Training` may need several, one after another, and each writes into its groups
+    return lambda _, rate, momentum: Muon([dict(group) for group in groups], rate, momentum)
+
+
+@torch.no_grad()
+def revive(network, images, seed=0):
+    """Draw anew the channels that are zero everywhere; the network computes what it did before.
+
+    They get a kernel by Glorot and Bengio ("Xavier"), and a bias that makes them positive at half
+    of the pixels. The next layer gets kernels of zero for them, which training then changes.
+
+    Args:
+        network: of `model.build_network`, changed in place.
+        images: (N, 3, H, W), values 0 to 1; a channel that is positive nowhere on them is dead.
+        seed: of the draws; PyTorch's global random state is left alone.
 
     Returns:
-        a function of parameters, learning rate and momentum.
+        how many channels were drawn.
     """
-    kernels = normalized_kernels(network)
-    normalized = {id(kernel) for kernel in kernels}
-    rest = [parameter for parameter in network.parameters() if id(parameter) not in normalized]
+    generator = torch.Generator().manual_seed(seed)
+    num_revived = 0
+    for index, next_index in MORTAL.items():
+        layer = network[index]
+        next_layer = network[next_index]
+        is_dead = features_after(network, index, images).amax((0, 2, 3)) <= 0
+        bound = math.sqrt(6 / (layer.weight[0].numel() + layer.weight[:, 0].numel()))
+        fresh = uniform(layer.weight, bound, generator).to(layer.weight)  # as "xavier" does
+        outputs_first(layer, layer.weight)[is_dead] = outputs_first(layer, fresh)[is_dead]
+        features = features_after(network, index, images)  # (N, channels, H', W')
+        medians = features.transpose(0, 1).flatten(1).median(1).values
+        layer.bias[is_dead] -= medians[is_dead]
+        outputs_first(next_layer, next_layer.weight)[:, is_dead] = 0
+        num_revived += int(is_dead.sum())
+    return num_revived
 
-    def make_optimizer(_, learning_rate, momentum):  # the parameters are in groups already
-        groups = [
-            {"params": kernels, "weight_decay": recipe.weight_decay},
-            {"params": rest, "factor": recipe.rate_factor},
-        ]
-        return Muon(groups, learning_rate, momentum)
 
-    return make_optimizer
+def features_after(network, index, images):
+    """What the network computes up to the layer of this index, in eval mode."""
+    part = copy.deepcopy(network[: index + 1]).eval()
+    return accelerated(part)(images)
 
 
-def normalized_kernels(network):
-    """The kernels that a BatchNorm follows, at once or behind another convolution."""
-    kernels = []
-    waiting = []  # kernels since the last layer that is no convolution
-    for layer in network:
-        if isinstance(layer, CONVOLUTIONS):
-            waiting.append(layer.weight)
-            continue
-        if isinstance(layer, nn.BatchNorm2d):
-            kernels.extend(waiting)
-        waiting = []
-    return kernels
+def outputs_first(layer, kernel):
+    """A view of the kernel of this layer with its output channels first, its inputs second."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return kernel.transpose(0, 1)
+    return kernel
