@@ -198,10 +198,6 @@ def save_picture(picture, path):
         image_of(pixels, mode).save(temporary, name, **options)
 
 
-# --------------------------------------------------------------------------------------------------
-# Between Pillow and PyTorch
-
-
 def tensor_of(image):
     """The values of a Pillow image with 8 bits a value: uint8 (C, H, W)."""
     values = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
@@ -226,9 +222,8 @@ def on_white(pixels, alpha):
 # A picture of pictures
 
 LABEL_WIDTH = 100  # pixels
-LABEL_SIZE = 20  # pixels from line to line
 CAPTION_HEIGHT = 28  # pixels
-CAPTION_SIZE = 18  # pixels from line to line
+TEXT_SIZE = 18  # pixels from line to line
 
 
 def comparison(rows, scale=4, gap=8, labels=(), captions=()):
@@ -261,8 +256,8 @@ def comparison(rows, scale=4, gap=8, labels=(), captions=()):
     draw = ImageDraw.Draw(canvas)
     for row, label in enumerate(labels):
         place = (gap, gap / 2 + (row + 0.5) * height)
-        draw.text(place, label, "black", anchor="lm", font_size=LABEL_SIZE)
+        draw.text(place, label, "black", anchor="lm", font_size=TEXT_SIZE)
     for column, caption in enumerate(captions):
         place = (left - gap / 2 + (column + 0.5) * width, bottom + CAPTION_HEIGHT / 2)
-        draw.text(place, caption, "black", anchor="mm", font_size=CAPTION_SIZE)
+        draw.text(place, caption, "black", anchor="mm", font_size=TEXT_SIZE)
     return tensor_of(canvas)

@@ -9,6 +9,8 @@ from ..console import say
 from ..pictures import SUFFIXES, read_picture
 from .shots import check_shots
 
+FEW = 20  # scenes
+
 
 def picture_files(folder):
     """The picture files below a folder, sorted by name, without hidden ones.
@@ -126,7 +128,10 @@ def draw_pairs(sources, num_pairs, draw, generator, read=read_picture):
     if num_pairs < len(sources):
         order = torch.randperm(len(sources), generator=generator).tolist()
         sources = [sources[place] for place in sorted(order[:num_pairs])]
-    say(f"drawing {num_pairs} pairs from {len(sources)} scenes")
+    text = f"drawing {num_pairs} pairs from {len(sources)} scenes"
+    if len(sources) < FEW:
+        text += ", so few that the pairs say little about others"
+    say(text)
     shares = torch.randperm(num_pairs, generator=generator).tensor_split(len(sources))
     pairs = [None] * num_pairs
     for source, share in zip(track(sources, "scene"), shares):
