@@ -104,7 +104,6 @@ def denoised(model, picture, options, progress):
         progress=progress,
         precision=options.precision,
     )[0]
-    is_grey = (pixels == pixels[:1]).all()
-    if is_grey:
+    if (pixels == pixels[:1]).all():  # grey
         output = output.mean(0, keepdim=True)
     return replace(picture, pixels=output.expand_as(pixels))

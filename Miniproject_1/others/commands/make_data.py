@@ -48,10 +48,9 @@ def run(options):
     """Build data files from photographs; returns the exit status."""
     check_number("--train-pairs", options.train_pairs, 0, whole=True)
     draw_training, draw_validation, smallest, loss = draws_of(options.noise)
-    validation_file = options.data / "val_data.pkl"
     with_training = options.train_pairs > 0
     names = TRAINING_FILES if with_training else ()
-    generator = prepared(options, [validation_file.name, *names])
+    generator = prepared(options, ["val_data.pkl", *names])
 
     paths = picture_files(options.photos)
     photographs = readable_photographs(paths, smallest)
@@ -65,8 +64,8 @@ def run(options):
     if with_training:
         pairs = draw_pairs(others, options.train_pairs, draw_training, generator)
         write_training_data(pairs, options, options.noise or "course", loss)
-    save(validation, validation_file)
-    tell(f"wrote {validation_file}: {VALIDATION_PAIRS} pairs")
+    save(validation, options.data / "val_data.pkl")
+    tell(f"wrote {options.data / 'val_data.pkl'}: {VALIDATION_PAIRS} pairs")
     return 1 if len(photographs) < len(paths) else 0
 
 
@@ -75,9 +74,8 @@ def draws_of(name):
     if name is None:
         return noisy_pair, noisy_and_clean, SMALLEST_SIDE, "mse"
     noise = named_noise(name)
-    training = partial(square_pair, noise=noise)
-    validation = partial(square_pair, noise=noise, clean=True)
-    return training, validation, IMAGE_SIZE, noise.loss
+    draw = partial(square_pair, noise=noise)
+    return draw, partial(draw, clean=True), IMAGE_SIZE, noise.loss
 
 
 def prepared(options, names):

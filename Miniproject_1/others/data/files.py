@@ -66,9 +66,5 @@ def load_loss(path):
 
 
 def sample_photographs():
-    """Which images of the sample's val_data.pkl show which photograph.
-
-    Returns:
-        a dict from the photograph's file name in `sample/sources.md` to 14 indices of images.
-    """
+    """The 14 images of the sample's val_data.pkl, as indices, that show each photograph, by name."""
     return json.loads((SAMPLE / "photographs.json").read_text())

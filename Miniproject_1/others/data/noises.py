@@ -11,7 +11,7 @@ from typing import Callable
 import torch
 
 from ...model import check_choice, check_number
-from ..pictures import pillow
+from ..pictures import pillow, tensor_of
 from .course_noise import IMAGE_SIZE
 
 FONT_SIZE = 9  # pixels
@@ -87,8 +87,7 @@ def random_letter(height, width, generator):
     place = (draw(width) - FONT_SIZE // 2, draw(height) - FONT_SIZE // 2)
     letter = ascii_letters[draw(len(ascii_letters))]
     ImageDraw.Draw(picture).text(place, letter, fill=255, font_size=FONT_SIZE)
-    values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return values.view(height, width) > 127
+    return tensor_of(picture)[0] > 127
 
 
 NOISES = {  # those of section 3 of Lehtinen et al.
@@ -104,8 +103,7 @@ def named_noise(name):
     """The noise that a user asks for by its name, with or without its strength.
 
     Args:
-        name: "gaussian:25", "poisson:30", "bernoulli:0.5", "text:0.25" or the word alone, in small
-            or capital letters.
+        name: "gaussian:25", "text:0.25" or the word alone, in small or capital letters.
 
     Returns:
         a `Noise` of that strength.

@@ -35,11 +35,7 @@ def picture_files(folder):
 def scenes_of(folder, other):
     """The scenes of which two folders hold pictures of the same name, but for its ending.
 
-    Returns:
-        list of pairs of files. A line says how many pictures have no partner.
-
-    Raises:
-        NotADirectoryError: one of them is no folder.
+    Returns a list of pairs of files. A line says how many pictures have no partner.
     """
     first, second = (
         {path.relative_to(each).with_suffix(""): path for path in picture_files(each)}
@@ -53,10 +49,7 @@ def scenes_of(folder, other):
 
 
 def readable_photographs(paths, smallest):
-    """Those photographs that can be read and whose sides have at least `smallest` pixels.
-
-    Each of the others is named in a line.
-    """
+    """The photographs that can be read, with sides of at least `smallest`; others are named."""
     return [path for (path,) in usable_scenes([(path,) for path in paths], smallest)]
 
 
@@ -90,15 +83,9 @@ def usable_scenes(scenes, smallest):
 
 
 def split(paths, share, generator):
-    """Split photographs at random into those to validate on and those to train on.
+    """Split photographs at random: a share of them, 0 to 1, to validate on, and those to train on.
 
-    Args:
-        paths: the photographs.
-        share: of them, for validation, 0 to 1. Both parts have at least one, if there are two.
-        generator: the `torch.Generator` of the random choice.
-
-    Returns:
-        two sorted lists of paths.
+    Both parts have at least one, if there are two. Returns two sorted lists of paths.
     """
     order = torch.randperm(len(paths), generator=generator).tolist()
     num_kept = min(max(round(share * len(paths)), 1), len(paths) - 1)
