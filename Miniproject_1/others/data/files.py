@@ -66,5 +66,5 @@ def load_loss(path):
 
 
 def sample_photographs():
-    """The 14 images of the sample's val_data.pkl, as indices, that show each photograph, by name."""
+    """The places in the sample's val_data.pkl of the 14 images of each photograph, by its name."""
     return json.loads((SAMPLE / "photographs.json").read_text())

@@ -100,13 +100,10 @@ NOISES = {  # those of section 3 of Lehtinen et al.
 
 
 def named_noise(name):
-    """The noise that a user asks for by its name, with or without its strength.
+    """The `Noise` that a user asks for by its name, with or without its strength.
 
     Args:
         name: "gaussian:25", "text:0.25" or the word alone, in small or capital letters.
-
-    Returns:
-        a `Noise` of that strength.
 
     Raises:
         ValueError: there is no such noise, or its strength is out of range.

@@ -1,6 +1,7 @@
 """A user's own noisy pictures: what can be learned from two shots of a scene, or from one."""
 
 import math
+from itertools import permutations
 
 import torch
 
@@ -12,9 +13,8 @@ SOFTENED = 0.75  # pixels
 CLEAR = 4  # standard deviations by which the best place is ahead of its neighbours
 SHIFTED = 8  # by which it is ahead of no shift, since what is good must not be refused
 SMALLEST_DIFFERENCE = 2  # of the means, of 255; less does no harm
-NEIGHBOURS = torch.tensor(  # in a cell of 2 x 2 pixels, which are counted from left to right
-    [[0, 1], [1, 0], [2, 3], [3, 2], [0, 2], [2, 0], [1, 3], [3, 1]]
-)
+# In a cell of 2 x 2 pixels, which are counted from left to right; no diagonals
+NEIGHBOURS = torch.tensor([pair for pair in permutations(range(4), 2) if sum(pair) != 3])
 
 
 def check_shots(first, second):
@@ -33,9 +33,7 @@ def check_shots(first, second):
         raise ValueError("they are identical, so there is no noise to learn from")
     moved = shift(first, second)
     if moved not in (None, (0, 0)):
-        down, right = moved
-        text = f"the second is shifted by {right:+} pixels to the right and {down:+} down"
-        raise ValueError(f"{text}; align them first")
+        raise ValueError(f"the second is shifted by {moved} pixels (down, right); align them first")
     difference = second.float() - first.float()
     means = difference.mean((1, 2))
     errors = difference.std((1, 2)) / math.sqrt(difference[0].numel())
@@ -59,9 +57,7 @@ def shift(first, second):
     Returns:
         whole pixels down and to the right; None where noise or a lack of edges hides it.
     """
-    top, left = [max(side - LARGEST_SIDE, 0) // 2 for side in first.shape[1:]]
-    pictures = torch.stack([first, second])[:, :, top:, left:][:, :, :LARGEST_SIDE, :LARGEST_SIDE]
-    pictures = pictures.float().mean(1)  # (2, H, W)
+    pictures = torch.stack([middle(first), middle(second)]).float().mean(1)  # (2, H, W)
     height, width = pictures.shape[1:]
     window = torch.hann_window(height)[:, None] * torch.hann_window(width)
     spectra = torch.fft.rfft2((pictures - pictures.mean((1, 2), keepdim=True)) * window)
@@ -74,11 +70,20 @@ def shift(first, second):
     steps = {(y, x): CLEAR for y in (-1, 0, 1) for x in (-1, 0, 1)}
     steps[-down, -right] = SHIFTED
     del steps[0, 0]
-    for (y, x), least in steps.items():
-        lead = correlation - correlation.roll((-y, -x), (0, 1))
+    for step, least in steps.items():
+        lead = correlation - correlation.roll([-side for side in step], (0, 1))
         if lead[down, right] <= least * lead.std():
             return None
-    return (down + height // 2) % height - height // 2, (right + width // 2) % width - width // 2
+    if down > height // 2:
+        down -= height
+    if right > width // 2:
+        right -= width
+    return down, right
+
+
+def middle(picture):
+    top, left = (max(side - LARGEST_SIDE, 0) // 2 for side in picture.shape[1:])
+    return picture[:, top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
 
 
 def neighbours(pictures, generator):
