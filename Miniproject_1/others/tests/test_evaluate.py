@@ -18,10 +18,10 @@ class TestEvaluate(CommandCase):
         self.model = Model()
         self.model.load_pretrained_model()
 
-    def evaluate(self, noisy, references, *options):
+    def evaluate(self, noisy, references, name="mine.pkl"):
         """The standard output and standard error of `evaluate` for these images."""
-        torch.save((noisy, references), self.folder / "mine.pkl")
-        status, out, err = self.run_command("evaluate", "mine.pkl", "--one-pass", *options)
+        torch.save((noisy, references), self.folder / name)
+        status, out, err = self.run_command("evaluate", name, "--one-pass")
         self.assertEqual(status, 0, err)
         return out, err
 
@@ -49,7 +49,7 @@ class TestEvaluate(CommandCase):
         clean = load_pairs(SAMPLE, "val_data.pkl")[1][::4]
         generator = torch.Generator().manual_seed(0)
         noisy_1, noisy_2 = clean + 20 * torch.randn((2, *clean.shape), generator=generator)
-        out, _ = self.evaluate(noisy_1, noisy_2, "--noisy-pairs")
+        out, _ = self.evaluate(noisy_1, noisy_2, "train_data.pkl")
         denoised = self.model.predict(noisy_1, average=False).cpu()
         for name, images in (("noisy", noisy_1), ("denoised", denoised)):
             pattern = rf"{name} +([\d.]+) dB \(([\d.]+) to ([\d.]+)\) PSNR of the mean error"

