@@ -111,21 +111,23 @@ class TestStatus(CommandCase):
 
 
 class TestStreams(CommandCase):
+    def outcome(self, stdout, close=False):
+        """Exit status and standard error of `evaluate` with this standard output."""
+        self.data_files(1)
+        streams = {"stdout": stdout, "stderr": subprocess.PIPE}
+        with self.process("evaluate", ".", "--one-pass", **streams) as process:
+            if close:
+                process.stdout.close()
+            message = process.stderr.read()
+        return process.returncode, message
+
     @unittest.skipUnless(Path("/dev/full").exists(), "no device that is full")
     def test_results_that_are_lost_give_status_1_and_a_line(self):
-        self.data_files(1)
         with open("/dev/full", "w") as full:
-            streams = {"stdout": full, "stderr": subprocess.PIPE}
-            with self.process("evaluate", ".", "--one-pass", **streams) as process:
-                self.assertRegex(
-                    process.stderr.read(), "error: the results cannot be written: No space"
-                )
-        self.assertEqual(process.returncode, 1)
+            status, message = self.outcome(full)
+        self.assertEqual(status, 1)
+        self.assertIn("error: the results cannot be written: No space", message)
 
     def test_a_pipe_whose_reader_has_seen_enough_is_no_error_to_speak_of(self):
-        self.data_files(1)
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with self.process("evaluate", ".", "--one-pass", **streams) as process:
-            process.stdout.close()
-            self.assertEqual(process.stderr.read(), "denoising 1 images, one pass\n")
-        self.assertEqual(process.returncode, 1)
+        outcome = self.outcome(subprocess.PIPE, close=True)
+        self.assertEqual(outcome, (1, "denoising 1 images, one pass\n"))

@@ -88,14 +88,6 @@ class TestNoises(TestCase):
             is_changed = (self.draws_of(name, 30) != self.clean).any(2).float()
             self.assertAlmostEqual(is_changed.mean().item(), share, delta=0.04)
 
-    def test_both_images_of_a_pair_show_the_same_square(self):
-        photograph = random_images(1, 40, 50)[0]
-        noise = noises.named_noise("gaussian:0")
-        noisy, clean = noises.square_pair(photograph, generator(), noise, clean=True)
-        self.assertEqual(noisy.shape, (3, 32, 32))
-        self.assertEqual(noisy.dtype, torch.int16)
-        self.assertSame(noisy, clean)
-
 
 class TestDataFiles(TestCase):
     def test_what_does_not_hold_pairs_is_refused(self):
@@ -116,41 +108,16 @@ class TestDataFiles(TestCase):
             with self.assertRaisesRegex(ValueError, words):
                 files.load_pairs(self.folder / name, "")
 
-    def test_a_folder_stands_for_the_file_in_it_and_the_record_names_its_loss(self):
-        good = random_images(2, 4, 4)
-        torch.save([good, good], self.folder / "train_data.pkl")
-        self.assertSame(files.load_pairs(self.folder, "train_data.pkl")[0], good)
-        with self.assertRaisesRegex(FileNotFoundError, "val_data.pkl"):
-            files.load_pairs(self.folder, "val_data.pkl")
-        self.assertEqual(files.load_loss(self.folder), "mse")
-        (self.folder / "train_data.json").write_text(files.record("text:0.1", "l1", 0))
-        self.assertEqual(files.load_loss(self.folder), "l1")
-        self.assertEqual(files.load_loss(self.folder / "train_data.pkl"), "l1")
-
 
 class TestPhotographs(TestCase):
-    def test_hidden_files_are_left_out_and_other_kinds_are_counted(self):
-        for name in ("a/a.JPG", "b.png", ".d.png", ".folder/e.png", "f.nef", "g.txt"):
-            (self.folder / name).parent.mkdir(exist_ok=True)
-            (self.folder / name).touch()
-        with contextlib.redirect_stderr(io.StringIO()) as err:
-            found = photographs.picture_files(self.folder)
-        self.assertEqual([path.name for path in found], ["a.JPG", "b.png"])
-        self.assertIn("2 files that are not .png, .jpg", err.getvalue())
-
     def test_each_source_gives_the_same_number_of_pairs_in_random_order(self):
         def draw(content, generator):
             return torch.tensor(content), torch.tensor(-content)
 
-        def drawn():
-            with contextlib.redirect_stderr(io.StringIO()):
-                return photographs.draw_pairs([1, 2, 3], 31, draw, generator(), read=int)
-
-        first, second = drawn()
+        with contextlib.redirect_stderr(io.StringIO()):
+            first, second = photographs.draw_pairs([1, 2, 3], 31, draw, generator(), read=int)
         self.assertSame(first, -second)
-        self.assertSame(first, drawn()[0])
-        counts = [(first == source).sum() for source in (1, 2, 3)]
-        self.assertEqual(counts, [11, 10, 10])
+        self.assertEqual(first.bincount().tolist(), [0, 11, 10, 10])
         self.assertDiffer(first, first.sort().values)
 
 
@@ -159,23 +126,20 @@ class TestShots(TestCase):
         picture = scene(0, 200)
         for down, right in ((0, 0), (0, 1), (-1, 1), (2, 0), (-5, 3), (30, -20)):
             moved = picture.roll((down, right), (1, 2))
-            for sigma in (5, 10):
-                first = shot(picture[:, 30:170, 30:170], 1, sigma)
-                second = shot(moved[:, 30:170, 30:170], 2, sigma)
-                self.assertEqual(shots.shift(first, second), (down, right))
+            first = shot(picture[:, 30:170, 30:170], 1)
+            second = shot(moved[:, 30:170, 30:170], 2)
+            self.assertEqual(shots.shift(first, second), (down, right))
 
     def test_no_shift_is_told_where_nothing_shows_it(self):
         grey = torch.full((3, 100, 130), 128.0)
-        self.assertIsNone(shots.shift(grey, shot(grey, 1)))
         for seed in range(5):
             for picture, other, sigma in (
                 (grey, grey, 10),
                 (scene(seed), scene(seed + 1), 10),
                 (scene(seed, 64), scene(seed, 64), 200),
             ):
-                first = shot(picture, seed, sigma)
-                second = shot(other, seed + 10, sigma)
-                self.assertIsNone(shots.shift(first, second))
+                found = shots.shift(shot(picture, seed, sigma), shot(other, seed + 10, sigma))
+                self.assertIsNone(found)
 
     def test_shots_that_are_no_pair_are_told_why(self):
         first = shot(scene(9), 1)
@@ -205,13 +169,3 @@ class TestShots(TestCase):
         self.assertEqual(
             chosen.t().tolist(), [[0, 1], [0, 2], [1, 0], [1, 3], [2, 0], [2, 3], [3, 1], [3, 2]]
         )
-
-    def test_scenes_are_found_by_their_path_without_the_ending(self):
-        for name in ("a/deep/x.png", "a/y.JPG", "a/alone.png", "b/deep/x.tif", "b/y.png"):
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).touch()
-        with contextlib.redirect_stderr(io.StringIO()) as err:
-            found = photographs.scenes_of(self.folder / "a", self.folder / "b")
-        names = [[path.name for path in paths] for paths in found]
-        self.assertEqual(names, [["x.png", "x.tif"], ["y.JPG", "y.png"]])
-        self.assertRegex(err.getvalue(), "passed over 1 pictures without a partner .* alone")

@@ -79,7 +79,9 @@ class TestFolders(PictureCase):
             "写真/3.png": "out/3.png",
         }
         self.make(*places, "a/.hidden.png", "a/.thumbnails/2.png")
-        status, out, _ = self.denoise("a", "single.webp", "写真", "out")
+        (self.folder / "a" / "notes.txt").touch()
+        status, out, err = self.denoise("a", "single.webp", "写真", "out")
+        self.assertIn("left out in a: 1 files that are not .png, ", err)
         wrote = [f"wrote {target}\n" for target in places.values()]
         self.assertEqual((status, out), (0, "".join(wrote)))
         for source, target in places.items():
