@@ -1,12 +1,9 @@
 """Pairs of images: noises, data files, photographs, and a user's own shots."""
 
-import contextlib
-import io
-
 import torch
 import torch.nn.functional as F
 
-from ..data import course_noise, files, noises, photographs, shots
+from ..data import course_noise, files, noises, shots
 from ..metrics import LOSSES
 from . import TestCase, needs_pillow, random_images
 
@@ -84,9 +81,6 @@ class TestNoises(TestCase):
             ratio = noise.square() / variance
             self.assertAlmostEqual(ratio.mean().item(), 1, delta=0.02)
         self.assertLess(self.draws_of("gaussian:60").min(), -50)
-        for name, share in (("BERNOULLI:0.3", 0.3), ("text", 0.27)):
-            is_changed = (self.draws_of(name, 30) != self.clean).any(2).float()
-            self.assertAlmostEqual(is_changed.mean().item(), share, delta=0.04)
 
 
 class TestDataFiles(TestCase):
@@ -107,18 +101,6 @@ class TestDataFiles(TestCase):
             words = rf"{name} holds no pairs of images; torch.save\(\(noisy, clean"
             with self.assertRaisesRegex(ValueError, words):
                 files.load_pairs(self.folder / name, "")
-
-
-class TestPhotographs(TestCase):
-    def test_each_source_gives_the_same_number_of_pairs_in_random_order(self):
-        def draw(content, generator):
-            return torch.tensor(content), torch.tensor(-content)
-
-        with contextlib.redirect_stderr(io.StringIO()):
-            first, second = photographs.draw_pairs([1, 2, 3], 31, draw, generator(), read=int)
-        self.assertSame(first, -second)
-        self.assertEqual(first.bincount().tolist(), [0, 11, 10, 10])
-        self.assertDiffer(first, first.sort().values)
 
 
 class TestShots(TestCase):
@@ -157,15 +139,11 @@ class TestShots(TestCase):
                 shots.check_shots(first, other)
 
     def test_neighbours_are_two_pixels_that_touch_in_each_cell(self):
-        cells = 10 * torch.arange(32 * 32).view(32, 32)
-        places = torch.tensor([[0, 1], [2, 3]])  # in each cell
-        values = cells.repeat_interleave(2, 0).repeat_interleave(2, 1) + places.repeat(32, 32)
-        picture = torch.stack([values, values + 20_000, values + 40_000])  # (3, 64, 64)
+        rows = torch.arange(64)[:, None].expand(64, 64)
+        picture = torch.stack([rows, rows.t(), rows])  # each pixel tells its row and column
         first, second = shots.neighbours(picture[None], generator())
         for image in (first, second):
-            self.assertSame(image[0] // 10 * 10, cells)
-        self.assertSame(first - first[:1], second - second[:1])  # the same in each channel
-        chosen = torch.stack([first[0] % 10, second[0] % 10]).flatten(1).unique(dim=1)
-        self.assertEqual(
-            chosen.t().tolist(), [[0, 1], [0, 2], [1, 0], [1, 3], [2, 0], [2, 3], [3, 1], [3, 2]]
-        )
+            self.assertSame(image[:2] // 2, picture[:2, :32, :32])
+            self.assertSame(image[0], image[2])  # the same choice in each channel
+        steps = (second - first)[:2].flatten(1).unique(dim=1).t()
+        self.assertEqual(steps.tolist(), [[-1, 0], [0, -1], [0, 1], [1, 0]])

@@ -22,11 +22,8 @@ class TestMakeData(CommandCase):
             pixels[0] = 40 * index
             self.write(f"photos/{index}.png", pixels)
 
-    def make(self, *options):
-        return self.run_command("make-data", "photos", "out", *options)
-
     def test_no_photograph_is_in_both_files_and_few_are_warned_of(self):
-        status, out, err = self.make("--train-pairs", 40)
+        status, out, err = self.run_command("make-data", "photos", "out", "--train-pairs", 40)
         self.assertEqual(status, 0)
         self.assertIn("wrote out/train_data.pkl: 40 pairs\n", out)
         self.assertIn("from 5 scenes, so few that the pairs say little about others", err)
@@ -49,13 +46,13 @@ class TestMakeData(CommandCase):
         self.assertNotEqual(self.files()["out/train_data.pkl"], first["out/train_data.pkl"])
 
     def test_without_training_pairs_all_photographs_are_validated_on(self):
-        self.assertEqual(self.make("--train-pairs", 0)[0], 0)
+        self.succeed("make-data", "photos", "out", "--train-pairs", 0)
         self.assertEqual(len(reds(load_pairs(self.folder / "out", "val_data.pkl")[0])), 6)
-        self.assertEqual([path.name for path in (self.folder / "out").iterdir()], ["val_data.pkl"])
+        self.assertNotIn("out/train_data.pkl", self.files())
 
     def test_the_data_say_which_loss_their_noise_needs(self):
-        for options, loss in (("--noise", "Bernoulli:0.25"), "masked"), ((), "mse"):
-            self.assertEqual(self.make("--train-pairs", 40, "--overwrite", *options)[0], 0)
+        for options, loss in ((("--noise", "Bernoulli:0.25"), "masked"), ((), "mse")):
+            self.succeed("make-data", "photos", "out", "--overwrite", "--train-pairs", 40, *options)
             self.assertEqual(load_loss(self.folder / "out"), loss)
             noisy, clean = load_pairs(self.folder / "out", "val_data.pkl")
             is_missing = ((noisy == 0) & (clean > 0)).float().mean().item()
@@ -64,7 +61,7 @@ class TestMakeData(CommandCase):
     def test_what_cannot_be_read_is_named_and_the_status_is_1(self):
         (self.folder / "photos" / "broken.jpg").write_bytes(b"no picture")
         self.write("photos/small.png", random_images(1, 20, 500)[0])
-        status, _, err = self.make("--train-pairs", 40)
+        status, _, err = self.run_command("make-data", "photos", "out", "--train-pairs", 40)
         self.assertEqual(status, 1)
         self.assertRegex(err, "passed over photos/broken.jpg: ")
         self.assertIn("small.png: 500 x 20 is too small", err)
@@ -76,8 +73,6 @@ class TestMakeData(CommandCase):
         self.refuse("--train-pairs must be an integer from 0", *make, "--train-pairs", -1)
         self.refuse("noise must be one of 'gaussian'", *make, "--noise", "salt")
         self.refuse("bernoulli:X with X from 0 to 0.99", *make, "--noise", "bernoulli:1")
-        self.refuse("poisson:X with X from 1 to 1000000", *make, "--noise", "poisson:nan")
-        self.refuse("gaussian:X with X from 0 to 255", *make, "--noise", "gaussian:x")
         self.refuse("photos, which holds pictures", "make-data", "photos", "photos")
 
 
@@ -92,29 +87,25 @@ class TestMakePairs(CommandCase):
                 picture[0] = 40 * index
                 self.write(place.format(index), picture)
 
-    def test_cuts_the_same_squares_from_both_as_many_as_there_is_room_for(self):
-        status, out, err = self.run_command("make-pairs", "a", "b", "out")
-        self.assertEqual(status, 0)
-        self.assertIn("180 pairs", out)  # 6 x 6 squares, which overlap by half, of each scene
-        self.assertIn("from 5 scenes, so few", err)
+    def differences(self, num_pairs):
+        """What the green and blue of the pairs that were made differ by."""
         noisy_1, noisy_2 = load_pairs(self.folder / "out", "train_data.pkl")
-        self.assertEqual(noisy_1.shape, (180, 3, 32, 32))
+        self.assertEqual(noisy_1.shape, (num_pairs, 3, 32, 32))
         self.assertSame(noisy_1[:, 0], noisy_2[:, 0])
         self.assertEqual(len(reds(noisy_1)), 5)
-        difference = noisy_1[:, 1:].float() - noisy_2[:, 1:].float()
-        self.assertAlmostEqual(difference.std().item(), 10 * 2**0.5, delta=0.5)
-        self.assertEqual(load_loss(self.folder / "out"), "mse")
+        return noisy_1[:, 1:].float() - noisy_2[:, 1:].float()
+
+    def test_cuts_the_same_squares_from_both_as_many_as_there_is_room_for(self):
+        self.succeed("make-pairs", "a", "b", "out")
+        differences = self.differences(180)  # 6 x 6 squares, which overlap by half, of each scene
+        self.assertAlmostEqual(differences.std().item(), 10 * 2**0.5, delta=0.5)
 
     def test_one_folder_gives_pairs_of_neighbouring_pixels(self):
-        status, out, err = self.run_command("make-pairs", "a", "out")
-        self.assertEqual((status, "20 pairs" in out), (0, True))
+        _, _, err = self.run_command("make-pairs", "a", "out")
         self.assertRegex(err, "independent from pixel to pixel .* JPEG, demosaicing")
-        noisy_1, noisy_2 = load_pairs(self.folder / "out", "train_data.pkl")
-        self.assertEqual(noisy_1.shape, (20, 3, 32, 32))
-        self.assertSame(noisy_1[:, 0], noisy_2[:, 0])
-        difference = noisy_1[:, 1:].float() - noisy_2[:, 1:].float()
-        self.assertAlmostEqual(difference.mean().item(), 0, delta=0.3)
-        self.assertGreater(difference.std().item(), 10 * 2**0.5)
+        differences = self.differences(20)
+        self.assertAlmostEqual(differences.mean().item(), 0, delta=0.3)
+        self.assertGreater(differences.std().item(), 10 * 2**0.5)
 
     def test_scenes_that_do_not_fit_are_named_and_the_status_is_1(self):
         clean = scene(8, 120)

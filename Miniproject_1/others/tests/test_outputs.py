@@ -31,15 +31,6 @@ class TestOutputs(TestCase):
         outputs.check_output(self.folder / "free")
         self.assertEqual([path.name for path in self.folder.iterdir()], ["there.txt"])
 
-    def test_an_input_is_no_output_by_whatever_name(self):
-        data = self.folder / "data.pkl"
-        data.touch()
-        link = self.folder / "link"
-        link.symlink_to(data)
-        for path in (link, self.folder / "." / "data.pkl"):
-            with self.assertRaisesRegex(ValueError, "is an input"):
-                outputs.check_output(path, overwrite=True, inputs=[data])
-
     def test_what_was_there_stays_until_the_new_file_is_whole(self):
         path = self.folder / "file.pth"
         path.write_bytes(b"good")
