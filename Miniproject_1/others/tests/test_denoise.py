@@ -31,14 +31,10 @@ class PictureCase(CommandCase):
 class TestOnePicture(PictureCase):
     def test_it_is_what_predict_makes_of_it(self):
         self.make("in.png")
-        status, out, err = self.run_command("denoise", "in.png", "out.png", "--device", "cpu")
-        self.assertEqual((status, out, err), (0, "wrote out.png\n", ""))
+        denoise = ("denoise", "in.png", "out.png", "--device", "cpu", "--overwrite")
+        self.assertEqual(self.run_command(*denoise), (0, "wrote out.png\n", ""))
         self.assertSame(self.read("out.png"), self.predicted("in.png"))
-
-    def test_one_pass_precision_and_weights_reach_the_network(self):
-        self.make("in.png")
-        denoise = ("denoise", "in.png", "out.png", "--device", "cpu", "--one-pass", "--overwrite")
-        self.succeed(*denoise, "--precision", "bfloat16")
+        self.succeed(*denoise, "--one-pass", "--precision", "bfloat16")
         predicted = self.predicted("in.png", average=False, precision="bfloat16")
         self.assertSame(self.read("out.png"), predicted)
         black = {name: 0 * value for name, value in weights_of(Model()).items()}
@@ -97,11 +93,10 @@ class TestFolders(PictureCase):
 
     def test_skip_existing_goes_on_within_the_folder_itself(self):
         self.make("a/1.png", "a/2.png", "a/out/1.png")
-        before = self.files()
-        status, out, err = self.denoise("a", "a/out", "--skip-existing")
+        before = self.read("a/out/1.png")
+        status, out, _ = self.denoise("a", "a/out", "--skip-existing")
         self.assertEqual((status, out), (0, "wrote a/out/2.png\n"))
-        self.assertIn("left out: 1 pictures whose output exists", err)
-        self.assertEqual({**self.files(), **before}, self.files())
+        self.assertSame(self.read("a/out/1.png"), before)
 
 
 class TestSample(PictureCase):
@@ -113,8 +108,6 @@ class TestSample(PictureCase):
         self.assertEqual(first.shape, (3, 12, 16))
         self.assertDiffer(first, second)
         self.assertSame(self.read("again/1.png"), first)
-        self.succeed("sample", "noisy.png", "drawn", "--overwrite", "--number", 1, "--seed", 1)
-        self.assertDiffer(self.read("drawn/1.png"), first)
         self.write("grey.png", random_images(1, 12, 16)[0, :1])
         self.succeed("sample", "grey.png", "grey", "--number", 1)
         self.assertEqual(len(load_picture(self.folder / "grey" / "1.png").pixels), 1)
@@ -143,16 +136,13 @@ class TestRefusals(PictureCase):
         for line, words in (
             ("denoise 1.png out.gif", "ending of a picture must be"),
             ("denoise 1.png there/1.png", "there/1.png exists already; --overwrite"),
-            ("denoise a there", "there/1.png exists already; --overwrite"),
             ("denoise 1.png . --overwrite", "1.png is an input"),
             ("denoise a a --overwrite", "a/1.png is an input"),
             ("denoise deep.png out.png", "deep.png .* 16 bits"),
             ("denoise a nowhere out", "nowhere does not exist"),
             ("denoise '' out.png", "must not be empty"),
-            ("denoise 1.png out.png --weights m.checkpoint", "is a checkpoint"),
             ("denoise empty out", "no pictures in empty"),
             ("denoise a 1.png out", "a/1.png and 1.png would both be written to out/1.png"),
-            ("denoise a 1.png", "File exists: '1.png'"),
             ("sample 1.png . --overwrite", "1.png is an input"),
             ("sample 1.png there", "there/1.png exists already; --overwrite"),
             ("sample 1.png out --number 0", "number must be"),
