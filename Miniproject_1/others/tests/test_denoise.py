@@ -42,25 +42,17 @@ class TestOnePicture(PictureCase):
         self.succeed(*denoise, "--weights", "black.pth")
         self.assertEqual(self.read("out.png").max(), 0)
 
-    def test_grey_stays_grey(self):
-        grey = random_images(1, 12, 16)[0, :1]
-        self.write("grey.png", grey)
-        self.write("rgb.png", grey.expand(3, -1, -1))
+    def test_grey_stays_grey_and_alpha_as_it_is(self):
+        noise = pillow().effect_noise((16, 12), 80)
+        pillow().merge("LA", [noise] * 2).save(self.folder / "grey.png")
+        pillow().merge("RGBA", [noise] * 4).save(self.folder / "rgb.png")
         for name, channels in (("grey.png", 1), ("rgb.png", 3)):
-            self.succeed("denoise", name, "out.png", "--one-pass", "--overwrite")
-            pixels = load_picture(self.folder / "out.png").pixels
-            self.assertEqual(len(pixels), channels)
-            self.assertSame(pixels, pixels[:1].expand_as(pixels))
-            mean = self.predicted(name, average=False).float().mean(0)
-            self.assertClose(pixels[0].float(), mean, 1.01)
-
-    def test_alpha_stays_as_it_is(self):
-        noisy = pillow().effect_noise((16, 12), 80)
-        pillow().merge("LA", [noisy, noisy]).save(self.folder / "in.png")
-        self.succeed("denoise", "in.png", "out.tif", "--one-pass")
-        before, after = (load_picture(self.folder / name) for name in ("in.png", "out.tif"))
-        self.assertSame(after.alpha, before.alpha)
-        self.assertDiffer(after.pixels, before.pixels)
+            self.succeed("denoise", name, "out.tif", "--one-pass", "--overwrite")
+            before, after = (load_picture(self.folder / each) for each in (name, "out.tif"))
+            self.assertEqual(len(after.pixels), channels)
+            self.assertSame(after.pixels, after.pixels[:1].expand_as(after.pixels))
+            self.assertDiffer(after.pixels, before.pixels)
+            self.assertSame(after.alpha, before.alpha)
 
 
 class TestFolders(PictureCase):
@@ -115,16 +107,11 @@ class TestSample(PictureCase):
 
 class TestDemo(PictureCase):
     def test_it_prints_the_scores_and_replaces_its_picture(self):
-        predict = Model.predict
-
-        def predict_once(model, images, **_):  # for the sake of time
-            return predict(model, images, average=False)
-
         (self.folder / "demo.png").write_bytes(b"the picture of another time")
-        with mock.patch.object(Model, "predict", predict_once):
+        with mock.patch.object(Model, "predict", lambda model, images, **_: images.float()):
             out = self.succeed()
-        self.assertRegex(out, r"noisy +22\.70 dB [^\n]*\ndenoised +27\.\d\d dB ")
-        self.assertGreater(self.read("demo.png").shape[2], 12 * 4 * 32)
+        self.assertRegex(out, r"noisy +22\.70 dB [^\n]*\ndenoised +22\.70 dB ")
+        self.assertGreater(self.read("demo.png").shape[2], 12 * 4 * 32)  # not the former picture
         self.assertEqual(set(self.files()), {"demo.png"})
 
 
@@ -139,14 +126,12 @@ class TestRefusals(PictureCase):
             ("denoise 1.png . --overwrite", "1.png is an input"),
             ("denoise a a --overwrite", "a/1.png is an input"),
             ("denoise deep.png out.png", "deep.png .* 16 bits"),
-            ("denoise a nowhere out", "nowhere does not exist"),
             ("denoise '' out.png", "must not be empty"),
             ("denoise empty out", "no pictures in empty"),
             ("denoise a 1.png out", "a/1.png and 1.png would both be written to out/1.png"),
             ("sample 1.png . --overwrite", "1.png is an input"),
             ("sample 1.png there", "there/1.png exists already; --overwrite"),
             ("sample 1.png out --number 0", "number must be"),
-            ("sample nowhere.png out", "nowhere.png"),
         ):
             with self.subTest(line):
                 self.refuse(words, *shlex.split(line))

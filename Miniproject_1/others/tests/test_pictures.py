@@ -154,12 +154,10 @@ class TestRefusals(PictureCase):
             (new("I;16", (8, 8)), ".png", {}, "16 bits"),
             (new("I;16", (8, 8)), ".tif", {}, "16 bits"),
             (new("F", (8, 8)), ".tif", {}, "32 bits"),
-            (new("CMYK", (8, 8)), ".tif", {}, "CMYK"),
             (new("CMYK", (8, 8)), ".jpg", {}, "CMYK"),
             (new("LAB", (8, 8)), ".tif", {}, "LAB"),
             (image(), ".tif", frames, "2 frames"),
             (image(), ".png", frames, "2 frames"),
-            (image(), ".webp", frames, "2 frames"),
             (image(), ".gif", {}, "ending of a picture must be one of .png"),
         ):
             picture.save(self.path(ending), **options)
@@ -191,5 +189,4 @@ class TestComparison(PictureCase):
         full = comparison(rows, scale=2, gap=4, labels=("noisy", "clean"), captions=("1", "2"))
         height, width = plain.shape[1:]
         self.assertSame(full[:, :height, -width:], plain)
-        for text in (full[:, :, :-width], full[:, height:, -width:]):
-            self.assertLess(text.min(), 100)
+        self.assertLess(full[:, :, :-width].min(), 100)  # black text
