@@ -158,11 +158,7 @@ def metadata_of(image):
 
 
 def check_picture_output(path, overwrite=False, inputs=()):
-    """Refuse the output file of a picture before any work is done for it.
-
-    Raises:
-        OSError, ValueError: as in `check_output`, or its ending names no format that is written.
-    """
+    """`check_output`, which also refuses an ending that names no format with ValueError."""
     format_of(path)
     check_output(path, overwrite, inputs)
 

@@ -15,14 +15,13 @@ ADVICE = "torch.save((noisy, clean), path) writes a data file: two tensors of sh
 def load_pairs(path, name):
     """Read a data file: pairs of images as two tensors.
 
-    They are uint8 in the course's format, int16 with other noises.
-
     Args:
         path: the file, or the folder that holds it.
         name: its name in such a folder, "train_data.pkl" or "val_data.pkl".
 
     Returns:
-        two tensors (N, 3, H, W), values 0 to 255, and beyond where noise goes beyond.
+        two tensors (N, 3, H, W), values 0 to 255: uint8 in the course's format; int16 with other
+        noises, which go beyond.
 
     Raises:
         OSError: there is no such file, or it may not be read.

@@ -60,7 +60,8 @@ def shift(first, second):
     pictures = torch.stack([middle(first), middle(second)]).float().mean(1)  # (2, H, W)
     height, width = pictures.shape[1:]
     window = torch.hann_window(height)[:, None] * torch.hann_window(width)
-    spectra = torch.fft.rfft2((pictures - pictures.mean((1, 2), keepdim=True)) * window)
+    pictures -= pictures.mean((1, 2), keepdim=True)
+    spectra = torch.fft.rfft2(pictures * window)
     products = spectra[0].conj() * spectra[1]  # (H, W // 2 + 1)
     frequencies = torch.fft.fftfreq(height)[:, None] ** 2 + torch.fft.rfftfreq(width) ** 2
     softened = torch.exp(-((2 * math.pi * SOFTENED) ** 2) * frequencies)
