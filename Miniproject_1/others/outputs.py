@@ -30,7 +30,7 @@ def check_output(path, overwrite=False, inputs=()):
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path} exists already; --overwrite replaces it")
     if not os.access(place.parent, os.W_OK):
-        text = f"{place.parent} is no folder that may be written to"
+        text = f"there is no folder {place.parent} that may be written to"
         raise OSError(f"{path} cannot be written: {text}")
 
 

@@ -21,7 +21,7 @@ class TestOutputs(TestCase):
         for path, words in (
             (self.folder, "is a folder"),
             (os.devnull, "is a folder or a device"),
-            (self.folder / "no" / "o.png", "no is no folder that may be written to"),
+            (self.folder / "no" / "o.png", "no folder .*no that may be written to"),
             (there, "exists already; --overwrite"),
             (self.folder / ("a" * 300), "too long"),
         ):
