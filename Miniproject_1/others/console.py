@@ -24,8 +24,6 @@ def tell(text):
 
 
 def show(text, stream):
-    if stream is None:  # closed, as by 2>&- in a shell
-        return
     if tqdm:
         tqdm.write(text, file=stream)
     else:
@@ -37,7 +35,7 @@ def show(text, stream):
 def one_line_warnings():
     """Within this, warnings are shown as one line of text, without a line of source code."""
 
-    def show_warning(message, category, filename, lineno, file=None, line=None):
+    def show_warning(message, *place):
         say(f"warning: {' '.join(str(message).split())}")
 
     with warnings.catch_warnings():

@@ -47,16 +47,10 @@ def described(values):
     """
     finite = values[values != math.inf]
     num_exact = len(values) - len(finite)
-    if len(finite) == 0:
-        return "all images exact"
     text = f"{finite.mean().item():.2f} dB"
     if num_exact > 0:
         text += f" (exact, and not in the mean: {num_exact})"
     return text
-
-
-# ----------------------------------------------------------------------------------------------
-# Without clean images
 
 
 class EstimatedErrors(NamedTuple):
@@ -67,25 +61,6 @@ class EstimatedErrors(NamedTuple):
 
     noisy: torch.Tensor  # (N,)
     denoised: torch.Tensor  # (N,)
-
-
-class EstimatedPSNR(NamedTuple):
-    """A PSNR of the mean error in dB, and the interval that holds it in 95 of 100 cases."""
-
-    value: float
-    lowest: float
-    highest: float
-
-    def is_known(self):
-        """Whether its interval is finite."""
-        return self.highest < math.inf
-
-    def __str__(self):
-        if self.lowest == math.inf:
-            return "unknown (the estimated error is not above zero: is the noise independent?)"
-        if self.highest == math.inf:
-            return f"at least {self.lowest:.2f} dB"
-        return f"{self.value:.2f} dB ({self.lowest:.2f} to {self.highest:.2f})"
 
 
 def error_from_noisy_pairs(output, noisy_1, noisy_2):
@@ -111,6 +86,23 @@ def error_from_noisy_pairs(output, noisy_1, noisy_2):
     return EstimatedErrors(noise, squared_errors(output, noisy_2) - noise)
 
 
+class EstimatedPSNR(NamedTuple):
+    """A PSNR of the mean error in dB, and the interval that holds it in 95 of 100 cases."""
+
+    value: float
+    lowest: float
+    highest: float
+
+    def is_known(self):
+        """Whether its interval is finite."""
+        return self.highest < math.inf
+
+    def __str__(self):
+        if self.is_known():
+            return f"{self.value:.2f} dB ({self.lowest:.2f} to {self.highest:.2f})"
+        return "unknown (the error cannot be told from 0: few pairs, or noise in common)"
+
+
 def estimated_psnr(errors):
     """The PSNR of the mean of estimated errors, with a 95 % interval from resampling the images.
 
@@ -123,16 +115,9 @@ def estimated_psnr(errors):
         an `EstimatedPSNR`. Where the errors are too few to tell it from 0, it is infinite.
     """
     generator = torch.Generator().manual_seed(0)
-    means = torch.empty(RESAMPLES)
-    for resample in range(RESAMPLES):
-        drawn = torch.randint(len(errors), (len(errors),), generator=generator)
-        means[resample] = errors[drawn].mean()
-    small, large = means.quantile(torch.tensor([0.025, 0.975])).tolist()
+    drawn = torch.randint(len(errors), (RESAMPLES, len(errors)), generator=generator)
+    small, large = errors[drawn].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
     return EstimatedPSNR(psnr_of(errors.mean().item()), psnr_of(large), psnr_of(small))
-
-
-# ----------------------------------------------------------------------------------------------
-# Losses
 
 
 def masked_mse(output, target):

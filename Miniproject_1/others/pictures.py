@@ -29,10 +29,6 @@ SAVE_OPTIONS = {  # those that lose least
     "TIFF": {"compression": "tiff_adobe_deflate"},
     "WEBP": {"lossless": True},
 }
-EXIF_TABLE, GPS_TABLE, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
-# In a TIFF file EXIF lies among tags that say how the pixels are stored. These say what they show:
-# description, maker, model, software, date, artist, copyright, and the two tables.
-DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432, EXIF_TABLE, GPS_TABLE)
 TIFF_BITS = 258  # the tag with the bits of a value
 
 
@@ -148,10 +144,7 @@ def metadata_of(image):
     """EXIF, colour profile and resolution of an image that is loaded, as options of `save`."""
     metadata = {}
     exif = image.info.get("exif")
-    if image.format == "TIFF":
-        kept = descriptions(image.getexif())
-        exif = kept.tobytes() if kept else None
-    if exif:
+    if exif and image.format != "TIFF":  # where it lies among tags about the file
         metadata["exif"] = b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")
     if image.info.get("icc_profile"):
         metadata["icc_profile"] = image.info["icc_profile"]
@@ -160,27 +153,12 @@ def metadata_of(image):
     return metadata
 
 
-def descriptions(exif):
-    """Those entries of Pillow's `Exif` that describe the picture."""
-    kept = pillow().Exif()
-    for tag in set(DESCRIPTIONS).intersection(exif):
-        kept[tag] = exif[tag]
-        if tag in (EXIF_TABLE, GPS_TABLE):
-            kept[tag] = dict(exif.get_ifd(tag))
-            kept[tag].pop(INTEROPERABILITY, None)  # it says where another table lies in the file
-    return kept
-
-
 # --------------------------------------------------------------------------------------------------
 # Writing
 
 
 def check_picture_output(path, overwrite=False, inputs=()):
-    """Refuse the output file of a picture before any work is done for it.
-
-    Raises:
-        OSError, ValueError: as in `check_output`, or its ending names no format that is written.
-    """
+    """`check_output`, which also refuses an ending that names no format with ValueError."""
     format_of(path)
     check_output(path, overwrite, inputs)
 
@@ -194,7 +172,7 @@ def save_picture(picture, path):
     """Write a `Picture` in the format of the file's ending, whole or not at all.
 
     JPEG holds no transparency: the picture lies on white. WebP holds no grey: its three channels
-    are equal.
+    are equal. TIFF gets no EXIF.
 
     Raises:
         ModuleNotFoundError: Pillow is not installed.
@@ -210,18 +188,10 @@ def save_picture(picture, path):
         pixels = torch.cat([pixels, picture.alpha])
         mode += "A"
     options = {**SAVE_OPTIONS[name], **picture.metadata}
-    if name == "TIFF" and "exif" in options:
-        exif = pillow().Exif()
-        exif.load(options["exif"])
-        options["exif"] = descriptions(exif).tobytes()
-        if EXIF_TABLE in exif or GPS_TABLE in exif:
-            options["compression"] = None  # where there is one, Pillow cannot write these tables
+    if name == "TIFF":
+        options.pop("exif", None)  # with it Pillow cannot always compress
     with replaced(path) as temporary:
         image_of(pixels, mode).save(temporary, name, **options)
-
-
-# --------------------------------------------------------------------------------------------------
-# Between Pillow and PyTorch
 
 
 def tensor_of(image):
@@ -248,9 +218,8 @@ def on_white(pixels, alpha):
 # A picture of pictures
 
 LABEL_WIDTH = 100  # pixels
-LABEL_SIZE = 20  # pixels from line to line
 CAPTION_HEIGHT = 28  # pixels
-CAPTION_SIZE = 18  # pixels from line to line
+TEXT_SIZE = 18  # pixels from line to line
 
 
 def comparison(rows, scale=4, gap=8, labels=(), captions=()):
@@ -283,8 +252,8 @@ def comparison(rows, scale=4, gap=8, labels=(), captions=()):
     draw = ImageDraw.Draw(canvas)
     for row, label in enumerate(labels):
         place = (gap, gap / 2 + (row + 0.5) * height)
-        draw.text(place, label, "black", anchor="lm", font_size=LABEL_SIZE)
+        draw.text(place, label, "black", anchor="lm", font_size=TEXT_SIZE)
     for column, caption in enumerate(captions):
         place = (left - gap / 2 + (column + 0.5) * width, bottom + CAPTION_HEIGHT / 2)
-        draw.text(place, caption, "black", anchor="mm", font_size=CAPTION_SIZE)
+        draw.text(place, caption, "black", anchor="mm", font_size=TEXT_SIZE)
     return tensor_of(canvas)

@@ -8,7 +8,7 @@ import torch
 
 from ..console import lost, one_line_warnings, say
 
-COMMANDS = {  # the modules of this folder, with _ for -
+COMMANDS = {  # modules of this folder, with _ for -, that have add_arguments(parser), run(options)
     "demo": "denoise the sample and print the scores; this is the default",
     "denoise": "denoise picture files",
     "evaluate": "print how good the weights are on a data file",
@@ -25,7 +25,6 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are for `main`, which prints them."""
 
     def error(self, message):
-        """Raise ValueError."""
         raise ValueError(f"{message}; '{self.prog} --help' explains")
 
 
@@ -40,41 +39,36 @@ def main(arguments=None):
         mend, which is told in one line; 130, if the user stopped it. Any other error is a fault of
         the program, and is raised.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # for a path with letters that the console lacks
-            stream.reconfigure(errors="backslashreplace")
+    if hasattr(sys.stdout, "reconfigure"):  # for a path with letters that the console lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     lost.clear()
     with one_line_warnings():
         try:
             options = parse(sys.argv[1:] if arguments is None else arguments)
             status = options.run(options)
         except KeyboardInterrupt:
-            status = 130
+            return 130
         except (OSError, ValueError, FloatingPointError, ModuleNotFoundError) as error:
             say(f"error: {' '.join(str(error).split())}")
-            status = 2
+            return 2
         except (torch.cuda.OutOfMemoryError, MemoryError):
             say("error: too little memory; smaller pictures or batches need less")
-            status = 2
-        if lost and not isinstance(lost[0], BrokenPipeError):  # whose reader has seen enough
+            return 2
+    if lost:
+        status = 1
+        if not isinstance(lost[0], BrokenPipeError):  # whose reader has seen enough
             say(f"error: the results cannot be written: {lost[0].strerror}")
-    if lost and status == 0:
-        return 1
     return status
 
 
 def parse(arguments):
-    """What was typed, as options; `options.run` takes them.
-
-    Without a command it is the demonstration, whose options may follow directly.
-    """
-    if not arguments or arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"):
-        arguments = ["demo", *arguments]
+    """What was typed, as options; `options.run` takes them."""
+    arguments = arguments or ["demo"]
     parser = Parser(
         prog="python -m Miniproject_1",
         description=(
             "Remove noise from pictures with a network that was trained on noisy ones. Without a "
-            "command the demonstration runs; its options may follow directly."
+            "command the demonstration runs."
         ),
         epilog="'python -m Miniproject_1 COMMAND --help' explains a command.",
     )

@@ -15,11 +15,9 @@ MOST_SHOWN = 12  # photographs, as many as a page is wide
 
 
 def add_arguments(parser):
-    """Describe the command to a parser of `argparse`."""
     parser.description = (
         "Denoise the sample that comes with the project, print how much better it has become "
-        f"(PSNR: higher is better), and write a picture of it to {PICTURE}, which is replaced if "
-        "it exists already."
+        f"(PSNR: higher is better), and write a picture of it to {PICTURE}, or replace that."
     )
     add_device(parser)
 

@@ -3,16 +3,10 @@
 from ...model import check_number
 from ..console import say
 from ..data.course_noise import IMAGE_SIZE
-from ..data.files import record
-from ..data.photographs import draw_pairs, picture_files
-from ..data.shots import (
-    neighbours_in_a_square,
-    read_scene,
-    scenes_of,
-    squares_of_shots,
-    usable_scenes,
-)
-from .make_data import TRAINING_FILES, add_output_arguments, prepared, warn_of_few, write
+from ..data.noises import random_square
+from ..data.photographs import draw_pairs, picture_files, read_scene, scenes_of, usable_scenes
+from ..data.shots import neighbours
+from .make_data import TRAINING_FILES, add_output_arguments, prepared, write_training_data
 from .options import path
 
 NEEDS = (
@@ -22,7 +16,6 @@ NEEDS = (
 
 
 def add_arguments(parser):
-    """Describe the command to a parser of `argparse`."""
     parser.description = (
         "Build train_data.pkl from two noisy shots of every scene, as of a burst or of two scans. "
         "Pictures with the same name, but for its ending, show the same scene. Shots that are "
@@ -44,16 +37,14 @@ def run(options):
     if options.second is None:
         say(f"pairs of neighbouring pixels need {NEEDS}")
         scenes = [(picture,) for picture in picture_files(options.first)]
-        draw, side = neighbours_in_a_square, 2 * IMAGE_SIZE
+        draw, side = neighbours, 2 * IMAGE_SIZE
     else:
         scenes = scenes_of(options.first, options.second)
-        draw, side = squares_of_shots, IMAGE_SIZE
+        draw, side = random_square, IMAGE_SIZE
     usable = usable_scenes(scenes, side)
     if not usable:
         raise ValueError(f"{options.first} has no scene that can be used")
     num_pairs = min(options.train_pairs, sum(usable.values()))
-    pairs = draw_pairs(list(usable), num_pairs, draw, generator, read_scene, label="scene")
-    contents = {"train_data.pkl": pairs, "train_data.json": record("shots", "mse", options.seed)}
-    write(contents, options.data)
-    warn_of_few(usable, "scenes to train on")
+    pairs = draw_pairs(list(usable), num_pairs, draw, generator, read_scene)
+    write_training_data(pairs, options, "shots", "mse")
     return 1 if len(usable) < len(scenes) else 0

@@ -15,12 +15,12 @@ def path(text):
 
 def one_of(names):
     """A type for `add_argument`: one of these names, in any case, as it is written here."""
-    canonical = {name.lower(): name for name in names}
 
     def read(text):
-        if text.lower() not in canonical:
-            raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, got {text!r}")
-        return canonical[text.lower()]
+        for name in names:
+            if name.lower() == text.lower():
+                return name
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, got {text!r}")
 
     return read
 
@@ -50,8 +50,7 @@ def add_prediction_options(parser):
 def load_model(options):
     """The `Model` that the options of `add_prediction_options` ask for."""
     if options.weights.suffix == ".checkpoint":
-        text = f"{options.weights} is a checkpoint, not weights; 'train --resume' goes on with it"
-        raise ValueError(text)
+        raise ValueError(f"{options.weights} is a checkpoint, which 'train --resume' goes on with")
     model = Model(device=options.device)
     model.load_pretrained_model(options.weights)
     return model

@@ -2,14 +2,12 @@
 
 from ...model import LARGEST_SEED, check_number, track
 from ..console import tell
-from ..outputs import make_folder
 from ..pictures import check_picture_output, pillow, read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
 from .options import add_device, add_overwrite, path
 
 
 def add_arguments(parser):
-    """Describe the command to a parser of `argparse`."""
     parser.description = (
         "Draw pictures that fit a noisy one. Each is as sharp as a photograph, and none is the "
         "truth: where the noisy picture leaves details open, they are made up. What 'denoise' "
@@ -38,7 +36,7 @@ def run(options):
     noisy = read_picture(options.input)[None]  # (1, 3, H, W)
     is_grey = (noisy == noisy[:, :1]).all()
     sampler = Sampler(options.weights, options.device)
-    make_folder(options.output)
+    options.output.mkdir(parents=True, exist_ok=True)
     targets = [options.output / f"{place}.png" for place in range(1, options.number + 1)]
     for target in targets:
         check_picture_output(target, options.overwrite, [options.input])

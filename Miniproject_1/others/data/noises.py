@@ -5,14 +5,13 @@ many draws would no longer be the clean image.
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from string import ascii_letters
 from typing import Callable
 
 import torch
 
 from ...model import check_choice, check_number
-from ..pictures import pillow
+from ..pictures import pillow, tensor_of
 from .course_noise import IMAGE_SIZE
 
 FONT_SIZE = 9  # pixels
@@ -28,7 +27,6 @@ class Noise:
     lowest: float
     highest: float
     loss: str  # in `metrics.LOSSES`; over noisy targets its minimum is at the clean images
-    source: str
 
     def __call__(self, clean, generator):
         """Noisy versions of clean images.
@@ -88,57 +86,42 @@ def random_letter(height, width, generator):
     picture = Image.new("L", (width, height))
     place = (draw(width) - FONT_SIZE // 2, draw(height) - FONT_SIZE // 2)
     letter = ascii_letters[draw(len(ascii_letters))]
-    ImageDraw.Draw(picture).text(place, letter, fill=255, font=font())
-    values = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return values.view(height, width) > 127
+    ImageDraw.Draw(picture).text(place, letter, fill=255, font_size=FONT_SIZE)
+    return tensor_of(picture)[0] > 127
 
 
-@lru_cache(maxsize=None)
-def font():
-    """Pillow's own font. It takes longer to load than a letter to draw."""
-    from PIL import ImageFont
-
-    return ImageFont.load_default(FONT_SIZE)
-
-
-LEHTINEN = "Lehtinen et al., 2018, section 3"
-NOISES = {
-    "Gaussian": Noise(gaussian, "sigma", 25, 0, 255, "mse", f"{LEHTINEN}.1"),
-    "Poisson": Noise(poisson, "peak", 30, 1, 10**6, "mse", f"{LEHTINEN}.2"),
-    "Bernoulli": Noise(bernoulli, "missing", 0.5, 0, 0.99, "masked", f"{LEHTINEN}.2"),
+NOISES = {  # those of section 3 of Lehtinen et al.
+    "Gaussian": Noise(gaussian, "sigma", 25, 0, 255, "mse"),
+    "Poisson": Noise(poisson, "peak", 30, 1, 10**6, "mse"),
+    "Bernoulli": Noise(bernoulli, "missing", 0.5, 0, 0.99, "masked"),
     # The minimum of this loss is the median, and most draws show the clean pixel
-    "text": Noise(text, "share", 0.25, 0, 0.4, "l1", f"{LEHTINEN}.2"),
+    "text": Noise(text, "share", 0.25, 0, 0.4, "l1"),
 }
 
 
 def named_noise(name):
-    """The noise that a user asks for by its name, with or without its strength.
+    """The `Noise` that a user asks for by its name, with or without its strength.
 
     Args:
-        name: "gaussian:25", "poisson:30", "bernoulli:0.5", "text:0.25" or the word alone, in small
-            or capital letters.
-
-    Returns:
-        a `Noise` of that strength.
+        name: "gaussian:25", "text:0.25" or the word alone, in small or capital letters.
 
     Raises:
         ValueError: there is no such noise, or its strength is out of range.
     """
-    word, colon, strength = name.partition(":")
+    word, _, strength = name.partition(":")
     known = {noise.lower(): noise for noise in NOISES}
     noise = NOISES[known[check_choice("noise", word.lower(), known)]]
-    if not colon:
-        return noise
+    lowest, highest = noise.lowest, noise.highest
     try:
-        value = check_number(noise.argument, float(strength), noise.lowest, noise.highest)
+        value = check_number(word, float(strength or noise.default), lowest, highest)
     except ValueError:
-        text = f"noise must be {word}:X with X from {noise.lowest} to {noise.highest}, got {name!r}"
+        text = f"noise must be {word}:X with X from {lowest} to {highest}, got {name!r}"
         raise ValueError(text) from None
     return replace(noise, default=value)
 
 
 def square_pair(photograph, generator, noise, clean=False):
-    """A pair of images of a random square of 32 x 32 pixels of a photograph.
+    """A pair of images of a random square of a photograph.
 
     Args:
         photograph: (3, H, W), both sides at least 32, values 0 to 255.
@@ -151,9 +134,7 @@ def square_pair(photograph, generator, noise, clean=False):
     """
     square = random_square(photograph, generator)[None].float()
     first = noise(square, generator)
-    second = square
-    if not clean:
-        second = noise(square, generator)
+    second = square if clean else noise(square, generator)
     return first[0].round().to(torch.int16), second[0].round().to(torch.int16)
 
 

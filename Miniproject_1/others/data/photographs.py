@@ -1,6 +1,5 @@
-"""From a folder of photographs to pairs of images."""
+"""From folders of pictures to pairs of images."""
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -8,109 +7,98 @@ import torch
 from ...model import track
 from ..console import say
 from ..pictures import SUFFIXES, read_picture
+from .shots import check_shots
+
+FEW = 20  # scenes
 
 
 def picture_files(folder):
-    """The picture files below a folder, sorted by name.
+    """The picture files below a folder, sorted by name, without hidden ones.
 
-    Hidden files and folders are left out. How many other files there are is said in a line.
-
-    Args:
-        folder: folders within it are searched too.
-
-    Returns:
-        list of `Path`.
-
-    Raises:
-        NotADirectoryError: there is no such folder.
+    How many other files there are is said in a line. NotADirectoryError: there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder of pictures")
-    pictures = []
-    others = []
+    files = []
     for path in sorted(folder.rglob("*")):
         is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if is_hidden or not path.is_file():
-            continue
-        if path.suffix.lower() in SUFFIXES:
-            pictures.append(path)
-        else:
-            others.append(path)
-    if others:
-        endings = sorted({path.suffix.lower() or path.name for path in others})
-        say(f"left out in {folder}: {len(others)} files of other kinds ({', '.join(endings)})")
+        if path.is_file() and not is_hidden:
+            files.append(path)
+    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    num_others = len(files) - len(pictures)
+    if num_others > 0:
+        say(f"left out in {folder}: {num_others} files that are not {', '.join(SUFFIXES)}")
     return pictures
 
 
-def distinct_photographs(folder):
-    """The picture files below a folder, as `picture_files`; of files with equal bytes the first.
+def scenes_of(folder, other):
+    """The scenes of which two folders hold pictures of the same name, but for its ending.
 
-    A file that may not be read counts as distinct: who reads it as a picture names it.
+    Returns a list of pairs of files. A line says how many pictures have no partner.
     """
-    found = {}
-    for path in track(picture_files(folder), "photograph"):
-        try:
-            key = hashlib.sha256(path.read_bytes()).digest()
-        except OSError:
-            key = path
-        found.setdefault(key, path)
-    return list(found.values())
+    first, second = (
+        {path.relative_to(each).with_suffix(""): path for path in picture_files(each)}
+        for each in (folder, other)
+    )
+    alone = sorted(first.keys() ^ second.keys())
+    if alone:
+        text = f"the first is {alone[0]}"
+        say(f"passed over {len(alone)} pictures without a partner of the same name; {text}")
+    return [(first[name], second[name]) for name in first if name in second]
 
 
 def readable_photographs(paths, smallest):
-    """Those photographs that can be read and are large enough. The others are named.
+    """The photographs that can be read, with sides of at least `smallest`; others are named."""
+    return [path for (path,) in usable_scenes([(path,) for path in paths], smallest)]
+
+
+def usable_scenes(scenes, smallest):
+    """Those scenes that can be learned from. Each of the others is named in a line.
 
     Args:
-        paths: picture files.
+        scenes: tuples of files: a picture, or two shots of the same scene.
         smallest: pixels that both sides need.
 
     Returns:
-        list of paths, and how many of the others could not be read.
+        a dict from the files of a scene to the number of squares of `smallest` pixels in it, where
+        squares overlap by half.
     """
-    readable = []
-    num_failed = 0
-    for path in track(paths, "photograph"):
+    usable = {}
+    for paths in track(scenes, "scene"):
+        names = " and ".join(map(str, paths))
         try:
-            height, width = read_picture(path).shape[1:]
+            pictures = [read_picture(path) for path in paths]
+            height, width = pictures[0].shape[1:]
+            if min(height, width) < smallest:
+                text = f"{width} x {height} is too small, both sides need {smallest} pixels"
+                raise ValueError(text)
+            if len(pictures) == 2 and not check_shots(*pictures):
+                say(f"warning: {names} show too few clear edges to tell whether they are aligned")
         except (OSError, ValueError) as error:
-            say(f"passed over: {named(error, path)}")
-            num_failed += 1
+            say(f"passed over {names}: {error}")
             continue
-        if min(height, width) < smallest:
-            say(f"passed over {path}: {width} x {height} is too small, both sides need {smallest}")
-            continue
-        readable.append(path)
-    return readable, num_failed
-
-
-def named(error, path):
-    """The text of an error in one line, with the file's name if it does not say so itself."""
-    text = str(error) or type(error).__name__
-    if str(path) not in text:
-        text = f"{path}: {text}"
-    return " ".join(text.split())
+        usable[paths] = (height * 2 // smallest - 1) * (width * 2 // smallest - 1)
+    return usable
 
 
 def split(paths, share, generator):
-    """Split photographs at random into those to validate on and those to train on.
+    """Split photographs at random: a share of them, 0 to 1, to validate on, and those to train on.
 
-    Args:
-        paths: the photographs.
-        share: of them, for validation, 0 to 1. Both parts have at least one, if there are two.
-        generator: the `torch.Generator` of the random choice.
-
-    Returns:
-        two sorted lists of paths.
+    Both parts have at least one, if there are two. Returns two sorted lists of paths.
     """
     order = torch.randperm(len(paths), generator=generator).tolist()
     num_kept = min(max(round(share * len(paths)), 1), len(paths) - 1)
-    kept = [paths[place] for place in order[:num_kept]]
-    others = [paths[place] for place in order[num_kept:]]
-    return sorted(kept), sorted(others)
+    shuffled = [paths[place] for place in order]
+    return sorted(shuffled[:num_kept]), sorted(shuffled[num_kept:])
 
 
-def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="photograph"):
+def read_scene(paths):
+    """The pictures of a scene, which have the same size: uint8 (number, 3, H, W)."""
+    return torch.stack([read_picture(path) for path in paths])
+
+
+def draw_pairs(sources, num_pairs, draw, generator, read=read_picture):
     """Draw pairs of images in random order, as many from each source, or one more from the first.
 
     Args:
@@ -120,7 +108,6 @@ def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="ph
         draw: a function of (what was read, generator) that makes the two images of a pair.
         generator: the `torch.Generator` of every random choice.
         read: a function of a source.
-        label: what a source is.
 
     Returns:
         two tensors (num_pairs, 3, 32, 32).
@@ -128,17 +115,15 @@ def draw_pairs(sources, num_pairs, draw, generator, read=read_picture, label="ph
     if num_pairs < len(sources):
         order = torch.randperm(len(sources), generator=generator).tolist()
         sources = [sources[place] for place in sorted(order[:num_pairs])]
-    say(f"drawing {num_pairs} pairs from {len(sources)} {label}s")
-    places = iter(torch.randperm(num_pairs, generator=generator).tolist())
-    pairs = None  # copied into two tensors, so that no image holds the picture it was cut from
-    quotient, remainder = divmod(num_pairs, len(sources))
-    for index, source in enumerate(track(sources, label)):
+    text = f"drawing {num_pairs} pairs from {len(sources)} scenes"
+    if len(sources) < FEW:
+        text += ", so few that the pairs say little about others"
+    say(text)
+    shares = torch.randperm(num_pairs, generator=generator).tensor_split(len(sources))
+    pairs = [None] * num_pairs
+    for source, share in zip(track(sources, "scene"), shares):
         content = read(source)
-        for _ in range(quotient + 1 if index < remainder else quotient):
-            pair = draw(content, generator)
-            if pairs is None:
-                pairs = [image.new_empty(num_pairs, *image.shape) for image in pair]
-            place = next(places)
-            for images, image in zip(pairs, pair):
-                images[place] = image
-    return tuple(pairs)
+        for place in share.tolist():
+            first, second = draw(content, generator)
+            pairs[place] = first.clone(), second.clone()  # so that they do not hold the picture
+    return tuple(torch.stack(images) for images in zip(*pairs))

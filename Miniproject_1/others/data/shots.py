@@ -1,93 +1,20 @@
-"""Pairs from a user's own noisy pictures: two shots of every scene, or single pictures."""
+"""A user's own noisy pictures: what can be learned from two shots of a scene, or from one."""
 
 import math
-from pathlib import Path
+from itertools import permutations
 
 import torch
 
-from ...model import track
-from ..console import say
-from ..pictures import read_picture
 from .course_noise import IMAGE_SIZE
 from .noises import random_square
-from .photographs import picture_files
 
 LARGEST_SIDE = 1024  # pixels of the middle that are compared; more would tell no more
 SOFTENED = 0.75  # pixels
 CLEAR = 4  # standard deviations by which the best place is ahead of its neighbours
 SHIFTED = 8  # by which it is ahead of no shift, since what is good must not be refused
 SMALLEST_DIFFERENCE = 2  # of the means, of 255; less does no harm
-NEIGHBOURS = torch.tensor(  # in a cell of 2 x 2 pixels, which are counted from left to right
-    [[0, 1], [1, 0], [2, 3], [3, 2], [0, 2], [2, 0], [1, 3], [3, 1]]
-)
-
-
-def scenes_of(folder, other):
-    """The scenes of which two folders hold pictures of the same name, but for its ending.
-
-    Folders within them are searched too. A line says which pictures have no partner.
-
-    Returns:
-        list of pairs of files.
-
-    Raises:
-        NotADirectoryError: one of them is no folder.
-        ValueError: two files of a folder differ in their endings alone.
-    """
-    first = pictures_by_name(folder)
-    second = pictures_by_name(other)
-    alone = [str(first.get(name) or second[name]) for name in sorted(set(first) ^ set(second))]
-    if alone:
-        text = f"the first are {', '.join(alone[:3])}"
-        say(f"passed over {len(alone)} pictures without a partner of the same name; {text}")
-    return [(first[name], second[name]) for name in sorted(set(first) & set(second))]
-
-
-def pictures_by_name(folder):
-    """The picture files below a folder, by their path within it without its ending."""
-    found = {}
-    for path in picture_files(folder):
-        name = path.relative_to(Path(folder)).with_suffix("").as_posix()
-        if name in found:
-            text = f"{found[name]} and {path} have the same name; one scene needs one picture"
-            raise ValueError(text)
-        found[name] = path
-    return found
-
-
-def usable_scenes(scenes, side):
-    """Those scenes that can be learned from. Each of the others is named in a line.
-
-    Args:
-        scenes: tuples of files: two shots of a scene, or a single picture.
-        side: of the squares that are cut from them, in pixels.
-
-    Returns:
-        a dict from the files of a scene to the number of squares of it that overlap by half.
-    """
-    usable = {}
-    unknown = []
-    for paths in track(scenes, "scene"):
-        names = " and ".join(map(str, paths))
-        try:
-            pictures = [read_picture(path) for path in paths]
-            height, width = pictures[0].shape[1:]
-            if min(height, width) < side:
-                text = f"{width} x {height} is too small, both sides need {side} pixels"
-                raise ValueError(text)
-            is_known = len(pictures) == 1 or check_shots(*pictures)
-        except (OSError, ValueError) as error:
-            say(f"passed over {names}: {error}")
-            continue
-        if not is_known:
-            unknown.append(names)
-        usable[paths] = (height * 2 // side - 1) * (width * 2 // side - 1)
-    if unknown:
-        say(
-            f"warning: it cannot be told whether the shots of {len(unknown)} scenes are aligned, "
-            f"as they have too few clear edges for their noise; the first is {unknown[0]}"
-        )
-    return usable
+# In a cell of 2 x 2 pixels, which are counted from left to right; no diagonals
+NEIGHBOURS = torch.tensor([pair for pair in permutations(range(4), 2) if sum(pair) != 3])
 
 
 def check_shots(first, second):
@@ -101,29 +28,22 @@ def check_shots(first, second):
             than noise can explain.
     """
     if first.shape != second.shape:
-        sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (first, second)]
-        raise ValueError(f"they differ in size, {sizes[0]} and {sizes[1]}")
+        raise ValueError("they differ in size")
     if torch.equal(first, second):
         raise ValueError("they are identical, so there is no noise to learn from")
     moved = shift(first, second)
     if moved not in (None, (0, 0)):
-        down, right = moved
-        text = f"the second is shifted by {right:+} pixels to the right and {down:+} down"
-        raise ValueError(f"{text}; align them first")
+        raise ValueError(f"the second is shifted by {moved} pixels (down, right); align them first")
     difference = second.float() - first.float()
     means = difference.mean((1, 2))
     errors = difference.std((1, 2)) / math.sqrt(difference[0].numel())
     if (means.abs() > SMALLEST_DIFFERENCE + 5 * errors).any():
-        text = ", ".join(f"{mean:+.1f}" for mean in means.tolist())
-        raise ValueError(
-            f"the mean red, green and blue of the second are {text} of 255 off; exposure and white "
-            "balance must be the same"
-        )
+        raise ValueError("they differ in exposure or white balance")
     return moved is not None
 
 
 def shift(first, second):
-    """How far the second picture is shifted against the first, by phase correlation.
+    """How far the second picture (3, H, W) is shifted against the first, by phase correlation.
 
     The correlation of two shots is largest where they fit. By how much it is larger there than at
     the neighbouring pixels, and than without a shift, is compared with the standard deviation of
@@ -134,18 +54,14 @@ def shift(first, second):
     noise of 25 and 50: of 750 pairs none is found shifted, and 674 are known not to be. Of 5,250
     pairs that are shifted by 1 to 5 pixels 4,659 are found to be, and none is taken as aligned.
 
-    Args:
-        first, second: (3, H, W).
-
     Returns:
         whole pixels down and to the right; None where noise or a lack of edges hides it.
     """
-    top, left = [max(side - LARGEST_SIDE, 0) // 2 for side in first.shape[1:]]
-    pictures = torch.stack([first, second])[:, :, top:, left:][:, :, :LARGEST_SIDE, :LARGEST_SIDE]
-    pictures = pictures.float().mean(1)  # (2, H, W)
+    pictures = torch.stack([middle(first), middle(second)]).float().mean(1)  # (2, H, W)
     height, width = pictures.shape[1:]
     window = torch.hann_window(height)[:, None] * torch.hann_window(width)
-    spectra = torch.fft.rfft2((pictures - pictures.mean((1, 2), keepdim=True)) * window)
+    pictures -= pictures.mean((1, 2), keepdim=True)
+    spectra = torch.fft.rfft2(pictures * window)
     products = spectra[0].conj() * spectra[1]  # (H, W // 2 + 1)
     frequencies = torch.fft.fftfreq(height)[:, None] ** 2 + torch.fft.rfftfreq(width) ** 2
     softened = torch.exp(-((2 * math.pi * SOFTENED) ** 2) * frequencies)
@@ -155,34 +71,24 @@ def shift(first, second):
     steps = {(y, x): CLEAR for y in (-1, 0, 1) for x in (-1, 0, 1)}
     steps[-down, -right] = SHIFTED
     del steps[0, 0]
-    for (y, x), least in steps.items():
-        lead = correlation - correlation.roll((-y, -x), (0, 1))
+    for step, least in steps.items():
+        lead = correlation - correlation.roll([-side for side in step], (0, 1))
         if lead[down, right] <= least * lead.std():
             return None
-    return (down + height // 2) % height - height // 2, (right + width // 2) % width - width // 2
+    if down > height // 2:
+        down -= height
+    if right > width // 2:
+        right -= width
+    return down, right
 
 
-# --------------------------------------------------------------------------------------------------
-# Pairs
+def middle(picture):
+    top, left = (max(side - LARGEST_SIDE, 0) // 2 for side in picture.shape[1:])
+    return picture[:, top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
 
 
-def read_scene(paths):
-    """The pictures of a scene, which have the same size: uint8 (number, 3, H, W)."""
-    return torch.stack([read_picture(path) for path in paths])
-
-
-def squares_of_shots(pictures, generator):
-    """The same random square of 32 x 32 pixels of two shots."""
-    return random_square(pictures, generator).unbind()
-
-
-def neighbours_in_a_square(pictures, generator):
-    """The two `neighbours` of a random square of 64 x 64 pixels of a single picture."""
-    return neighbours(random_square(pictures[0], generator, 2 * IMAGE_SIZE), generator)
-
-
-def neighbours(picture, generator):
-    """Two images of half the size from one noisy picture.
+def neighbours(pictures, generator):
+    """Two images from a random square of 64 x 64 pixels of a noisy picture.
 
     In every cell of 2 x 2 pixels two that lie side by side, or one above the other, are drawn. One
     becomes a pixel of the first image, the other of the second. They show nearly the same, and
@@ -191,13 +97,14 @@ def neighbours(picture, generator):
     images of the two differ by; it is left out here.
 
     Args:
-        picture: (3, H, W), both sides even.
-        generator: the `torch.Generator` of the random choice, which the three channels share.
+        pictures: (1, 3, H, W), both sides at least 64.
+        generator: the `torch.Generator` of the random choices, which the three channels share.
 
     Returns:
-        two tensors (3, H / 2, W / 2).
+        two tensors (3, 32, 32).
     """
-    cells = picture.unfold(1, 2, 2).unfold(2, 2, 2).flatten(3)  # (3, H / 2, W / 2, 4)
+    square = random_square(pictures[0], generator, 2 * IMAGE_SIZE)
+    cells = square.unfold(1, 2, 2).unfold(2, 2, 2).flatten(3)  # (3, 32, 32, 4)
     choices = torch.randint(len(NEIGHBOURS), cells.shape[1:3], generator=generator)
-    places = NEIGHBOURS[choices].expand(3, -1, -1, -1)  # (3, H / 2, W / 2, 2)
+    places = NEIGHBOURS[choices].expand(3, -1, -1, -1)  # (3, 32, 32, 2)
     return cells.gather(3, places).unbind(3)

@@ -1,61 +1,22 @@
 """`denoise`, `sample` and the demonstration, as a user types them."""
 
-import contextlib
-import io
-import os
 import shlex
 from unittest import mock
 
 import torch
 
 from ...model import Model
-from ..commands import main
-from ..pictures import load_picture, pillow, read_picture, write_picture
-from . import TestCase, needs_pillow, random_images
+from ..pictures import load_picture, pillow, read_picture
+from . import needs_pillow, random_images, weights_of
+from .test_commands import CommandCase
 
 
 @needs_pillow
-class CommandCase(TestCase):
-    """Runs commands in an empty folder, `self.folder`."""
-
-    def run_command(self, *arguments):
-        """Exit status, standard output and standard error of a command."""
-        out = io.StringIO()
-        err = io.StringIO()
-        before = os.getcwd()
-        os.chdir(self.folder)
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                status = main([str(argument) for argument in arguments])
-        finally:
-            os.chdir(before)
-        return status, out.getvalue(), err.getvalue()
-
-    def succeed(self, *arguments):
-        """Standard output of a command that ends with status 0."""
-        status, out, err = self.run_command(*arguments)
-        self.assertEqual(status, 0, err)
-        return out
-
-    def refuse(self, words, *arguments):
-        """The command ends with status 2 and one line with these words, and changes no file."""
-        before = self.files()
-        status, out, err = self.run_command(*arguments)
-        self.assertEqual((status, out), (2, ""), arguments)
-        self.assertRegex(err, rf"\Aerror: [^\n]*{words}[^\n]*\n\Z")
-        self.assertEqual(self.files(), before)
-
-    def files(self):
-        """The files in the folder and what they hold."""
-        paths = [path for path in self.folder.rglob("*") if path.is_file()]
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
-
+class PictureCase(CommandCase):
     def make(self, *names):
         """Write pictures under these names, in colour and different from each other."""
         for seed, name in enumerate(names):
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(random_images(1, 12, 16, seed)[0], path)
+            self.write(name, random_images(1, 12, 16, seed)[0])
 
     def read(self, name):
         return read_picture(self.folder / name)
@@ -67,96 +28,70 @@ class CommandCase(TestCase):
         return model.predict(self.read(name)[None], **options)[0].round().byte()
 
 
-class TestOnePicture(CommandCase):
+class TestOnePicture(PictureCase):
     def test_it_is_what_predict_makes_of_it(self):
         self.make("in.png")
-        status, out, err = self.run_command("denoise", "in.png", "out.png", "--device", "cpu")
-        self.assertEqual((status, out, err), (0, "wrote out.png\n", ""))
+        denoise = ("denoise", "in.png", "out.png", "--device", "cpu", "--overwrite")
+        self.assertEqual(self.run_command(*denoise), (0, "wrote out.png\n", ""))
         self.assertSame(self.read("out.png"), self.predicted("in.png"))
-
-    def test_one_pass_precision_and_weights_reach_the_network(self):
-        self.make("in.png")
-        denoise = ("denoise", "in.png", "out.png", "--device", "cpu", "--one-pass", "--overwrite")
-        self.succeed(*denoise, "--precision", "bfloat16")
+        self.succeed(*denoise, "--one-pass", "--precision", "bfloat16")
         predicted = self.predicted("in.png", average=False, precision="bfloat16")
         self.assertSame(self.read("out.png"), predicted)
-        fresh = Model()
-        for value in fresh.network.parameters():
-            value.data.zero_()  # it makes black of everything
-        torch.save(fresh.network.state_dict(), self.folder / "black.pth")
+        black = {name: 0 * value for name, value in weights_of(Model()).items()}
+        torch.save(black, self.folder / "black.pth")
         self.succeed(*denoise, "--weights", "black.pth")
         self.assertEqual(self.read("out.png").max(), 0)
 
-    def test_grey_stays_grey(self):
-        grey = random_images(1, 12, 16)[0, :1]
-        write_picture(grey, self.folder / "grey.png")
-        write_picture(grey.expand(3, -1, -1), self.folder / "rgb.png")
+    def test_grey_stays_grey_and_alpha_as_it_is(self):
+        noise = pillow().effect_noise((16, 12), 80)
+        pillow().merge("LA", [noise] * 2).save(self.folder / "grey.png")
+        pillow().merge("RGBA", [noise] * 4).save(self.folder / "rgb.png")
         for name, channels in (("grey.png", 1), ("rgb.png", 3)):
-            self.succeed("denoise", name, "out.png", "--one-pass", "--overwrite")
-            pixels = load_picture(self.folder / "out.png").pixels
-            self.assertEqual(len(pixels), channels)
-            self.assertSame(pixels, pixels[:1].expand_as(pixels))
-            mean = self.predicted(name, average=False).float().mean(0)
-            self.assertClose(pixels[0].float(), mean, 1.01)
-
-    def test_alpha_stays_as_it_is(self):
-        noisy = pillow().effect_noise((16, 12), 80)
-        pillow().merge("LA", [noisy, noisy]).save(self.folder / "in.png")
-        self.succeed("denoise", "in.png", "out.tif", "--one-pass")
-        before, after = (load_picture(self.folder / name) for name in ("in.png", "out.tif"))
-        self.assertSame(after.alpha, before.alpha)
-        self.assertDiffer(after.pixels, before.pixels)
-
-    def test_a_folder_is_made_for_it(self):
-        self.make("in.png")
-        self.assertEqual(self.succeed("denoise", "in.png", "new/"), "wrote new/in.png\n")
-        self.assertIn("new/in.png", self.files())
+            self.succeed("denoise", name, "out.tif", "--one-pass", "--overwrite")
+            before, after = (load_picture(self.folder / each) for each in (name, "out.tif"))
+            self.assertEqual(len(after.pixels), channels)
+            self.assertSame(after.pixels, after.pixels[:1].expand_as(after.pixels))
+            self.assertDiffer(after.pixels, before.pixels)
+            self.assertSame(after.alpha, before.alpha)
 
 
-class TestFolders(CommandCase):
+class TestFolders(PictureCase):
     def denoise(self, *arguments):
         return self.run_command("denoise", *arguments, "--one-pass", "--device", "cpu")
 
     def test_pictures_keep_their_names_and_places(self):
-        self.make("a/1.png", "a/b/2.tif", "single.webp", "写真/3.png")
-        status, out, _ = self.denoise("single.webp", "a", "写真", "out")
-        self.assertEqual((status, out), (0, "wrote 4 of 4 pictures to out\n"))
-        for source, target in (
-            ("a/1.png", "out/1.png"),
-            ("a/b/2.tif", "out/b/2.tif"),
-            ("single.webp", "out/single.webp"),
-            ("写真/3.png", "out/3.png"),
-        ):
+        places = {
+            "a/1.png": "out/1.png",
+            "a/b/2.tif": "out/b/2.tif",
+            "single.webp": "out/single.webp",
+            "写真/3.png": "out/3.png",
+        }
+        self.make(*places, "a/.hidden.png", "a/.thumbnails/2.png")
+        (self.folder / "a" / "notes.txt").touch()
+        status, out, err = self.denoise("a", "single.webp", "写真", "out")
+        self.assertIn("left out in a: 1 files that are not .png, ", err)
+        wrote = [f"wrote {target}\n" for target in places.values()]
+        self.assertEqual((status, out), (0, "".join(wrote)))
+        for source, target in places.items():
             self.assertSame(self.read(target), self.predicted(source, average=False))
-
-    def test_hidden_files_and_the_output_are_left_out(self):
-        self.make("a/1.png", "a/.hidden.png", "a/.thumbnails/2.png")
-        for options in ((), ("--overwrite",)):
-            status, out, _ = self.denoise("a", "a/out", *options)
-            self.assertEqual((status, out), (0, "wrote 1 of 1 pictures to a/out\n"))
 
     def test_one_that_fails_is_named_and_does_not_stop_the_others(self):
         self.make("a/1.png", "a/3.png")
         (self.folder / "a" / "2.png").write_bytes(b"something")
         pillow().new("CMYK", (8, 8)).save(self.folder / "a" / "ink.tif")
-        status, out, err = self.denoise("a", "out")
-        self.assertEqual((status, out), (1, "wrote 2 of 4 pictures to out\n"))
-        self.assertRegex(err, r"\Apassed over: a/2.png [^\n]*\npassed over: a/ink.tif [^\n]*CMYK")
-        self.assertIn("out/3.png", self.files())
+        status, out, err = self.denoise("a", "new/out")
+        self.assertEqual((status, out), (1, "wrote new/out/1.png\nwrote new/out/3.png\n"))
+        self.assertRegex(err, r"\Apassed over a/2.png: [^\n]*\npassed over a/ink.tif: .*CMYK")
 
-    def test_skip_existing_goes_on(self):
-        self.make("a/1.png", "a/2.png", "out/1.png")
-        before = self.files()
-        status, out, _ = self.denoise("a", "out", "--skip-existing")
-        summary = "wrote 1 of 1 pictures to out; 1 more were there already\n"
-        self.assertEqual((status, out), (0, summary))
-        self.assertSame(self.read("out/2.png"), self.predicted("a/2.png", average=False))
-        _, out, _ = self.denoise("a/1.png", "out/1.png", "--skip-existing")
-        self.assertEqual(out, "out/1.png exists already\n")
-        self.assertEqual(self.files()["out/1.png"], before["out/1.png"])
+    def test_skip_existing_goes_on_within_the_folder_itself(self):
+        self.make("a/1.png", "a/2.png", "a/out/1.png")
+        before = self.read("a/out/1.png")
+        status, out, _ = self.denoise("a", "a/out", "--skip-existing")
+        self.assertEqual((status, out), (0, "wrote a/out/2.png\n"))
+        self.assertSame(self.read("a/out/1.png"), before)
 
 
-class TestSample(CommandCase):
+class TestSample(PictureCase):
     def test_samples_differ_and_the_same_seed_draws_them_again(self):
         self.make("noisy.png")
         self.succeed("sample", "noisy.png", "drawn", "--number", 2)
@@ -165,58 +100,38 @@ class TestSample(CommandCase):
         self.assertEqual(first.shape, (3, 12, 16))
         self.assertDiffer(first, second)
         self.assertSame(self.read("again/1.png"), first)
-        self.succeed("sample", "noisy.png", "drawn", "--overwrite", "--number", 1, "--seed", 1)
-        self.assertDiffer(self.read("drawn/1.png"), first)
-
-    def test_grey_stays_grey(self):
-        write_picture(random_images(1, 12, 16)[0, :1], self.folder / "grey.png")
-        self.succeed("sample", "grey.png", "drawn", "--number", 1)
-        self.assertEqual(len(load_picture(self.folder / "drawn" / "1.png").pixels), 1)
+        self.write("grey.png", random_images(1, 12, 16)[0, :1])
+        self.succeed("sample", "grey.png", "grey", "--number", 1)
+        self.assertEqual(len(load_picture(self.folder / "grey" / "1.png").pixels), 1)
 
 
-class TestDemo(CommandCase):
+class TestDemo(PictureCase):
     def test_it_prints_the_scores_and_replaces_its_picture(self):
-        predict = Model.predict
-
-        def predict_once(model, images, **_):  # for the sake of time
-            return predict(model, images, average=False)
-
         (self.folder / "demo.png").write_bytes(b"the picture of another time")
-        with mock.patch.object(Model, "predict", predict_once):
+        with mock.patch.object(Model, "predict", lambda model, images, **_: images.float()):
             out = self.succeed()
-        self.assertRegex(out, r"noisy +22\.70 dB [^\n]*\ndenoised +27\.\d\d dB ")
-        self.assertIn("demo.png shows 12", out)
-        self.assertGreater(self.read("demo.png").shape[2], 12 * 4 * 32)
+        self.assertRegex(out, r"noisy +22\.70 dB [^\n]*\ndenoised +22\.70 dB ")
+        self.assertGreater(self.read("demo.png").shape[2], 12 * 4 * 32)  # not the former picture
         self.assertEqual(set(self.files()), {"demo.png"})
 
 
-class TestRefusals(CommandCase):
+class TestRefusals(PictureCase):
     def test_what_cannot_be_done_is_refused_before_the_work(self):
         self.make("1.png", "a/1.png", "there/1.png")
         pillow().new("I;16", (8, 8)).save(self.folder / "deep.png")
         (self.folder / "empty").mkdir()
         for line, words in (
-            ("denoise 1.png no/out.png", "no folder"),
             ("denoise 1.png out.gif", "ending of a picture must be"),
             ("denoise 1.png there/1.png", "there/1.png exists already; --overwrite"),
-            ("denoise a there", "there/1.png exists already; --overwrite"),
-            ("denoise 1.png 1.png --overwrite", "1.png is an input"),
             ("denoise 1.png . --overwrite", "1.png is an input"),
             ("denoise a a --overwrite", "a/1.png is an input"),
             ("denoise deep.png out.png", "deep.png .* 16 bits"),
-            ("denoise nowhere.png out.png", "nowhere.png does not exist"),
-            ("denoise a nowhere out", "nowhere does not exist"),
             ("denoise '' out.png", "must not be empty"),
-            ("denoise 1.png ''", "must not be empty"),
-            ("denoise 1.png out.png --weights m.checkpoint", "is a checkpoint"),
             ("denoise empty out", "no pictures in empty"),
             ("denoise a 1.png out", "a/1.png and 1.png would both be written to out/1.png"),
-            ("denoise a 1.png", "1.png is a file"),
             ("sample 1.png . --overwrite", "1.png is an input"),
             ("sample 1.png there", "there/1.png exists already; --overwrite"),
             ("sample 1.png out --number 0", "number must be"),
-            ("sample nowhere.png out", "nowhere.png"),
-            ("sample '' out", "must not be empty"),
         ):
             with self.subTest(line):
                 self.refuse(words, *shlex.split(line))

@@ -18,59 +18,33 @@ class TestOutputs(TestCase):
     def test_outputs_are_checked_before_any_work(self):
         there = self.folder / "there.txt"
         there.write_text("mine")
-        cases = {
-            self.folder: "is a folder",
-            self.folder / "no" / "o.png": "there is no folder .*no",
-            there: "exists already; --overwrite",
-            self.folder / ("a" * 300): "too long",
-        }
-        for path, words in cases.items():
-            with self.subTest(path.name[:9]), self.assertRaisesRegex(OSError, words):
+        for path, words in (
+            (self.folder, "is a folder"),
+            (os.devnull, "is a folder or a device"),
+            (self.folder / "no" / "o.png", "no folder .*no that may be written to"),
+            (there, "exists already; --overwrite"),
+            (self.folder / ("a" * 300), "too long"),
+        ):
+            with self.assertRaisesRegex(OSError, words):
                 outputs.check_output(path)
-        with self.assertRaisesRegex(OSError, "is a folder or a device"):
-            outputs.check_output(os.devnull, overwrite=True)
         outputs.check_output(there, overwrite=True)
         outputs.check_output(self.folder / "free")
         self.assertEqual([path.name for path in self.folder.iterdir()], ["there.txt"])
-        self.assertEqual(there.read_text(), "mine")
 
-    def test_an_input_is_no_output_by_whatever_name(self):
-        data = self.folder / "data.pkl"
-        data.touch()
-        link = self.folder / "link"
-        link.symlink_to(data)
-        for path in (link, self.folder / "." / "data.pkl"):
-            with self.assertRaisesRegex(ValueError, "is an input"):
-                outputs.check_output(path, overwrite=True, inputs=[data])
-
-    def test_what_was_there_stays_until_the_new_file_is_whole(self):
+    def test_what_was_there_stays_until_the_new_file_is_whole_also_behind_a_link(self):
         path = self.folder / "file.pth"
         path.write_bytes(b"good")
+        link = self.folder / "link"
+        link.symlink_to(path)
         for error in (KeyboardInterrupt(), ValueError(), OSError("no")):
-            with self.assertRaises(type(error)), outputs.replaced(path) as temporary:
+            with self.assertRaises(type(error)), outputs.replaced(link) as temporary:
                 temporary.write_bytes(b"half")
                 self.assertEqual((path.read_bytes(), temporary.suffix), (b"good", ".pth"))
                 raise error
-            self.assertEqual([each.read_bytes() for each in self.folder.iterdir()], [b"good"])
-
-    def test_of_several_files_all_are_written_or_none(self):
-        first, second = self.folder / "a.pkl", self.folder / "b.json"
-        with self.assertRaises(AttributeError):
-            outputs.save_all({second: "text", first: lambda: "cannot be pickled"})
-        self.assertEqual(list(self.folder.iterdir()), [])
-        outputs.save_all({second: "text", first: [1]})
-        self.assertEqual((torch.load(first), second.read_text()), ([1], "text"))
-
-    def test_links_and_permissions_stay(self):
-        target = self.folder / "target"
-        target.write_bytes(b"old")
-        target.chmod(0o640)
-        link = self.folder / "link"
-        link.symlink_to(target)
         outputs.save([1], link)
         self.assertTrue(link.is_symlink())
-        self.assertEqual(torch.load(target), [1])
-        self.assertEqual(target.stat().st_mode & 0o777, 0o640)
+        self.assertEqual(torch.load(path), [1])
+        self.assertEqual(set(self.folder.iterdir()), {path, link})
 
     @unittest.skipUnless(resource, "no limits for the size of files")
     def test_a_disk_that_is_full_is_an_error_that_says_so(self):
