@@ -1,9 +1,7 @@
 """`model.py` with `bestmodel.pth` alone, and what it does to its process."""
 
-import platform
 import re
 import shutil
-import unittest
 
 import torch
 
@@ -62,34 +60,3 @@ class TestAlone(TestCase):
         within_try = {".others.fast", "tqdm"}
         of_pytorch = {"torch", "torch.nn.functional"}
         self.assertEqual(found, {*within_try, *of_pytorch, *standard.split()})
-
-
-MEMORY = """
-import resource, torch
-from Miniproject_1.model import Model
-from Miniproject_1.others.fast import memory
-
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
-
-def page_faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    model.train(images, images, 1, hybrid=False, precision="float32", progress=False)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-model, images = Model(device="cpu"), torch.randint(256, (16, 3, 32, 32), dtype=torch.uint8)
-glibc, memory.glibc = memory.glibc, lambda: None
-plain = page_faults()
-memory.glibc = glibc
-before = resident()
-kept = page_faults()
-print(before, resident(), kept, plain)
-"""
-
-
-@unittest.skipUnless(platform.libc_ver()[0] == "glibc", "for glibc on Linux")
-class TestMemory(TestCase):
-    def test_it_is_kept_while_it_is_needed_and_given_back(self):
-        before, after, kept, plain = map(float, self.python(MEMORY).split())
-        self.assertLess(kept, plain / 2)
-        self.assertLess(after, before + 40)  # MB

@@ -147,17 +147,6 @@ class TestAccelerated(TestCase):
                 with self.subTest(name, training=training):
                     self.compare(trained_network(layers), (2, 3, 8, 8), training)
 
-    def test_a_network_of_another_kind_is_called_as_it_is(self):
-        class Residual(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.layers = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3))
-
-            def forward(self, images):
-                return images - self.layers(images)
-
-        self.compare(Residual().double(), (2, 3, 8, 8), training=True)
-
     def test_kernels_are_prepared_anew_after_train_and_eval(self):
         network = trained_network([nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)])
         fast = accelerated(network).eval()
@@ -238,17 +227,6 @@ class TestHooks(TestCase):
         hook.remove()
         model.predict(images)
         self.assertEqual(len(shapes), 8 + 2 + 8)
-
-    def test_a_pruned_network_is_trained_and_its_zeros_stay(self):
-        model, images = Model(), random_images(2, 8, 8)
-        layer, expected = model.network[2], model.predict(images)
-        prune.l1_unstructured(layer, "weight", 0.75)  # half are zero anyway
-        self.assertDiffer(model.predict(images), expected)
-        before = layer.weight_orig.detach().clone()
-        model.train(images, images, 1, hybrid=False, progress=False)
-        self.assertDiffer(layer.weight_orig, before)
-        model.network(images / 255)  # pruning applies the mask before each pass
-        self.assertEqual((layer.weight == 0).float().mean().item(), 0.75)
 
 
 class TestWinograd(TestCase):

@@ -62,14 +62,6 @@ class TestPhotoBatches(TestCase):
         self.assertDiffer(whole[0], batches(8)[0])
         self.assertDiffer(whole[0], batches_of(OTHERS, gaussian=0.5, seed=4)(7)[0])
 
-    def test_small_crops_have_smaller_blocks(self):
-        distances = []
-        for small_crops in (0.0, 1.0):
-            batches = batches_of(map_of_places(250, 125), small_crops=small_crops)
-            rows = batches(0)[0][:, 0].float()
-            distances.append(rows.diff(dim=1).abs().mean())
-        self.assertLess(distances[1], 0.9 * distances[0])
-
     def test_gaussian_noise_is_independent_in_the_two_images_and_of_one_sigma(self):
         flat = torch.full_like(OTHERS, 100)
         images_1, images_2 = batches_of(flat, batch_size=200, gaussian=0.5)(0)

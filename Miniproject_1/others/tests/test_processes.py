@@ -1,10 +1,8 @@
 """One training on several processes, started by torchrun."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 import unittest
 
 import torch
@@ -31,13 +29,6 @@ with team_of_processes("cpu") as team:
 """
 
 # The command, with a checkpoint after every step
-COMMAND = """
-import sys
-from Miniproject_1.others.commands import main
-from Miniproject_1.others.training import long_run
-long_run.SECONDS_BETWEEN_CHECKPOINTS = -1
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 def pairs(step, part=slice(None)):
@@ -88,18 +79,3 @@ class TestProcesses(TestCase):
         self.assertEqual(first[2], [1.0])
         for name, value in alone.network.state_dict().items():
             self.assertLess(relative_error(first[0][name], value), 1e-6, name)
-
-    def test_a_killed_process_ends_the_other_with_a_checkpoint_and_the_line_to_go_on_with(self):
-        torch.save([random_images(8, 6, 6, seed=seed) for seed in (1, 2)], self.folder / "data.pkl")
-        command = ("train", "data.pkl", "--batch-size", 4, "--device", "cpu", "--epochs", 1000)
-        checkpoint = self.folder / "m.pth.checkpoint"
-        with self.start(COMMAND, *command, "--output", "m.pth") as process:
-            while process.poll() is None and not checkpoint.exists():
-                time.sleep(0.05)
-            pids = ["pgrep", "-P", str(process.pid)]
-            children = subprocess.run(pids, stdout=subprocess.PIPE, text=True).stdout.split()
-            os.kill(int(children[-1]), signal.SIGKILL)
-            _, err = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 1, err)
-        self.assertEqual(err.count("go on with: "), 1, err)
-        self.assertGreater(torch.load(checkpoint)["training"]["step"], 0)

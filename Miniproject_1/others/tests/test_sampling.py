@@ -3,16 +3,14 @@
 from unittest import mock
 
 import torch
-from torch import nn
 
-from ...model import WEIGHTS, Training
+from ...model import WEIGHTS
 from ..commands import reproduce_sampler
 from ..data.files import SAMPLE, load_pairs
 from ..metrics import psnr
 from ..sampling import generator, recipe, sampler, scores
 from ..sampling.recipe import SamplerRecipe
 from ..sampling.sampler import Sampler
-from ..training.optimizers import Muon
 from . import TestCase, needs_pillow, random_images
 from .test_train import PhotographsCase
 
@@ -70,25 +68,6 @@ class TestSampler(TestCase):
                 Sampler(path)
 
 
-def two_values(step):
-    """Scenes whose blocks are 0.3 or 0.7 with equal chances. A noisy draw adds or subtracts 0.2.
-
-    So y1 is 0.1, 0.5 or 0.9. Where it is 0.5, both values fit, with equal chances; elsewhere one.
-    """
-    random = torch.Generator().manual_seed(step)
-    shape = (64, 1, 4, 4)
-
-    def signs():
-        return torch.randint(2, shape, generator=random) * 2.0 - 1
-
-    clean = 0.5 + SPREAD * signs()
-    y1, y2 = ((clean + SPREAD * signs()).repeat(2, 3, 1, 1) for _ in range(2))
-    uniform = torch.rand(128, FIELDS, 4, 4, generator=random)
-    picks = torch.randint(generator.COLOURS, (128, 1, 4, 4), generator=random)
-    target = torch.cat([255 * y1, 255 * y2, picks.float()], dim=1)
-    return 255 * torch.cat([y1, uniform], dim=1), target
-
-
 class TestScores(TestCase):
     def test_the_energy_score_is_least_for_samples_with_the_right_spread(self):
         """Not for samples with too little of it, or too much."""
@@ -100,35 +79,6 @@ class TestScores(TestCase):
         )
         self.assertLess(right, little)
         self.assertLess(right, much)
-
-
-class TestTraining(TestCase):
-    def test_pairs_are_enough_for_the_mean_spread(self):
-        self.patch(mock.patch.object(scores, "REDUCTIONS", (1,)))  # for images of 4 x 4
-        mean_network = nn.Sequential(nn.Conv2d(3, 3, 1))  # E[x | y1] = 0.25 + 0.5 y1
-        mean_network[0].weight.data = 0.5 * torch.eye(3)[:, :, None, None]
-        nn.init.constant_(mean_network[0].bias, 0.25)
-        torch.manual_seed(0)
-        deviation_network = nn.Sequential(
-            nn.Conv2d(6 + FIELDS, 32, 1),
-            nn.ReLU(),
-            nn.Conv2d(32, (1 + FIELDS) * 3 * generator.COLOURS, 1),
-        )
-        network = generator.Generator(mean_network, deviation_network, "float32")
-        training = Training(
-            network, two_values, STEPS, 0, Muon, 0.02, precision="float32", loss=scores.sampler_loss
-        )
-        for _ in range(STEPS):
-            training.take_step()
-        inputs, _ = two_values(10**6)
-        with torch.no_grad():
-            output = network.eval()(inputs / 255)
-        colours = output[:, 3:].view(128, generator.COLOURS, 3, 4, 4)
-        variance = SPREAD**2 / 2  # half of the pixels fit both values
-        self.assertLess(colours.mean().abs(), 0.15 * SPREAD)
-        self.assertAlmostEqual(colours.mean(1).var().item(), variance, delta=0.2 * variance)
-        of_colours = colours.var(1, unbiased=False).mean().item()
-        self.assertAlmostEqual(of_colours, SPREAD**2, delta=0.2 * SPREAD**2)
 
 
 @needs_pillow

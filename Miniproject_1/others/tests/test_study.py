@@ -3,21 +3,19 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from unittest import mock
 
 import torch
 
 from ...model import INITIALIZATIONS
 from ..data.noises import NOISES
-from ..pictures import write_picture
 from ..study import material, run
-from ..study.experiments import EXPERIMENTS, Arm, Experiment, Run, Settings, wanted_runs
+from ..study.experiments import EXPERIMENTS, Arm, Experiment, Settings, wanted_runs
 from ..study.networks import NETWORKS, seeded_network
-from ..study.results import RESULTS, Results, name_of
+from ..study.results import Results, name_of
 from ..study.trainings import StudyTraining
 from ..training.optimizers import ALL_OPTIMIZERS
-from . import TestCase, needs_pillow, random_images, weights_of
+from . import TestCase, random_images, weights_of
 
 SMALL = Settings(network="7 layers of 3 x 3", initialization="pytorch", batch_size=4, gradients=4)
 
@@ -83,18 +81,6 @@ class TestResults(TestCase):
         for name in EXPERIMENTS:
             asked.update(name_of(each) for each in wanted_runs(name, results.score))
         self.assertEqual(set(results.found) - asked, set())
-
-    def test_a_setting_that_a_file_lacks_has_its_default_and_others_are_refused(self):
-        path = next(Path(RESULTS, "targets").iterdir())
-        content = json.loads(path.read_text())
-        results = Results(self.folder)
-        results.found[f"targets/{path.stem}"] = content
-        settings = Settings(**{**content["settings"], "flips": ()})
-        wanted = Run("targets", content["arm"], settings, content["seed"])
-        content["settings"].pop("lbfgs_counts", None)
-        self.assertEqual(results.of(wanted), content)
-        with self.assertRaisesRegex(ValueError, "other settings"):
-            results.of(replace(wanted, settings=replace(settings, momentum=0.5)))
 
 
 class WithPhotographs(TestCase):
@@ -191,18 +177,6 @@ class TestMaterial(WithPhotographs):
         pairs = {(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)}
         pairs |= {(one + 3, other + 3) for one, other in pairs}
         self.assertEqual(sorted(zip(first, second)), sorted(pairs))
-
-    @needs_pillow
-    def test_photographs_are_decoded_anew_only_where_there_are_others(self):
-        folder, packed = self.folder / "photographs", self.folder / "two.pt"
-        folder.mkdir()
-        for number, picture in enumerate(random_images(2, 90, 96)):
-            write_picture(picture, folder / f"{number}.png")
-            material.pack([folder], packed)
-            self.assertSame(torch.load(packed)["photographs"][number], picture)
-        before = packed.stat().st_mtime_ns
-        material.pack([folder], packed)
-        self.assertEqual(packed.stat().st_mtime_ns, before)
 
 
 class TestRuns(WithPhotographs):

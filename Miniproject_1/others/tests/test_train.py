@@ -186,12 +186,6 @@ class TestReproduce(PhotographsCase):
         self.assertAlmostEqual(curve[1]["learning_rate"], 0.05 * 0.25 / 0.4)
         self.assertEqual(part["data"], {"photographs": 4, "kept_apart": 1})
 
-    def test_it_refuses_what_it_cannot_do_before_it_trains(self):
-        self.refuse("nosuch is not a folder", "reproduce", "nosuch")
-        self.refuse("--pairs must be an integer from 1", "reproduce", "photos", "--pairs", 0)
-        output = ("--overwrite", "--output", "photos/0.png")
-        self.refuse("photos/0.png is an input", "reproduce", "photos", *output)
-
 
 class TestRevive(TestCase):
     def test_revived_channels_change_nothing_and_learn(self):
