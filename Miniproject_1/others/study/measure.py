@@ -14,14 +14,14 @@ repository, its number of "parameters", and the PSNR in dB of each image of DATA
 own prediction and "mean_over_8" by the mean over the 8 flips and rotations around it.
 """
 
-import copy
 import json
+from inspect import signature
 from pathlib import Path
 
 import torch
 
 from ...model import LBFGS_ITERATIONS, Model, Training
-from ..console import tell
+from ..console import say, tell
 from ..data.course_noise import IMAGE_SIZE, average_blocks, sample_blocks
 from ..data.files import SAMPLE, load_pairs, sample_photographs
 from ..data.photographs import distinct_photographs
@@ -44,6 +44,10 @@ def add_arguments(parser):
 
 def run(options):
     """Measure what is asked for and file it. Returns the exit status."""
+    wanted = signature(MEASURES[options.what]).parameters
+    if len(options.paths) != len(wanted):
+        say(f"error: {options.what} takes {' '.join(wanted).upper() or 'no path'}; see --help")
+        return 2
     save(options.what, MEASURES[options.what](*options.paths))
     tell(f"results/{options.what}.json")
     return 0
@@ -220,10 +224,9 @@ def trained_on_one(image, seed, lbfgs_iterations):
     training = Training(model.network, lambda step: (image, image), 20, lbfgs_iterations)
     for _ in range(20):
         training.take_step()
-    network = copy.deepcopy(model.network).train()
-    with torch.no_grad():
-        output = 255 * network(image / 255)
     predicted = model.predict(image, average=False)
+    with torch.no_grad():
+        output = 255 * model.network.train()(image / 255)
     return psnr(output, image).item(), psnr(predicted, image).item()
 
 

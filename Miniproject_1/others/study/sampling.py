@@ -3,8 +3,7 @@
 Each photograph gives two crops for each of three strengths of noise, and of each crop two noisy
 images: one to denoise, one to judge by. The measures are those of `measured`, with 95 % intervals
 over photographs. They are there for the output of `predict` in one pass, too, and for that output
-with independent Gaussian noise whose variance is its squared error; the distance of patches also
-for half of the clean images against the other half.
+with independent Gaussian noise whose variance is its squared error.
 
 `samples.png` shows samples of images of the sample that comes with the project.
 """
@@ -15,15 +14,9 @@ import torch
 import torch.nn.functional as F
 
 from ..console import tell
-from ..data.course_noise import (
-    CROP_SHARE,
-    SMALLEST_SIDE,
-    average_blocks,
-    random_crop,
-    sample_blocks,
-)
+from ..data.course_noise import CROP_SHARE, average_blocks, random_crop, sample_blocks
 from ..data.files import SAMPLE, load_pairs, sample_photographs
-from ..data.photographs import distinct_photographs, readable_photographs
+from ..data.photographs import distinct_photographs
 from ..metrics import psnr, squared_errors
 from ..pictures import comparison, read_picture, write_picture
 from ..sampling.sampler import Sampler
@@ -46,8 +39,7 @@ def add_arguments(parser):
 
 def run(options):
     """Measure, file and draw the picture. Returns the exit status."""
-    paths, _ = readable_photographs(distinct_photographs(options.photographs), SMALLEST_SIDE)
-    pictures = [read_picture(path) for path in paths]
+    pictures = [read_picture(path) for path in distinct_photographs(options.photographs)]
     sampler = Sampler(device="cpu")
     rows = []
     for strength, shares in SHARES.items():
@@ -58,7 +50,6 @@ def run(options):
         row = {
             "noise": strength,
             "noisy_psnr": psnr(noisy, clean).mean().item(),
-            "patches of clean images": distance_of_patches(clean[::2], clean[1::2]),
             "measures": measures,
         }
         rows.append(row)
