@@ -100,8 +100,9 @@ def is_unlearned(trainings, experiment, arm):
 
 def in_words(claim, found):
     """What a difference says about a claim."""
-    if found.mean is None and found.verdict == LARGER:
-        return f"{claim['second']} was stopped"
+    if found.mean is None:
+        stopped = {LARGER: claim["second"], SMALLER: claim["first"]}
+        return f"{stopped.get(found.verdict, 'one')} was stopped"
     return {LARGER: HOLDS, SMALLER: FAILS}.get(found.verdict, found.verdict)
 
 

@@ -20,6 +20,7 @@ CURVES = {  # Figures 1 and 2 of Brown et al.: an experiment, gradients of an ep
         "SGD": ("SGD at 0.05", "#8c564b"),
         "Nesterov": ("Nesterov at 0.05", "#a0a020"),
         "L-BFGS": ("L-BFGS at 0.05", "#e377c2"),
+        "ADAM": ("ADAM at 0.05, trained on", "#26418f"),
     }),
 }  # fmt: skip
 WIDTH = 6.7  # inches: the text of the report
@@ -59,9 +60,7 @@ def draw_forest(numbers):
     panels[1].text(y=-0.8, s="their\nnumber", **beside)
     for place, claim in enumerate(claims):
         panels[1].text(y=place, s=claim["number"], va="center", **beside)
-    figure.supxlabel(
-        "dot: a seed; line: mean and 95 % interval; filled: kept by Holm's correction", size=8
-    )
+    figure.supxlabel("dot: seed; line: 95 % interval; filled: kept by Holm's correction", size=8)
     return figure
 
 
@@ -82,10 +81,11 @@ def draw_answer(axes, place, found):
 
 def draw_curves(numbers):
     """The loss on the way at their setting: its mean and its range over seeds."""
-    figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 2.4), sharey=True)
+    figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 2.8), sharey=True)
     for axes, (title, (experiment, epoch, arms)) in zip(panels, CURVES.items()):
+        found = {**numbers["arms"][experiment], **numbers["arms"]["replication"]}
         for label, (name, colour) in arms.items():
-            arm = numbers["arms"][experiment][name]
+            arm = found[name]
             losses = list(zip(*arm["losses"]))  # at each point of the curve, that of every seed
             length = arm["gradients"][0] / epoch / len(losses)
             epochs = [length * point for point in range(len(losses))]
@@ -93,8 +93,8 @@ def draw_curves(numbers):
             means = [sum(loss) / len(loss) for loss in losses]
             axes.fill_between(epochs, lowest, highest, color=colour, alpha=0.25, lw=0)
             axes.plot(epochs, means, color=colour, label=label)
-        axes.set(title=title, xlabel="epochs", yscale="log", ylim=(0.011, 1.0))
-        axes.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])
+        axes.set(title=title, xlabel="epochs", yscale="log", ylim=(0.011, 9))
+        axes.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5, 1], ["0.02", "0.05", "0.1", "0.2", "0.5", "1"])
         axes.minorticks_off()
         axes.legend(loc="upper right")
     panels[0].set(ylabel="loss on training images")

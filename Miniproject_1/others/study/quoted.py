@@ -39,12 +39,15 @@ def quoted_numbers(trainings):
         "optimizers": OPTIMIZERS_QUOTED,
         "optimizer settings": OPTIMIZER_SETTINGS,
         "initializations": list(INITIALIZATIONS),
-        "variants": networks_of("variants"),
         "flips": list(FLIPS_COMPARED),
         "noises": noises(trainings),
         "networks": {name: cost(name) for name in networks_of("networks")},
         "classical": {name: classical(name) for name in ("sample", "test")},
-        "trainings": sizes(trainings),
+        "trainings": {
+            "number": len(trainings.table),
+            "pairs": int(trainings.table["pairs"].sum()),
+            "devices": trainings.table["device"].value_counts().to_dict(),
+        },
         "experiments": {
             name: {"question": each.question, "arms": len(each.arms), "seeds": len(each.seeds)}
             for name, each in EXPERIMENTS.items()
@@ -122,13 +125,3 @@ def noises(trainings):
 def classical(images):
     """The mean PSNR of each classical method on a set of images in `classical.json`."""
     return {method: mean(values) for method, values in load("classical").get(images, {}).items()}
-
-
-def sizes(trainings):
-    """How many trainings there are, of how many pairs, and on what."""
-    table = trainings.table
-    return {
-        "number": len(table),
-        "pairs": int(table["pairs"].sum()),
-        "devices": table["device"].value_counts().to_dict(),
-    }

@@ -71,8 +71,7 @@ def draw_pictures(folder, scores):
     cases = [median_place(places, scores) for places in chosen]
     noisy, clean = [images[cases] for images in load_pairs(SAMPLE, "val_data.pkl")]
     rows = noisy, shipped_model().predict(noisy).cpu(), clean
-    picture = comparison(rows, labels=("noisy", "denoised", "clean"))
-    write_picture(picture, folder / "cases.png")
+    write_picture(comparison(rows), folder / "cases.png")
 
     before = psnr(noisy, clean).tolist()
     after = [scores[case] for case in cases]
