@@ -51,7 +51,7 @@ def draw_forest(numbers):
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xticks([-10, -1, 0, 1, 10], ["−10", "−1", "0", "1", "10"])
         axes.set_title(f"{title}\n← against it     for it →")
-        axes.set_xlabel("dB, logarithmic beyond 1")
+        axes.set_xlabel("dB, logarithmic beyond ±1")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     names = [claim["label"] for claim in claims]
