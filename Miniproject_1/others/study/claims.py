@@ -83,10 +83,8 @@ def answer(trainings, claim, setting):
 
 def run_arm(trainings, claim, arm):
     """The experiment and the name of an arm that answers a claim, or None if it is not run."""
-    for place in (("replication", INSTEAD.get(arm, arm)), (claim["experiment"], arm)):
-        if place in trainings.table.index and len(trainings.arm(*place)) > 1:
-            return place
-    return None
+    places = (("replication", INSTEAD.get(arm, arm)), (claim["experiment"], arm))
+    return next((place for place in places if place in trainings.table.index), None)
 
 
 def is_unlearned(trainings, experiment, arm):
@@ -103,6 +101,8 @@ def in_words(claim, found):
     if found.mean is None:
         stopped = {LARGER: claim["second"], SMALLER: claim["first"]}
         return f"{stopped.get(found.verdict, 'one')} was stopped"
+    if found.low is None:
+        return "one seed"
     return {LARGER: HOLDS, SMALLER: FAILS}.get(found.verdict, found.verdict)
 
 
