@@ -15,7 +15,6 @@ COMMANDS = {  # the modules of this folder
     "benchmark": "measure the speed",
     "report": "build the report",
 }
-PACKAGES = {"PIL": "pillow", "skimage": "scikit-image"}  # whose modules have other names
 
 
 def main():
@@ -26,24 +25,18 @@ def main():
             return options.run(options)
     except KeyboardInterrupt:
         return 130
-    except ModuleNotFoundError as error:
-        package = PACKAGES.get(error.name, error.name)
-        say(f"error: this needs a package: pip install {package}")
-    except OSError as error:
+    except (ModuleNotFoundError, OSError) as error:
         say(f"error: {error}")
     return 2
 
 
 def parse():
     """What was typed, as options; `options.run` takes them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m Miniproject_1.others.study", description=__doc__
-    )
+    parser = argparse.ArgumentParser("python -m Miniproject_1.others.study", description=__doc__)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(
-            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        raw = argparse.RawDescriptionHelpFormatter
+        subparser = subparsers.add_parser(name, help=summary, formatter_class=raw)
         if name in sys.argv[1:2]:  # only its module is needed
             module = import_module(f".{name}", __package__)
             subparser.description = module.__doc__

@@ -5,14 +5,13 @@ They are measured on the sample that comes with the project, too, and on the val
 BM3D (Dabov et al., 2007, the package of its authors) and non-local means are told how strong the
 noise of each image is, and BM3D on Poisson noise its peak, which a network is not told. A median
 filter takes 3 x 3 pixels. Inpainting (with biharmonic functions) is told which pixels are missing,
-and keeps all others as they are. What `results/classical.json` has already is not repeated.
+and keeps all others as they are.
 """
 
 from pathlib import Path
 
 import torch
-from bm3d import bm3d as bm3d_of_channels
-from bm3d import bm3d_rgb
+from bm3d import bm3d, bm3d_rgb
 from scipy.ndimage import median_filter
 from skimage.restoration import denoise_nl_means, inpaint_biharmonic
 
@@ -22,20 +21,10 @@ from ..data.files import SAMPLE, load_pairs
 from ..data.noises import NOISES
 from ..metrics import psnr
 from .material import PACKED, Images, Material, pack
-from .results import load, save
+from .results import save
 
 
-def bm3d(noisy, clean):
-    """BM3D of each channel. In opponent colours, noise that all channels share is underrated."""
-    return bm3d_of_channels(noisy, strength(noisy, clean))
-
-
-def bm3d_of_colours(noisy, clean):
-    """BM3D in opponent colours, for noise that is independent in each channel."""
-    return bm3d_rgb(noisy, strength(noisy, clean))
-
-
-def bm3d_of_counts(noisy, clean):
+def bm3d_of_counts(noisy, sigma):
     """BM3D of counted photons, after Anscombe's transform, which makes all of them equally noisy.
 
     The way back is without bias (Makitalo and Foi, "A closed-form approximation of the exact
@@ -51,38 +40,21 @@ def bm3d_of_counts(noisy, clean):
     return (photons - 1 / 8).clip(0) / peak
 
 
-def non_local_means(noisy, clean):
-    """Non-local means with the usual settings for this strength of noise."""
-    sigma = strength(noisy, clean)
-    return denoise_nl_means(
+METHODS = {  # functions of a noisy image and the standard deviation of its noise
+    "median filter": lambda noisy, sigma: median_filter(noisy, size=(3, 3, 1), mode="mirror"),
+    "non-local means": lambda noisy, sigma: denoise_nl_means(
         noisy, patch_size=5, patch_distance=6, h=0.8 * sigma, sigma=sigma, channel_axis=-1
-    )
-
-
-def median_of_nine(noisy, clean):
-    """The median of 3 x 3 pixels, in each channel."""
-    return median_filter(noisy, size=(3, 3, 1), mode="mirror")
-
-
-def inpainting(noisy, clean):
-    """Smooth functions through the pixels that are there; black ones are missing."""
-    return inpaint_biharmonic(noisy, (noisy == 0).all(2), channel_axis=-1)
-
-
-def strength(noisy, clean):
-    """The standard deviation of the noise of an image."""
-    return float(((noisy - clean) ** 2).mean() ** 0.5)
-
-
-METHODS = {  # functions of a noisy and a clean image; the slowest last
-    "median filter": median_of_nine,
-    "non-local means": non_local_means,
-    "BM3D": bm3d,
+    ),
+    "BM3D": bm3d,  # of each channel: in opponent colours, noise that all share is underrated
 }
 SPECIAL_METHODS = {  # for some noises
-    "Gaussian": {"BM3D": bm3d_of_colours},
+    "Gaussian": {"BM3D": bm3d_rgb},  # in opponent colours, for noise independent in each channel
     "Poisson": {"BM3D": bm3d_of_counts},
-    "Bernoulli": {"inpainting": inpainting},
+    "Bernoulli": {
+        "inpainting": lambda noisy, sigma: inpaint_biharmonic(
+            noisy, (noisy == 0).all(2), channel_axis=-1
+        )
+    },
 }
 
 
@@ -91,7 +63,8 @@ def denoised(images, method):
     results = []
     for noisy, clean in track(list(zip(images.noisy, images.clean)), "image"):
         arrays = [(each.double() / 255).permute(1, 2, 0).numpy() for each in (noisy, clean)]
-        result = torch.from_numpy(method(*arrays)).permute(2, 0, 1)
+        sigma = float(((arrays[0] - arrays[1]) ** 2).mean() ** 0.5)
+        result = torch.from_numpy(method(arrays[0], sigma)).permute(2, 0, 1)
         results.append((255 * result).clamp(0, 255))
     return torch.stack(results)
 
@@ -103,23 +76,19 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Measure what has no result yet, and file it. Returns the exit status."""
+    """Measure everything and file it. Returns the exit status."""
     pack(options.photographs, PACKED)
     material = Material(PACKED, "cpu")
     sets = {
         "sample": Images(*load_pairs(SAMPLE, "val_data.pkl")),
         "test": Images(*load_pairs(options.data, "val_data.pkl")),
+        **{noise: material.kept_apart(noise)[0] for noise in ("blocks", *NOISES)},
     }
-    for noise in ("blocks", *NOISES):
-        sets[noise] = material.kept_apart(noise)[0]
-    results = load("classical", default={})
+    results = {}
     for set_name, images in sets.items():
-        found = results.setdefault(set_name, {})
-        found["noisy"] = psnr(images.noisy, images.clean).tolist()
-        methods = {**METHODS, **SPECIAL_METHODS.get(set_name, {})}
-        for name, method in methods.items():
-            if name not in found:
-                found[name] = psnr(denoised(images, method), images.clean).tolist()
-                save("classical", results)
+        found = results[set_name] = {"noisy": psnr(images.noisy, images.clean).tolist()}
+        for name, method in {**METHODS, **SPECIAL_METHODS.get(set_name, {})}.items():
+            found[name] = psnr(denoised(images, method), images.clean).tolist()
             tell(f"{set_name}, {name}: {sum(found[name]) / len(found[name]):.2f} dB")
+    save("classical", results)
     return 0

@@ -88,7 +88,7 @@ WAYS_TO_DRAW = ((1_000, 8), (2_000, 4), (4_000, 2))  # images, draws of each
 THOUSANDS_OF_DRAWS = (16, 32, 64, 128)  # of pairs to train on
 
 
-def fresh_targets(thousands):
+def fresh_targets(*thousands):
     """Noisy and clean targets for the same inputs, every pair seen once."""
     return [
         Arm(f"{number} thousand pairs, {target} targets", muon(1_000 * number, target=target))
@@ -109,8 +109,8 @@ def repeated_targets():
             settings = muon(1_000 * passes, images=1_000, target=target)
             arms.append(Arm(f"{passes} passes, {target} targets", settings))
     for name, change in FLIPS_COMPARED.items():
-        settings = muon(1_000 * max(PASSES), images=1_000, **change)
-        arms.append(Arm(f"{max(PASSES)} passes, noisy targets, {name}", settings))
+        settings = muon(30_000, images=1_000, **change)
+        arms.append(Arm(f"30 passes, noisy targets, {name}", settings))
     return arms
 
 
@@ -166,31 +166,19 @@ def searched_arm(settings, optimizer, rate):
 
 
 def optimizers():
-    """Brown et al.'s Figure 2 as they drew it, then each optimizer at the best of its rates.
-
-    The most important arms come first.
-    """
+    """Brown et al.'s Figure 2 as they drew it, then each optimizer at the best of its rates."""
     theirs = replace(THEIRS, batch_size=200, gradients=150)
     longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=600)
     arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in OPTIMIZERS_COMPARED]
     arms += [searched_arm(longer, name, "falling") for name in OPTIMIZERS_COMPARED]
-    arms += momenta(longer)
+    for momentum in MOMENTA:
+        settings = replace(longer, momentum=momentum, rate="falling")
+        name = f"momentum {momentum}, falling, 600 gradients"
+        arms.append(Arm(name, settings, OPTIMIZERS_COMPARED["momAGD"]))
     arms += [searched_arm(theirs, name, "falling") for name in OPTIMIZERS_COMPARED]
     for settings in (theirs, longer):
         arms += [searched_arm(settings, name, "constant") for name in OPTIMIZERS_COMPARED]
     return arms
-
-
-def momenta(settings):
-    """Gradient descent with other momenta, each at the best of its falling rates."""
-    return [
-        Arm(
-            f"momentum {momentum}, falling, {settings.gradients} gradients",
-            replace(settings, momentum=momentum, rate="falling"),
-            OPTIMIZERS_COMPARED["momAGD"],
-        )
-        for momentum in MOMENTA
-    ]
 
 
 def hybrid():
@@ -198,11 +186,10 @@ def hybrid():
     theirs = replace(THEIRS, batch_size=100, gradients=400)
     longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=2_000)
     arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in ("hybrid", "momAGD")]
-    names = ("hybrid", "momAGD", "ADAM", "Muon")
-    arms += [searched_arm(longer, name, "falling") for name in names]
-    arms += [searched_arm(theirs, name, "constant") for name in names]
-    arms += [searched_arm(theirs, name, "falling") for name in names]
-    arms += [searched_arm(longer, name, "constant") for name in names]
+    for rate in ("falling", "constant"):
+        for settings in (longer, theirs):
+            names = ("hybrid", "momAGD", "ADAM", "Muon")
+            arms += [searched_arm(settings, name, rate) for name in names]
     return arms
 
 
@@ -214,10 +201,9 @@ def starts():
         for name in ("default", "xavier", "masked xavier"):
             starts[f"{name}, {network}"] = replace(theirs, initialization=name, network=network)
     arms = [Arm(f"{name}, at 0.05", settings) for name, settings in starts.items()]
+    del starts["zeros, two each"]  # no rate helps where no gradient is
     for rate in ("falling", "constant"):
         for name, settings in starts.items():
-            if settings.initialization == "zeros":  # no rate helps where no gradient is
-                continue
             rates = (0.025, 0.05, 0.1)
             if settings.initialization.endswith("positive"):
                 rates = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -268,12 +254,12 @@ def replication():
 
 def network_arms(experiment, pairs, **changes):
     """An arm for each network that an experiment compares, every pair seen once."""
-    return [
-        Arm(
-            name, muon(pairs, network=name, initialization=NETWORKS[name].initialization, **changes)
-        )
-        for name in networks_of(experiment)
-    ]
+    arms = []
+    for name in networks_of(experiment):
+        initialization = NETWORKS[name].initialization
+        settings = muon(pairs, network=name, initialization=initialization, **changes)
+        arms.append(Arm(name, settings))
+    return arms
 
 
 def variants():
@@ -290,10 +276,9 @@ def ceiling():
 def batch_sizes():
     """Fewer or more pairs in a batch, as many in all: what the recipe of the weights needs."""
     arms = []
-    for batch_size, rates in ((64, (0.004,)), (128, (0.004, 0.008)), (256, (0.004, 0.008))):
-        for rate in rates:
-            settings = muon(128_000, batch_size, learning_rate=rate)
-            arms.append(Arm(f"batches of {batch_size}, rate {rate}", settings))
+    for batch_size, rate in ((64, 0.004), (128, 0.004), (128, 0.008), (256, 0.004), (256, 0.008)):
+        settings = muon(128_000, batch_size, learning_rate=rate)
+        arms.append(Arm(f"batches of {batch_size}, rate {rate}", settings))
     return arms
 
 
@@ -307,7 +292,7 @@ def noises():
 
 
 EXPERIMENTS = {  # most important first
-    "targets": Experiment("What are clean targets worth?", fresh_targets(THOUSANDS)),
+    "targets": Experiment("What are clean targets worth?", fresh_targets(*THOUSANDS)),
     "networks": Experiment("Which network, of the same pairs?", network_arms("networks", 256_000)),
     "batches": Experiment("How many pairs in a batch?", batch_sizes(), seeds=(1,)),
     "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),
@@ -320,7 +305,7 @@ EXPERIMENTS = {  # most important first
     "variants": Experiment("Pooling? Padding?", variants()),
     "noises": Experiment("Are pairs enough for other noises?", noises(), seeds=(1, 2)),
     "ceiling": Experiment("What is the best that is possible?", ceiling(), seeds=(1,)),
-    "long": Experiment("And after two million pairs?", fresh_targets((2_000,)), seeds=(1,)),
+    "long": Experiment("And after two million pairs?", fresh_targets(2_000), seeds=(1,)),
 }
 
 
@@ -339,25 +324,17 @@ class Run:
 
 
 def wanted_runs(name, score_of):
-    """The runs that an experiment needs, as far as the results so far tell.
-
-    Arms whose learning rate is given come first, the first seed of all of them before the second.
-    Then the others, one arm after another: the search, and the seeds once the best rate is found.
+    """The runs that an experiment needs, as far as the results so far tell, most important first.
 
     Args:
         name: in `EXPERIMENTS`.
         score_of: function of a `Run` that returns the PSNR in dB by which a rate is chosen, minus
             infinity where the training diverged, or None where the run has not been made.
-
-    Returns:
-        list of `Run`, most important first.
     """
     experiment = EXPERIMENTS[name]
     given = [arm for arm in experiment.arms if not arm.rates]
     runs = [Run(name, arm.name, arm.settings, seed) for seed in experiment.seeds for arm in given]
-    for arm in experiment.arms:
-        if not arm.rates:
-            continue
+    for arm in [arm for arm in experiment.arms if arm.rates]:
         search, best = searched_rates(name, arm, score_of)
         runs += search
         if best is not None:
@@ -372,7 +349,10 @@ def searched_rates(name, arm, score_of):
     """
     rates = sorted(arm.rates)
     while True:
-        runs = {rate: search_run(name, arm, rate) for rate in rates}
+        runs = {}
+        for rate in rates:
+            settings = replace(arm.settings, learning_rate=rate)
+            runs[rate] = Run(name, f"{arm.name}, rate {rate:g}", settings, SEARCH_SEED)
         scores = {rate: score_of(run) for rate, run in runs.items()}
         if None in scores.values():
             return list(runs.values()), None
@@ -380,18 +360,5 @@ def searched_rates(name, arm, score_of):
         is_inside = rates[0] < best < rates[-1]
         if is_inside or len(rates) >= LARGEST_SEARCH:
             return list(runs.values()), runs[best].settings
-        if best == rates[0]:
-            rates.insert(0, rounded(rates[0] ** 2 / rates[1]))
-        else:
-            rates.append(rounded(rates[-1] ** 2 / rates[-2]))
-
-
-def search_run(name, arm, rate):
-    """The run that tries a learning rate."""
-    settings = replace(arm.settings, learning_rate=rate)
-    return Run(name, f"{arm.name}, rate {rate:g}", settings, SEARCH_SEED)
-
-
-def rounded(rate):
-    """Two digits, so that a rate is the same number however the search came to it."""
-    return float(f"{rate:.2g}")
+        beyond = rates[0] ** 2 / rates[1] if best == rates[0] else rates[-1] ** 2 / rates[-2]
+        rates = sorted([*rates, float(f"{beyond:.2g}")])  # two digits, however it came to it

@@ -1,21 +1,18 @@
 """What the trainings of the study are made of: photographs, and images that are drawn from them.
 
-Photographs are decoded once, into one file that every process maps into its memory. 100 of them
-are kept apart to report scores by, and 50 more to choose learning rates and stopping points by.
-
-Each seed trains on a random half of the others. So the spread over seeds contains the choice among
-these photographs.
+Photographs are decoded once, into one file. 100 of them are kept apart to report scores by, and 50
+more to choose learning rates and stopping points by. Each seed trains on a random half of the
+others, so that the spread over seeds contains the choice among these photographs.
 """
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from ...model import Batches
-from ..console import say
+from ...model import Batches, track
 from ..data.course_noise import SMALLEST_SIDE, average_blocks, random_crop, sample_blocks
 from ..data.noises import NOISES, random_square
 from ..data.photographs import distinct_photographs
@@ -38,20 +35,15 @@ def pack(folders, path):
 
     Raises:
         NotADirectoryError: there is no such folder.
-        ValueError: the file is there and holds others.
     """
     found = [photograph for folder in folders for photograph in distinct_photographs(folder)]
     found.sort(key=lambda photograph: photograph.name)  # whatever their folders
-    files = [(photograph.name, photograph.stat().st_size) for photograph in found]
-    if path.exists():
-        if torch.load(path, mmap=True, weights_only=True)["files"] != files:
-            raise ValueError(f"{path} holds other photographs; remove it to have it made anew")
+    names = [photograph.name for photograph in found]
+    if path.exists() and torch.load(path, mmap=True, weights_only=True).get("names") == names:
         return
-    say(f"decoding {len(files)} photographs into {path}")
-    with ThreadPoolExecutor() as pool:
-        photographs = list(pool.map(read_picture, found))
+    photographs = [read_picture(each) for each in track(found, "photograph decoded")]
     path.parent.mkdir(parents=True, exist_ok=True)
-    save({"files": files, "photographs": photographs}, path)
+    save({"names": names, "photographs": photographs}, path)
 
 
 class Images(NamedTuple):
@@ -75,25 +67,27 @@ class Material:
         order = torch.randperm(len(photographs), generator=seeded(0)).tolist()
         reporting = min(REPORTING, len(photographs) // 10)
         choosing = min(CHOOSING, len(photographs) // 20)
-        shuffled = [photographs[place] for place in order if is_large_enough(photographs[place])]
-        self.reporting = shuffled[:reporting]
-        self.choosing = shuffled[reporting : reporting + choosing]
-        self.rest = shuffled[reporting + choosing :]
-        self.kept = {}  # images by the name of their noise
-        self.on_device = {}  # the photographs of one seed
+        shuffled = [photographs[place] for place in order]
+        large = [each for each in shuffled if min(each.shape[1:]) >= SMALLEST_SIDE]
+        self.reporting = large[:reporting]
+        self.choosing = large[reporting : reporting + choosing]
+        self.rest = large[reporting + choosing :]
+        self.on_device = lru_cache(maxsize=1)(self.photographs_on_device)  # once for all arms
 
     def photographs_of(self, seed):
         """The photographs that a seed trains on."""
         order = torch.randperm(len(self.rest), generator=seeded(seed)).tolist()
         return [self.rest[place] for place in order[: len(order) // 2]]
 
+    def photographs_on_device(self, seed):
+        """The same as `Photographs`."""
+        return Photographs(self.photographs_of(seed), self.device)
+
     def kept_apart(self, noise):
         """The `Images` with this noise to report by, and those to choose by."""
-        if noise not in self.kept:
-            reporting = kept_images(self.reporting, noise, seeded(1), self.device)
-            choosing = kept_images(self.choosing, noise, seeded(2), self.device)
-            self.kept[noise] = reporting, choosing
-        return self.kept[noise]
+        reporting = kept_images(self.reporting, noise, seeded(1), self.device)
+        choosing = kept_images(self.choosing, noise, seeded(2), self.device)
+        return reporting, choosing
 
     def batches(self, settings, seed):
         """The batches of a training: a function of the step that returns noisy images, targets."""
@@ -101,15 +95,8 @@ class Material:
             return fixed_batches(self.photographs_of(seed), settings, seed, self.device)
         if settings.noise != "blocks":
             return square_batches(self.photographs_of(seed), settings, seed, self.device)
-        if seed not in self.on_device:  # once for all arms
-            self.on_device = {seed: Photographs(self.photographs_of(seed), self.device)}
         is_clean = settings.target == "clean"
-        return PhotoBatches(self.on_device[seed], settings.batch_size, clean=is_clean, seed=seed)
-
-
-def is_large_enough(photograph):
-    """Whether each crop of a photograph has blocks of at least 2 x 2 pixels."""
-    return min(photograph.shape[1:]) >= SMALLEST_SIDE
+        return PhotoBatches(self.on_device(seed), settings.batch_size, clean=is_clean, seed=seed)
 
 
 def seeded(seed):
@@ -149,16 +136,9 @@ def fixed_batches(photographs, settings, seed, device):
         number = round(settings.appended * len(noisy))
         noisy = torch.cat([noisy, noisy[:number].flip(2)])
         target = torch.cat([target, target[:number].flip(2)])
-    return Batches(
-        noisy.to(device),
-        target.to(device),
-        batch_size=settings.batch_size,
-        flips=settings.flips,
-        flip_fraction=settings.flip_fraction,
-        swap=settings.swap,
-        seed=seed,
-        device=device,
-    )
+    names = "batch_size", "flips", "flip_fraction", "swap"
+    options = {name: getattr(settings, name) for name in names}
+    return Batches(noisy, target, **options, seed=seed, device=device)
 
 
 def ordered_pairs(draws):
@@ -168,12 +148,7 @@ def ordered_pairs(draws):
 
 
 def square_batches(photographs, settings, seed, device):
-    """Batches of fresh squares of photographs with another noise than the course's.
-
-    Returns:
-        function of the step that returns noisy images and targets, (B, 3, 32, 32) each, values near
-        0 to 255.
-    """
+    """Batches of fresh squares of photographs with another noise than the course's."""
     noise = NOISES[settings.noise]
 
     def batch(step):

@@ -9,7 +9,9 @@
 
 DATA is a folder with the `val_data.pkl` of the README, whose images are eight of each photograph,
 in a row; `precision` takes pairs to train on from the `train_data.pkl` in it. VAL is a folder of
-photographs that no training saw.
+photographs that no training saw. PEER_SCORES is a JSON file: by the name of each solution's
+repository, its number of "parameters", and the PSNR in dB of each image of DATA, "one_pass" by its
+own prediction and "mean_over_8" by the mean over the 8 flips and rotations around it.
 """
 
 import copy
@@ -27,7 +29,7 @@ from ..metrics import psnr, psnr_of, squared_errors
 from ..pictures import read_picture
 from ..training.long_run import processor
 from ..training.optimizers import Muon
-from .results import load, save
+from .results import save
 from .verdicts import interval_over_photographs, verdict_of
 
 IMAGES_OF_EACH = 8  # images of each photograph in DATA; they follow one another
@@ -36,17 +38,14 @@ SIGMAS = (5, 10)  # of 255
 
 
 def add_arguments(parser):
-    subparsers = parser.add_subparsers(metavar="WHAT", required=True)
-    for name, (measure, arguments) in MEASURES.items():
-        subparser = subparsers.add_parser(name, help=measure.__doc__.splitlines()[0])
-        for argument in arguments:
-            subparser.add_argument(argument, type=Path, metavar=argument.upper())
-        subparser.set_defaults(measure=measure, arguments=arguments)
+    parser.add_argument("what", choices=list(MEASURES), metavar="WHAT")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="see above")
 
 
 def run(options):
-    """Measure what is asked for. Returns the exit status."""
-    options.measure(*[getattr(options, argument) for argument in options.arguments])
+    """Measure what is asked for and file it. Returns the exit status."""
+    save(options.what, MEASURES[options.what](*options.paths))
+    tell(f"results/{options.what}.json")
     return 0
 
 
@@ -57,15 +56,12 @@ def shipped_model(device=None):
     return model
 
 
+def mean(values):
+    return values.mean().item()
+
+
 def gradient_energies(images):
-    """How sharp each image is: the mean squares of the differences of neighbouring pixels, added.
-
-    Args:
-        images: (N, 3, H, W), any real dtype.
-
-    Returns:
-        float32 tensor (N,).
-    """
+    """How sharp each image (N, 3, H, W) is: the mean squares of differences of neighbours, (N,)."""
     images = images.float()
     vertical = images.diff(dim=2).square().mean((1, 2, 3))
     horizontal = images.diff(dim=3).square().mean((1, 2, 3))
@@ -77,29 +73,19 @@ def gradient_energies(images):
 
 
 def scores(data):
-    """File the scores of the noisy and of the denoised images."""
+    """The scores of the noisy and of the denoised images."""
     noisy, clean = load_pairs(data, "val_data.pkl")
     model = shipped_model()
-    images = {
-        "noisy": noisy,
-        "one pass": model.predict(noisy, average=False, progress=True).cpu(),
-        "mean over 8 flips": model.predict(noisy, progress=True).cpu(),
+    found = {
+        "noisy": both_scores(noisy, clean),
+        "one pass": both_scores(model.predict(noisy, average=False).cpu(), clean),
+        "mean over 8 flips": both_scores(model.predict(noisy, progress=True).cpu(), clean),
     }
-    found = {name: both_scores(each, clean, IMAGES_OF_EACH) for name, each in images.items()}
-    photographs = len(noisy) // IMAGES_OF_EACH
-    save("scores", {"images": len(noisy), "photographs": photographs, "scores": found})
-    for name, formulas in found.items():
-        for formula, score in formulas.items():
-            interval = f"{score['low']:.2f} to {score['high']:.2f}"
-            tell(f"{name:18} {formula:23} {score['score']:6.2f} dB ({interval})")
+    return {"images": len(noisy), "photographs": len(noisy) // IMAGES_OF_EACH, "scores": found}
 
 
-def both_scores(images, clean, images_of_each):
-    """The scores of images by both formulas, with 95 % intervals over photographs.
-
-    Args:
-        images, clean: (N, 3, H, W), values 0 to 255.
-        images_of_each: how many images show the same photograph; they follow one another.
+def both_scores(images, clean, images_of_each=IMAGES_OF_EACH):
+    """The scores of images (N, 3, H, W) by both formulas, with 95 % intervals over photographs.
 
     Returns:
         dict from "mean PSNR", the course's, and "PSNR of the mean error", that of Brown et al., to
@@ -114,20 +100,8 @@ def both_scores(images, clean, images_of_each):
     return {"mean PSNR": of_images, "PSNR of the mean error": of_error}
 
 
-def mean(values):
-    return values.mean().item()
-
-
 def peers(peer_scores, data):
-    """File how much our PSNR is above that of public solutions, image by image.
-
-    Args:
-        peer_scores: JSON file: by the name of each solution's repository, its number of
-            "parameters", and the PSNR in dB of each image of DATA, "one_pass" by its own prediction
-            and "mean_over_8" by the mean over the 8 flips and rotations around it.
-        data: both denoise the same images, so their difference is known better than either score:
-            the interval is that of the difference, over photographs.
-    """
+    """How much our PSNR is above that of public solutions, image by image."""
     noisy, clean = load_pairs(data, "val_data.pkl")
     ours = psnr(shipped_model().predict(noisy, progress=True).cpu(), clean)
     found = {}
@@ -135,26 +109,17 @@ def peers(peer_scores, data):
         theirs = max(torch.tensor(peer["one_pass"]), torch.tensor(peer["mean_over_8"]), key=mean)
         lead = (ours - theirs).view(-1, IMAGES_OF_EACH).mean(1)  # of each photograph
         low, high = interval_over_photographs(lead)
-        found[name] = {
-            "parameters": peer["parameters"],
-            "score": mean(theirs),
-            "lead": mean(lead),
-            "low": low,
-            "high": high,
-            "verdict": verdict_of(low, high),
-        }
-        tell(f"{name}: {mean(theirs):.2f} dB; ours is {mean(lead):+.2f} dB from it")
+        compared = {"lead": mean(lead), "low": low, "high": high, "verdict": verdict_of(low, high)}
+        found[name] = {"parameters": peer["parameters"], "score": mean(theirs), **compared}
     best_first = dict(sorted(found.items(), key=lambda item: -item[1]["score"]))
     photographs = len(ours) // IMAGES_OF_EACH
-    save("peers", {"photographs": photographs, "ours": mean(ours), "peers": best_first})
+    return {"photographs": photographs, "ours": mean(ours), "peers": best_first}
 
 
 def sample():
-    """File the PSNR of each denoised image of the sample."""
+    """The PSNR of each denoised image of the sample."""
     noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
-    found = psnr(shipped_model().predict(noisy, progress=True).cpu(), clean)
-    save("sample", {"denoised": found.tolist()})
-    tell(f"denoised: {mean(found):.2f} dB")
+    return {"denoised": psnr(shipped_model().predict(noisy, progress=True).cpu(), clean).tolist()}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -162,7 +127,7 @@ def sample():
 
 
 def robustness(val, data):
-    """File the scores, and how sharp images are, on other noise.
+    """The scores, and how sharp images are, on other noise.
 
     Gradient energies are shares of that of the clean images.
     """
@@ -174,8 +139,7 @@ def robustness(val, data):
             row[f"{kind}_psnr"] = mean(psnr(images, clean))
             row[f"{kind}_energy"] = mean(gradient_energies(images)) / mean(gradient_energies(clean))
         rows.append(row)
-        tell(f"{name:20} noisy {row['noisy_psnr']:6.2f}, denoised {row['denoised_psnr']:6.2f} dB")
-    save("robustness", rows)
+    return rows
 
 
 def cases(val, data):
@@ -189,8 +153,7 @@ def cases(val, data):
     pictures = [read_picture(path) for path in distinct_photographs(val)[::4]]
     for block in BLOCK_SIZES:
         side = block * IMAGE_SIZE
-        large = [picture for picture in pictures if min(picture.shape[1:]) >= side]
-        crops = [centre_crop(picture, side) for picture in large]
+        crops = [centre_crop(each, side) for each in pictures if min(each.shape[1:]) >= side]
         noisy = torch.stack([sample_blocks(crop, generator) for crop in crops])
         clean = torch.stack([average_blocks(crop) for crop in crops])
         yield f"blocks of {block} x {block}", noisy, clean
@@ -204,8 +167,7 @@ def cases(val, data):
 
 def centre_crop(picture, side):
     height, width = picture.shape[1:]
-    top, left = (height - side) // 2, (width - side) // 2
-    return picture[:, top : top + side, left : left + side]
+    return picture.narrow(1, (height - side) // 2, side).narrow(2, (width - side) // 2, side)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -213,76 +175,50 @@ def centre_crop(picture, side):
 
 
 def precision(data):
-    """File what trainings of fresh weights and predictions reach in both precisions.
+    """What trainings of fresh weights and predictions reach in both precisions.
 
-    Five seeds are trained on 3,200 pairs in batches of 16 with Muon, 0.004 falling to 0. What the
-    file has already is not repeated.
+    Five seeds are trained on 3,200 pairs in batches of 16 with Muon, 0.004 falling to 0.
     """
     pairs = [images[:3_200] for images in load_pairs(data, "train_data.pkl")]
     noisy, clean = load_pairs(data, "val_data.pkl")
-    found = load("precision", default={})
-    found.update(processor=processor(), images=len(noisy), noisy_psnr=mean(psnr(noisy, clean)))
+    recipe = {"batch_size": 16, "optimizer": Muon, "learning_rate": 0.004, "momentum": 0.95}
+    found = {"processor": processor(), "images": len(noisy), "noisy_psnr": mean(psnr(noisy, clean))}
 
     def file(name, model, precision="float32"):
         denoised = model.predict(noisy, average=False, precision=precision).cpu()
         found[name] = {"psnr_one_pass": mean(psnr(denoised, clean))}
-        save("precision", found)
-        tell(f"{name}: {found[name]['psnr_one_pass']:.3f} dB")
 
     for precision in ("float32", "bfloat16"):
         file(f"prediction, {precision}", shipped_model(), precision)
         for seed in range(5):
-            name = f"fresh weights, seed {seed}, {precision}"
-            if name not in found:
-                file(name, trained(pairs, precision, seed))
-
-
-def trained(pairs, precision, seed):
-    """A model after a short training of fresh weights."""
-    model = Model(seed=seed)
-    model.train(
-        *pairs,
-        num_epochs=1,
-        hybrid=False,
-        batch_size=16,
-        optimizer=Muon,
-        learning_rate=0.004,
-        momentum=0.95,
-        precision=precision,
-        seed=seed,
-    )
-    return model
+            model = Model(seed=seed)
+            options = {"hybrid": False, "precision": precision, "seed": seed}
+            model.train(*pairs, num_epochs=1, **recipe, **options)
+            file(f"fresh weights, seed {seed}, {precision}", model)
+    return found
 
 
 def consistency():
-    """File what trainings of 20 epochs on a single image reach, as input and as target.
+    """What trainings of 20 epochs on a single image reach, as input and as target.
 
     Brown et al. report 74.5 dB. Here five images of the sample are trained on, each with another
     seed. BatchNorm normalizes by the image itself while training, and in `predict` by running means
-    over earlier steps, whose weights were different; so there are two scores. What the file has
-    already is not repeated.
+    over earlier steps, whose weights were different; so there are two scores.
     """
-    epochs = 20
     _, clean = load_pairs(SAMPLE, "val_data.pkl")
     images = [clean[places[0], None] for places in sample_photographs().values()][:5]
-    found = load("consistency", default={})
-    for name, iterations in {"hybrid": LBFGS_ITERATIONS, "momAGD": 0, "L-BFGS": epochs}.items():
-        if name not in found:
-            both = [
-                trained_on_one(image, seed, epochs, iterations) for seed, image in enumerate(images)
-            ]
-            training, predict = zip(*both)
-            found[name] = {"training": training, "predict": predict}
-            save("consistency", found)
-        for mode, values in found[name].items():
-            tell(f"{name}, {mode}: {', '.join(f'{value:.1f}' for value in values)} dB")
+    found = {}
+    for name, iterations in {"hybrid": LBFGS_ITERATIONS, "momAGD": 0, "L-BFGS": 20}.items():
+        scores = [trained_on_one(image, seed, iterations) for seed, image in enumerate(images)]
+        found[name] = dict(zip(("training", "predict"), zip(*scores)))
+    return found
 
 
-def trained_on_one(image, seed, epochs, lbfgs_iterations):
-    """The PSNR in dB of an image (1, 3, H, W) after training on it, in both modes."""
+def trained_on_one(image, seed, lbfgs_iterations):
+    """The PSNR in dB of an image (1, 3, H, W) after 20 steps of training on it, in both modes."""
     model = Model(seed=seed, device="cpu")
-    training = Training(model.network, lambda step: (image, image), epochs, lbfgs_iterations)
-    while training.step < training.num_steps:
+    training = Training(model.network, lambda step: (image, image), 20, lbfgs_iterations)
+    for _ in range(20):
         training.take_step()
     network = copy.deepcopy(model.network).train()
     with torch.no_grad():
@@ -291,11 +227,11 @@ def trained_on_one(image, seed, epochs, lbfgs_iterations):
     return psnr(output, image).item(), psnr(predicted, image).item()
 
 
-MEASURES = {  # and the paths that each takes
-    "scores": (scores, ["data"]),
-    "peers": (peers, ["peer_scores", "data"]),
-    "robustness": (robustness, ["val", "data"]),
-    "precision": (precision, ["data"]),
-    "consistency": (consistency, []),
-    "sample": (sample, []),
+MEASURES = {
+    "scores": scores,
+    "peers": peers,
+    "robustness": robustness,
+    "precision": precision,
+    "consistency": consistency,
+    "sample": sample,
 }

@@ -5,26 +5,22 @@ All of them take and return images (N, 3, H, W), values 0 to 1. H and W are mult
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ...model import build_network, initialize
 
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+CHANNELS = (3, 64, 64, 128, 256, 512, 256, 128, 64, 64, 3)  # of Appendix A, between its layers
 
 
 def seeded_network(name, initialization, seed):
-    """Build a network and draw its weights.
+    """Build a network of `NETWORKS` on the CPU, and draw its weights.
 
-    Args:
-        name: in `NETWORKS`.
-        initialization: in `model.INITIALIZATIONS`, for the networks that are made of Appendix A;
-            "pytorch": what PyTorch draws, for the others.
-        seed: of the weights.
-
-    Returns:
-        an `nn.Module` on the CPU.
+    `initialization` is in `model.INITIALIZATIONS`, for the networks that are made of Appendix A;
+    or "pytorch": what PyTorch draws, for the others.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -34,53 +30,28 @@ def seeded_network(name, initialization, seed):
     return network
 
 
-def appendix_a(width=1.0):
-    """The network of Brown et al. with `width` times as many channels between its layers."""
+def appendix_a(width=1.0, norms=(2, 3, 5, 6), pooled=(), padding=1):
+    """The network of Brown et al. with changes. Its ten layers of kernels are counted from 0.
 
-    def scaled(channels):
-        return channels if channels == 3 else round(width * channels)
-
+    Args:
+        width: how many times as many channels there are between its layers.
+        norms: the layers that have a BatchNorm after them.
+        pooled: two layers; from the first to before the second one the resolution is half of that
+            of the images, by MaxPooling.
+        padding: in pixels. Without it images shrink by a pixel a layer, and grow again.
+    """
+    inner = [round(width * number) for number in CHANNELS[1:-1]]
     layers = []
-    for layer in build_network():
-        if isinstance(layer, CONVOLUTIONS):
-            channels = scaled(layer.in_channels), scaled(layer.out_channels)
-            layer = type(layer)(*channels, layer.kernel_size, padding=layer.padding)
-        elif isinstance(layer, nn.BatchNorm2d):
-            layer = nn.BatchNorm2d(scaled(layer.num_features))
-        layers.append(layer)
+    for place, (inputs, outputs) in enumerate(pairwise([3, *inner, 3])):
+        if place in pooled:
+            layers.append(nn.MaxPool2d(2) if place < 5 else nn.Upsample(scale_factor=2))
+        kernel = nn.Conv2d if place < 5 else nn.ConvTranspose2d
+        layers.append(kernel(inputs, outputs, kernel_size=2, padding=padding))
+        if place in norms:
+            layers.append(nn.BatchNorm2d(outputs))
+        if place not in (4, 9):  # the last ones of the encoder and of the decoder
+            layers.append(nn.ReLU())
     return nn.Sequential(*layers)
-
-
-def without_batchnorm():
-    """Appendix A without its four BatchNorms."""
-    layers = [layer for layer in build_network() if not isinstance(layer, nn.BatchNorm2d)]
-    return nn.Sequential(*layers)
-
-
-def batchnorm_everywhere():
-    """Appendix A with a BatchNorm after every layer but the last."""
-    layers = []
-    for layer in without_batchnorm():
-        layers.append(layer)
-        if isinstance(layer, CONVOLUTIONS):
-            layers.append(nn.BatchNorm2d(layer.out_channels))
-    return nn.Sequential(*layers[:-1])
-
-
-def pooled(first, last):
-    """Appendix A at half the resolution, by MaxPooling, from one layer to before another one."""
-    layers = list(build_network())
-    inner = [nn.MaxPool2d(2), *layers[first:last], nn.Upsample(scale_factor=2)]
-    return nn.Sequential(*layers[:first], *inner, *layers[last:])
-
-
-def without_padding():
-    """Appendix A whose images shrink by a pixel a layer, and grow again."""
-    network = build_network()
-    for layer in network:
-        if isinstance(layer, CONVOLUTIONS):
-            layer.padding = (0, 0)
-    return network
 
 
 class Residual(nn.Module):
@@ -100,12 +71,12 @@ def convolution(inputs, outputs):
     return [kernel, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def dncnn(channels=64):
+def dncnn():
     """7 layers of 3 x 3 that learn the noise, of the kind of Zhang et al. (2017), but fewer."""
-    inner = [convolution(channels, channels) for _ in range(5)]
-    layers = sum(inner, start=convolution(3, channels))
-    layers.append(nn.Conv2d(channels, 3, kernel_size=3, padding=1))
-    return Residual(nn.Sequential(*layers))
+    inner = [layer for _ in range(5) for layer in convolution(64, 64)]
+    first = convolution(3, 64)
+    last = nn.Conv2d(64, 3, kernel_size=3, padding=1)
+    return Residual(nn.Sequential(*first, *inner, last))
 
 
 def two_convolutions(inputs, outputs):
@@ -116,12 +87,11 @@ class UNet(nn.Module):
     """Two levels down and up again with skips, of the kind that Lehtinen et al. (2018) use.
 
     Args:
-        channels: at the full, at half and at a quarter of the resolution.
+        full, half, quarter: channels at these shares of the resolution.
     """
 
-    def __init__(self, channels):
+    def __init__(self, full, half, quarter):
         super().__init__()
-        full, half, quarter = channels
         self.down_1 = two_convolutions(3, full)
         self.down_2 = two_convolutions(full, half)
         self.middle = two_convolutions(half, quarter)
@@ -146,22 +116,22 @@ class Network:
     """A network of the study."""
 
     build: Callable  # returns it, an `nn.Module`
-    initialization: str  # how its weights are drawn, see `seeded_network`
     experiment: str  # in `experiments.EXPERIMENTS`, the one that compares it with others
+    initialization: str = "masked xavier"  # how its weights are drawn, see `seeded_network`
 
 
 NETWORKS = {
-    "Appendix A": Network(appendix_a, "masked xavier", "networks"),
-    "7 layers of 3 x 3": Network(dncnn, "pytorch", "networks"),
-    "small U-Net": Network(lambda: Residual(UNet((48, 96, 192))), "pytorch", "networks"),
-    "Appendix A, half as wide": Network(lambda: appendix_a(0.5), "masked xavier", "networks"),
-    "Appendix A, twice as wide": Network(lambda: appendix_a(2.0), "masked xavier", "networks"),
-    "pooling early": Network(lambda: pooled(4, 19), "masked xavier", "variants"),
-    "pooling in the middle": Network(lambda: pooled(10, 14), "masked xavier", "variants"),
-    "no padding": Network(without_padding, "masked xavier", "variants"),
-    "no BatchNorm": Network(without_batchnorm, "masked xavier", "starts"),
-    "BatchNorm everywhere": Network(batchnorm_everywhere, "masked xavier", "starts"),
-    "large U-Net": Network(lambda: Residual(UNet((128, 256, 512))), "pytorch", "ceiling"),
+    "Appendix A": Network(build_network, "networks"),
+    "7 layers of 3 x 3": Network(dncnn, "networks", "pytorch"),
+    "small U-Net": Network(lambda: Residual(UNet(48, 96, 192)), "networks", "pytorch"),
+    "Appendix A, half as wide": Network(lambda: appendix_a(width=0.5), "networks"),
+    "Appendix A, twice as wide": Network(lambda: appendix_a(width=2.0), "networks"),
+    "pooling early": Network(lambda: appendix_a(pooled=(2, 8)), "variants"),
+    "pooling in the middle": Network(lambda: appendix_a(pooled=(4, 6)), "variants"),
+    "no padding": Network(lambda: appendix_a(padding=0), "variants"),
+    "no BatchNorm": Network(lambda: appendix_a(norms=()), "starts"),
+    "BatchNorm everywhere": Network(lambda: appendix_a(norms=range(9)), "starts"),
+    "large U-Net": Network(lambda: Residual(UNet(128, 256, 512)), "ceiling", "pytorch"),
 }
 
 
@@ -176,17 +146,8 @@ def cost(name):
     Returns:
         dict of "parameters", and of "products": multiplications in its convolutions.
     """
-    products = []
-
-    def count(layer, inputs, output):
-        positions = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
-        products.append(layer.weight.numel() * positions[0, 0].numel())
-
     network = NETWORKS[name].build()
-    for layer in network.modules():
-        if isinstance(layer, CONVOLUTIONS):
-            layer.register_forward_hook(count)
-    with torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 3, 32, 32))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return {"parameters": parameters, "products": sum(products)}
+    return {"parameters": parameters, "products": counter.get_total_flops() // 2}  # and sums

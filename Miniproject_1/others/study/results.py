@@ -15,12 +15,9 @@ from .experiments import Settings
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def load(name, default=None):
-    """What `results/NAME.json` holds. A missing file is an error unless there is a default."""
-    path = RESULTS / f"{name}.json"
-    if default is not None and not path.exists():
-        return default
-    return json.loads(path.read_text())
+def load(name):
+    """What `results/NAME.json` holds."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def save(name, content):
@@ -97,9 +94,8 @@ class Results:
 
     def add(self, run, result):
         """File what a training has found, one line for each entry."""
-        content = {"experiment": run.experiment, "arm": run.arm, "seed": run.seed}
-        content["settings"] = asdict(run.settings)
-        content.update(finite(result))
+        named = {"experiment": run.experiment, "arm": run.arm, "seed": run.seed}
+        content = {**named, "settings": asdict(run.settings), **finite(result)}
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()]
         write(self.folder / f"{name_of(run)}.json", "{\n" + ",\n".join(lines) + "\n}")
         self.found[name_of(run)] = content

@@ -2,8 +2,7 @@
 
 Each writes a file into `results/NAME/`. A training that has its file is not repeated, and an
 unfinished one goes on from its checkpoint in `.run/study`, which is written every minute. So the
-same command goes on with a study that was stopped by Ctrl-C or by `timeout -s INT 9m`.
-`experiments.py` says what is trained.
+same command goes on with a study that was stopped, by Ctrl-C or by `timeout 9m`.
 
 A GPU is faster with several trainings at a time (`--processes 12`), if its Multi-Process Service
 runs (`nvidia-cuda-mps-control -d`). On an NVIDIA H200 twelve trainings with batches of 64 then saw
@@ -11,10 +10,9 @@ runs (`nvidia-cuda-mps-control -d`). On an NVIDIA H200 twelve trainings with bat
 """
 
 import multiprocessing
-import os
-import threading
+import signal
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -28,8 +26,6 @@ from .trainings import StudyTraining
 
 CHECKPOINTS = Path(".run") / "study"  # in the working folder
 SECONDS_BETWEEN_CHECKPOINTS = 60
-
-material = None  # of this process, see `begin_process`
 
 
 def add_arguments(parser):
@@ -46,10 +42,9 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Make all trainings that are asked for. Returns the exit status."""
-    names = options.names
-    if "all" in names:
-        names = list(EXPERIMENTS)
+    """Make what is asked for and has no result yet. Returns the exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `timeout` ends it as Ctrl-C does
+    names = list(EXPERIMENTS) if "all" in options.names else options.names
     pack(options.photographs, PACKED)
     make_all(names, Results(), PACKED, options.device, options.processes, CHECKPOINTS)
     return 0
@@ -68,21 +63,17 @@ def make_all(names, results, packed, device, processes, checkpoints):
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
     threads = max(torch.get_num_threads() // processes, 1)
-    arguments = packed, device, threads
+    work = partial(make, packed=packed, device=device, threads=threads, checkpoints=checkpoints)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, begin_process, arguments) as pool:
-        try:
-            # The results of a search decide which runs are needed next
-            while runs := missing_runs(names, results):
-                futures = {pool.submit(make, run, checkpoints): run for run in runs}
-                for future in as_completed(futures):
-                    if future.exception() is None:
-                        file(futures[future], future.result(), results, checkpoints)
-                for future in futures:
-                    future.result()  # raises what has stopped a run, now that others are filed
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    ignored = (signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C; the end of `with` ends all processes
+    with context.Pool(processes, signal.signal, ignored) as pool:
+        # The results of a search decide which runs are needed next
+        while runs := missing_runs(names, results):
+            for done, result in pool.imap_unordered(work, runs):
+                results.add(done, result)
+                checkpoint_of(done, checkpoints).unlink(missing_ok=True)
+                score, seconds = results.score(done), result["seconds"]
+                say(f"{name_of(done)}: {score:.2f} dB, {result['pairs']} pairs, {seconds} s")
 
 
 def missing_runs(names, results):
@@ -91,44 +82,25 @@ def missing_runs(names, results):
     return [run for run in runs if results.of(run) is None]
 
 
-def file(run, result, results, checkpoints):
-    """Save the result of a run."""
-    results.add(run, result)
-    checkpoint_of(run, checkpoints).unlink(missing_ok=True)
-    score, pairs, seconds = results.score(run), result["pairs"], result["seconds"]
-    say(f"{name_of(run)}: {score:.2f} dB, {pairs} pairs, {seconds} s")
-
-
 def checkpoint_of(run, checkpoints):
     """The file with what an unfinished run needs to go on."""
     return checkpoints / f"{name_of(run).replace('/', '.')}.pt"
 
 
-def begin_process(packed, device, threads):
-    """Load what all runs of this process share, and end it when the study is killed."""
-    global material
-    threading.Thread(target=end_with_parent, daemon=True).start()
+material_of = lru_cache(Material)  # once for all runs of a process
+
+
+def make(run, packed, device, threads, checkpoints):
+    """The run and its result, see `StudyTraining.result`. It goes on from its checkpoint."""
     torch.set_num_threads(threads)
-    material = Material(packed, device)
-
-
-def end_with_parent():
-    """Wait until the process that started this one has ended, and end this one at once."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def make(run, checkpoints):
-    """The result of a run, see `StudyTraining.result`. It goes on from its checkpoint."""
-    training = StudyTraining(run.settings, run.seed, material)
+    training = StudyTraining(run.settings, run.seed, material_of(packed, device))
     checkpoint = checkpoint_of(run, checkpoints)
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        training.load_state_dict(state)
+        training.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     saved = time.monotonic()
     while not training.is_finished:
         training.take_step()
         if time.monotonic() > saved + SECONDS_BETWEEN_CHECKPOINTS:
             save(training.state_dict(), checkpoint)
             saved = time.monotonic()
-    return training.result()
+    return run, training.result()

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import torch
 
-from ...model import EXPLODED_FROM, LBFGS_ITERATIONS, Model, Safeguard, Training
+from ...model import LBFGS_ITERATIONS, Model, Safeguard, Training
 from ..data.noises import NOISES
 from ..metrics import LOSSES, psnr
 from ..training.long_run import processor
@@ -57,8 +57,9 @@ class StudyTraining:
         optimizer, lbfgs_iterations = settings.optimizer, 0
         if settings.hybrid:
             lbfgs_iterations = LBFGS_ITERATIONS
-        elif settings.optimizer == "L-BFGS":
+        elif optimizer == "L-BFGS":
             optimizer, lbfgs_iterations = "momAGD", settings.gradients  # it never comes to momAGD
+        loss = "mse" if settings.noise == "blocks" else NOISES[settings.noise].loss
         self.training = Training(
             self.model.network,
             material.batches(settings, seed),
@@ -67,7 +68,7 @@ class StudyTraining:
             optimizer=ALL_OPTIMIZERS[optimizer].function,
             learning_rate=self.learning_rate,
             momentum=settings.momentum,
-            loss=loss_of(settings.noise),
+            loss=LOSSES[loss],
         )
         if not settings.safeguard:
             self.training.safeguard = NoWayBack(self.model.network)
@@ -119,7 +120,7 @@ class StudyTraining:
         return psnr(denoised, images.clean).cpu()
 
     def state_dict(self):
-        """What the training needs to go on, and its settings."""
+        """What the training needs to go on."""
         return {
             "settings": asdict(self.settings),
             "training": self.training.state_dict(),
@@ -144,20 +145,17 @@ class StudyTraining:
         reporting = self.psnr_of(self.reporting)
         choosing = self.psnr_of(self.choosing)
         if self.last and not self.diverged:
-            reporting = torch.stack([scores for scores, _ in self.last]).median(0).values
-            choosing = torch.stack([scores for _, scores in self.last]).median(0).values
-        averaged = self.psnr_of(self.reporting, average=True)
+            reporting, choosing = (torch.stack(each).median(0).values for each in zip(*self.last))
         history = self.training.history
         gradients = sum(history["evaluations"])
         return {
             "diverged": self.diverged,  # whether the loss left all bounds, which ended the training
-            "exploded": has_exploded(history["loss"]),  # also where that did not end it
             "highest_loss": float(f"{max(history['loss']):.4g}"),
             # Of each image to report by, the mean over the 8 flips and rotations, at the end
-            "psnr": rounded(averaged.tolist()),
+            "psnr": rounded(self.psnr_of(self.reporting, average=True)),
             # The same in one pass; at a constant rate, where the score moves from step to step,
             # the median of the last `LAST_POINTS` measurements
-            "psnr_one_pass": rounded(reporting.tolist()),
+            "psnr_one_pass": rounded(reporting),
             "psnr_choosing": choosing.mean().item(),  # mean of the images to choose by
             # Mean of the noisy images to report by, which tells other photographs
             "psnr_noisy": psnr(self.reporting.noisy, self.reporting.clean).mean().item(),
@@ -172,23 +170,6 @@ class StudyTraining:
         }
 
 
-def loss_of(noise):
-    """The loss whose minimum over noisy targets is that over clean ones."""
-    if noise == "blocks":
-        return LOSSES["mse"]
-    return LOSSES[NOISES[noise].loss]
-
-
-def has_exploded(losses):
-    """Whether one of them is `EXPLODED_FROM` times the lowest before it, or is not a number."""
-    lowest = math.inf
-    for loss in losses:
-        if not loss <= EXPLODED_FROM * lowest:
-            return True
-        lowest = min(lowest, loss)
-    return False
-
-
 def mean_losses(losses):
     """Means of `LOSS_POINTS` equal parts of a list, four digits each; the list if it is shorter."""
     length = max(math.ceil(len(losses) / LOSS_POINTS), 1)
@@ -197,5 +178,5 @@ def mean_losses(losses):
 
 
 def rounded(values):
-    """Three digits behind the point."""
-    return [round(value, 3) for value in values]
+    """Three digits behind the point: a tensor as a list."""
+    return [round(value, 3) for value in values.tolist()]

@@ -14,7 +14,7 @@ for two reasons, and the interval holds both:
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ DRAWS = 100_000  # resampled means
 NEIGHBOURS = 100  # resampled means next to one another are taken as one, to save time
 EQUAL = 0.05  # dB; differences below it do not matter
 LARGER, SMALLER, EQUAL_WITHIN, UNDECIDED = "larger", "smaller", "equal", "not decided"
+CONTRARY = {LARGER: SMALLER, SMALLER: LARGER}
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,12 @@ class Difference:
 
     def mirrored(self):
         """How much the other arm is above the first."""
-        contrary = {LARGER: SMALLER, SMALLER: LARGER}
-        mean, low, high = (
-            None if value is None else -value for value in (self.mean, self.high, self.low)
-        )
-        return Difference(mean, low, high, contrary.get(self.verdict, self.verdict))
+        turned = [each and -each for each in (self.mean, self.high, self.low)]
+        return Difference(*turned, CONTRARY.get(self.verdict, self.verdict))
 
 
 def difference(first, second):
-    """Compare two arms.
+    """Compare two arms. Where trainings diverged, one that always did is below one that never did.
 
     Args:
         first, second: PSNR in dB of each image, for each seed: dicts from a seed to a list, or to
@@ -60,9 +58,15 @@ def difference(first, second):
     seeds = sorted(set(first) & set(second))
     if not seeds:
         return None
-    ended = [(first[seed] is not None, second[seed] is not None) for seed in seeds]
-    if not all(both == (True, True) for both in ended):
-        return Difference(None, None, None, verdict_of_diverged(ended))
+    first_ended = [first[seed] is not None for seed in seeds]
+    second_ended = [second[seed] is not None for seed in seeds]
+    if not all(first_ended + second_ended):
+        verdict = UNDECIDED
+        if len(seeds) > 1 and all(first_ended) and not any(second_ended):
+            verdict = LARGER
+        elif len(seeds) > 1 and all(second_ended) and not any(first_ended):
+            verdict = SMALLER
+        return Difference(None, None, None, verdict)
     differences = np.array([np.subtract(first[seed], second[seed]) for seed in seeds])
     differences = differences.reshape(len(seeds), -1, IMAGES_OF_EACH).mean(2)
     mean = differences.mean().item()
@@ -70,19 +74,6 @@ def difference(first, second):
         return Difference(mean, None, None, UNDECIDED)
     low, high = interval_over_seeds(differences)
     return Difference(mean, low, high, verdict_of(low, high))
-
-
-def verdict_of_diverged(ended):
-    """The verdict where trainings diverged: an arm that always does is below one that never does.
-
-    Args:
-        ended: for each seed, whether the training of the first arm ended well, and of the second.
-    """
-    if len(ended) > 1 and all(both == (True, False) for both in ended):
-        return LARGER
-    if len(ended) > 1 and all(both == (False, True) for both in ended):
-        return SMALLER
-    return UNDECIDED
 
 
 def verdict_of(low, high):
@@ -138,7 +129,7 @@ def resampled_means(values):
     return resampling_weights(len(values)) @ np.asarray(values, np.float32)
 
 
-@lru_cache(maxsize=4)
+@cache
 def resampling_weights(number):
     """The weight of each of so many values in each resampled mean: (`DRAWS`, number)."""
     generator = torch.Generator().manual_seed(0)
@@ -151,5 +142,4 @@ def resampling_weights(number):
 
 def middle(values):
     """The ends of the middle 95 %."""
-    low, high = np.quantile(values, [0.025, 0.975]).tolist()
-    return low, high
+    return np.quantile(values, [0.025, 0.975]).tolist()
