@@ -3,22 +3,36 @@
 Each line of the file is a claim: what they say, what they showed for it, the experiment that
 answers it, and what it compares. "theirs" and "fair" say how its arms are called at the setting of
 Brown et al. and at a fair one, with a place for what is compared; they are empty where there are no
-such arms. The claim holds if the first arm is above the second; "if equal" says what follows if
-both are equal.
+such arms. The claim holds if the first arm is above the second.
+
+Among many intervals a few exclude zero by chance. So the p value of each, the chance at which its
+interval would end at zero, is corrected for their number as Holm (1979) does it.
 """
 
+import math
 from pathlib import Path
 
+import numpy as np
 from pandas import read_csv
+from scipy.special import stdtr
 
-from .verdicts import EQUAL_WITHIN, LARGER, SMALLER, UNDECIDED
+from .experiments import ALL_RATES, IMAGES_OF_EACH
+from .verdicts import LARGER, SMALLER, UNDECIDED, difference, resampled_means
 
 CLAIMS = Path(__file__).resolve().parent / "claims.csv"
+SETTINGS = ("theirs", "fair")
+HOLDS, FAILS, NOT_RUN, UNLEARNED = "holds", "does not hold", "not run", "no rate learned"
+LEVEL = 0.05
+INSTEAD = {  # what answers in place of an arm, once it has been run: see `experiments.replication`
+    "ADAM at 0.05": "ADAM at 0.05, trained on",
+    "default, no BatchNorm, falling": "default, no BatchNorm, falling, all rates",
+    "masked xavier, no BatchNorm, falling": "masked xavier, no BatchNorm, falling, all rates",
+}
 
 
 def read_claims():
     """The lines of the file: list of dict."""
-    return read_csv(CLAIMS, keep_default_na=False).to_dict("records")
+    return read_csv(CLAIMS, keep_default_na=False, dtype=str).to_dict("records")
 
 
 def arms_of(claim, setting):
@@ -27,38 +41,99 @@ def arms_of(claim, setting):
     return [form.format(claim["first"]), form.format(claim["second"])] if form else []
 
 
-def answered(differences):
-    """The claims and the answers to them: list of dict, for the report's table.
-
-    "theirs" and "fair" are `Difference`s at the two settings; None where nothing was run.
+def answered(trainings):
+    """The claims with their answers "theirs" and "fair", see `answer`, and a "conclusion".
 
     Args:
-        differences: by the names of experiments, see `tables.Trainings.differences`.
+        trainings: a `tables.Trainings`.
     """
-    rows = []
-    for claim in read_claims():
-        found, answers = {}, []
-        for setting in ("theirs", "fair"):
-            arms = arms_of(claim, setting)
-            found[setting] = differences[claim["experiment"]].get(" minus ".join(arms))
-            if arms:
-                answers.append(in_words(claim, found[setting]))
-        rows.append({**claim, **found, "conclusion": conclusion(*answers)})
-    return rows
+    claims = read_claims()
+    for claim in claims:
+        claim.update({setting: answer(trainings, claim, setting) for setting in SETTINGS})
+    keep_by_holm([claim[setting] for claim in claims for setting in SETTINGS])
+    for claim in claims:
+        claim["conclusion"] = conclusion([claim[setting] for setting in SETTINGS])
+    return claims
 
 
-def conclusion(first, second=None):
-    """What a claim is worth, by the answers at one setting, or at theirs and a fair one."""
-    if second is None or first == second:
-        return first
-    return f"{first} at theirs, {second} at a fair one"
+def answer(trainings, claim, setting):
+    """What the trainings say of a claim at a setting.
+
+    Returns:
+        dict: "word", what follows for the claim; "difference", a `Difference`, None where nothing
+        was run; "seeds", its mean in dB for each seed; "p", its p value, None where nothing can be
+        concluded; "kept": whether Holm's correction keeps it.
+    """
+    found = {"word": NOT_RUN, "difference": None, "seeds": [], "p": None, "kept": False}
+    arms = [run_arm(trainings, claim, arm) for arm in arms_of(claim, setting)]
+    if not arms or None in arms:
+        return found
+    first, second = (trainings.scores(*arm) for arm in arms)
+    found["difference"] = difference(first, second)
+    found["word"] = in_words(claim, found["difference"])
+    if any(is_unlearned(trainings, *arm) for arm in arms):
+        found["word"] = UNLEARNED
+    elif found["difference"].low is not None:
+        seeds = sorted(set(first) & set(second))
+        values = np.array([np.subtract(first[seed], second[seed]) for seed in seeds])
+        values = values.reshape(len(seeds), -1, IMAGES_OF_EACH).mean(2)
+        found.update(seeds=values.mean(1).tolist(), p=p_value(values))
+    return found
+
+
+def run_arm(trainings, claim, arm):
+    """The experiment and the name of an arm that answers a claim, or None if it is not run."""
+    places = (("replication", INSTEAD.get(arm, arm)), (claim["experiment"], arm))
+    return next((place for place in places if place in trainings.table.index), None)
+
+
+def is_unlearned(trainings, experiment, arm):
+    """Whether the search for an arm's rate ended below the noisy images, with rates left to try."""
+    search = trainings.searched(experiment).get(arm)
+    if not search or set(ALL_RATES) <= {row["rate"] for row in search}:
+        return False
+    best = max(row["psnr"] or 0 for row in search)
+    return bool(best < trainings.arm(experiment, arm)["psnr_noisy"].mean())
 
 
 def in_words(claim, found):
     """What a difference says about a claim."""
-    if found is None:
-        return "not run"
-    if found.mean is None and found.verdict == LARGER:
-        return f"{claim['second']} was stopped"
-    words = {LARGER: "holds", EQUAL_WITHIN: claim["if equal"], SMALLER: "does not hold"}
-    return words.get(found.verdict, UNDECIDED)
+    if found.mean is None:
+        stopped = {LARGER: claim["second"], SMALLER: claim["first"]}
+        return f"{stopped.get(found.verdict, 'one')} was stopped"
+    if found.low is None:
+        return "one seed"
+    return {LARGER: HOLDS, SMALLER: FAILS}.get(found.verdict, found.verdict)
+
+
+def p_value(values):
+    """The chance at which the interval of `verdicts.interval_over_seeds` would end at zero."""
+    of_seeds = values.mean(1)
+    standard_error = max(of_seeds.std(ddof=1) / math.sqrt(len(of_seeds)), 1e-9)
+    below = stdtr(len(of_seeds) - 1, -resampled_means(values.mean(0)) / standard_error).mean()
+    return 2 * min(below, 1 - below).item()
+
+
+def keep_by_holm(answers):
+    """Mark the answers that are kept: the smallest of m p values times m is below `LEVEL`, the next
+    one times m - 1, and so on up to the first that is not.
+    """
+    answers = sorted(
+        (each for each in answers if each["p"] is not None), key=lambda each: each["p"]
+    )
+    for place, each in enumerate(answers):
+        if each["p"] * (len(answers) - place) >= LEVEL:
+            return
+        each["kept"] = True
+
+
+def conclusion(answers):
+    """What a claim is worth by its answers at the two settings."""
+    words = {each["word"] for each in answers}
+    decided = words & {HOLDS, FAILS}
+    if len(decided) == 2:
+        return "depends on the setting"
+    if decided:
+        word = decided.pop()
+        return word if any(each["kept"] for each in answers) else f"{word}, uncorrected"
+    return UNDECIDED if UNDECIDED in words else "no answer"

@@ -2,9 +2,27 @@
 
 import matplotlib.pyplot as plt
 
-from .experiments import OPTIMIZER_SETTINGS, THOUSANDS
-
-NOISY, CLEAN, GREY = "#1f5f8b", "#d1732c", "#777777"  # the same in all figures; apart in grey too
+GREY = "#777777"
+CURVES = {  # Figures 1 and 2 of Brown et al.: an experiment, gradients of an epoch, arms, colours
+    "BatchNorms (their Figure 1a)": ("starts", 10, {
+        "two BatchNorms each": ("masked xavier, two each, at 0.05", "black"),
+        "no BatchNorm": ("masked xavier, no BatchNorm, at 0.05", "#d62728"),
+        "BatchNorm everywhere": ("masked xavier, BatchNorm everywhere, at 0.05", "#17a2b8"),
+    }),
+    "initializations (their 1b)": ("starts", 10, {
+        "masked Xavier": ("masked xavier, two each, at 0.05", "black"),
+        "PyTorch's default": ("default, two each, at 0.05", "#2ca02c"),
+        "plain Xavier": ("xavier, two each, at 0.05", "#9467bd"),
+        "positive Xavier": ("xavier positive, two each, at 0.05", GREY),
+    }),
+    "optimizers (their 2a)": ("optimizers", 5, {
+        "momAGD": ("momAGD at 0.05", "black"),
+        "SGD": ("SGD at 0.05", "#8c564b"),
+        "Nesterov": ("Nesterov at 0.05", "#a0a020"),
+        "L-BFGS": ("L-BFGS at 0.05", "#e377c2"),
+        "ADAM": ("ADAM at 0.05, trained on", "#26418f"),
+    }),
+}  # fmt: skip
 WIDTH = 6.7  # inches: the text of the report
 STYLE = {
     "font.family": "serif",
@@ -13,114 +31,78 @@ STYLE = {
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
     "axes.titlesize": 8,
+    "legend.fontsize": 7.2,
+    "legend.edgecolor": "white",
     "lines.linewidth": 1.1,
-    "lines.markersize": 3.5,
     "svg.fonttype": "path",
     "svg.hashsalt": "",
     "figure.constrained_layout.use": True,
 }
 
 
-def draw_network(numbers):
-    """A box for the images and for each feature map, as high as it has channels."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.45))
-    maps = [{"channels": 3, "size": "H", "is_encoder": True, "norm": False}]
-    for layer in numbers["layers"]:
-        if layer["module"].startswith("Conv"):
-            maps.append({**layer, "norm": False})
-        if layer["module"].startswith("BatchNorm"):
-            maps[-1]["norm"] = True
-    for place, each in enumerate(maps):
-        height = each["channels"] ** 0.5  # so that 3 channels are seen beside 512
-        colour = NOISY if each["is_encoder"] else CLEAN
-        hatch = "////" if each["norm"] else ""
-        axes.bar(place, height, 0.55, color=colour, edgecolor="white", hatch=hatch, lw=0)
-        axes.text(place, height + 0.6, str(each["channels"]), ha="center")
-        axes.text(place, -0.8, each["size"], ha="center", va="top", fontsize=7)
-    axes.set(xlim=(-0.6, len(maps) - 0.4), ylim=(-4, 26))
-    axes.set_axis_off()
-    kinds = {"convolution": (NOISY, ""), "transposed": (CLEAN, ""), "BatchNorm": (GREY, "////")}
-    for label, (colour, hatch) in kinds.items():
-        axes.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", lw=0, label=label)
-    axes.legend(frameon=False, loc="upper left")
+def draw_forest(numbers):
+    """The claims one below the other, with what was found at their setting and at a fair one."""
+    claims = numbers["claims"]
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 7.9), sharex=True, sharey=True)
+    for axes, setting, title in zip(panels, ("theirs", "fair"), ("their setting", "a fair one")):
+        for place, claim in enumerate(claims):
+            draw_answer(axes, place, claim[setting])
+        axes.axvline(0, color=GREY, lw=0.6, zorder=0.5)
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xticks([-10, -1, 0, 1, 10], ["−10", "−1", "0", "1", "10"])
+        axes.set_title(f"{title}\n← against it     for it →")
+        axes.set_xlabel("dB, logarithmic beyond ±1")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    names = [claim["label"] for claim in claims]
+    panels[0].set(yticks=range(len(claims)), yticklabels=names, ylim=(len(claims) - 0.5, -0.5))
+    beside = {"x": 1.03, "transform": panels[1].get_yaxis_transform()}
+    panels[1].text(y=-0.8, s="their\nnumber", **beside)
+    for place, claim in enumerate(claims):
+        panels[1].text(y=place, s=claim["number"], va="center", **beside)
+    figure.supxlabel("dot: seed; line: 95 % interval; filled: kept by Holm's correction", size=8)
     return figure
 
 
-def draw_targets(numbers):
-    """Noisy and clean targets over the number of fresh pairs, and their difference."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.9))
-    for target, colour, line, marker in (("noisy", NOISY, "-", "o"), ("clean", CLEAN, "--", "s")):
-        means = []
-        for length in THOUSANDS:
-            arm = numbers["arms"]["targets"][f"{length} thousand pairs, {target} targets"]
-            scores = arm["scores"]
-            left.plot([length] * len(scores), scores, marker, color=colour, mfc="none")
-            means.append(arm["psnr"])
-        left.plot(THOUSANDS, means, line, color=colour)
-        label = f"{target} targets"
-        left.plot([], [], line, marker=marker, color=colour, mfc="none", label=label)
-    for length in THOUSANDS:
-        arms = [f"{length} thousand pairs, {target} targets" for target in ("clean", "noisy")]
-        found = numbers["differences"]["targets"][" minus ".join(arms)]
-        right.plot([length], [found.mean], "o", color="black")
-        right.plot([length] * 2, [found.low, found.high], color="black", lw=0.8)
-    left.legend(frameon=False)
-    left.set(ylabel="PSNR in dB", title="(a)")
-    right.axhline(0, color=GREY, lw=0.6)
-    right.set(ylabel="clean minus noisy, dB", title="(b)")
-    for axes in (left, right):
-        axes.set(xscale="log", xlabel="thousand pairs")
-        axes.set_xticks(THOUSANDS, [str(length) for length in THOUSANDS], minor=False)
+def draw_answer(axes, place, found):
+    """A row of the forest plot: the interval, its mean, and the seeds; or why there are none."""
+    shade = "#f1f1f1" if place % 2 == 0 else "white"
+    axes.axhspan(place - 0.5, place + 0.5, color=shade, lw=0, zorder=0)
+    if found["p"] is None:
+        text = {"ha": "center", "va": "center", "size": 7, "color": "#555555"}
+        axes.text(0, place, found["word"], backgroundcolor=shade, **text)
+        return
+    difference, seeds = found["difference"], found["seeds"]
+    fill = "black" if found["kept"] else "white"
+    axes.plot([difference.low, difference.high], [place] * 2, color="black")
+    axes.plot(difference.mean, place, "|", color="black", ms=9)
+    axes.plot(seeds, [place] * len(seeds), "o", color="black", mfc=fill, ms=3.2, mew=0.6)
+
+
+def draw_curves(numbers):
+    """The loss on the way at their setting: its mean and its range over seeds."""
+    figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 2.8), sharey=True)
+    for axes, (title, (experiment, epoch, arms)) in zip(panels, CURVES.items()):
+        found = {**numbers["arms"][experiment], **numbers["arms"]["replication"]}
+        for label, (name, colour) in arms.items():
+            arm = found[name]
+            losses = list(zip(*arm["losses"]))  # at each point of the curve, that of every seed
+            length = arm["gradients"][0] / epoch / len(losses)
+            epochs = [length * point for point in range(len(losses))]
+            lowest, highest = [min(loss) for loss in losses], [max(loss) for loss in losses]
+            means = [sum(loss) / len(loss) for loss in losses]
+            axes.fill_between(epochs, lowest, highest, color=colour, alpha=0.25, lw=0)
+            axes.plot(epochs, means, color=colour, label=label)
+        axes.set(title=title, xlabel="epochs", yscale="log", ylim=(0.011, 9))
+        axes.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5, 1], ["0.02", "0.05", "0.1", "0.2", "0.5", "1"])
         axes.minorticks_off()
+        axes.legend(loc="upper right")
+    panels[0].set(ylabel="loss on training images")
     return figure
-
-
-def draw_optimizers(numbers):
-    """How much each optimizer is above momAGD, with 95 % intervals."""
-    figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 1.8))
-    for letter, axes, setting in zip("abc", panels, ("theirs", "fair", "longer")):
-        experiment, form = OPTIMIZER_SETTINGS[setting]
-        compared = {}
-        for name in numbers["optimizers"]:
-            arms = f"{form.format(name)} minus {form.format('momAGD')}"
-            found = numbers["differences"][experiment].get(arms)
-            if found is not None and found.mean is not None:
-                compared[name] = found
-        for place, found in enumerate(compared.values()):
-            axes.plot([found.mean], [place], "o", color="black")
-            axes.plot([found.low, found.high], [place] * 2, color="black", lw=0.8)
-        axes.axvline(0, color=GREY, lw=0.6)
-        axes.set_yticks(range(len(compared)), list(compared))
-        axes.invert_yaxis()
-        axes.margins(y=0.1)
-        axes.set(title=f"({letter})", xlabel="dB above momAGD")
-    return figure
-
-
-def draw_learning_curve(numbers):
-    """The PSNR on the way of the shipped weights' training, and its learning rate."""
-    curve = numbers["weights"]["curve"]
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.9))
-    millions = [point["pairs"] / 1e6 for point in curve]
-    axes.plot(millions, [point["psnr_one_pass"] for point in curve], "o-", color=NOISY)
-    axes.set(xlabel="million pairs", ylabel="PSNR in dB")
-    rates = axes.twinx()
-    rates.spines["right"].set_visible(True)
-    rates.plot(millions, [point["learning_rate"] for point in curve], "--", color=GREY)
-    rates.set(ylabel="learning rate", ylim=(0, None))
-    return figure
-
-
-FIGURES = {
-    "network": draw_network,
-    "targets": draw_targets,
-    "optimizers": draw_optimizers,
-    "learning_curve": draw_learning_curve,
-}
 
 
 def draw_all(folder, numbers):
-    """Write every figure as an SVG into a folder.
+    """Write the figures into a folder: SVGs for the report, and PNGs of 800 pixels width.
 
     Args:
         folder: path of the folder.
@@ -128,6 +110,8 @@ def draw_all(folder, numbers):
     """
     plt.switch_backend("Agg")  # draws without a screen
     with plt.rc_context(STYLE):
-        for name, draw in FIGURES.items():
-            draw(numbers).savefig(folder / f"{name}.svg", metadata={"Date": None})
+        for name, draw in {"forest": draw_forest, "curves": draw_curves}.items():
+            figure = draw(numbers)
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            figure.savefig(folder / f"{name}.png", dpi=120, metadata={"Software": None})
         plt.close("all")

@@ -11,7 +11,6 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 import typst
 
 from ..console import tell
@@ -27,7 +26,7 @@ from .tables import Trainings, mean
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
-PAIR = 12  # of the sample, shown with its two noisy versions
+FOREST = SOURCES / "forest.png"  # for the README, drawn anew with each report
 
 
 def add_arguments(parser):
@@ -47,6 +46,7 @@ def build(output, folder):
     """Write the report, and everything that its text needs into a folder."""
     numbers = quoted_numbers(Trainings())
     draw_all(folder, numbers)
+    shutil.copy(folder / "forest.png", FOREST)
     numbers["cases"] = draw_pictures(folder, numbers["sample"]["denoised"])
     text = json.dumps(finite(numbers), default=asdict, allow_nan=False)
     (folder / "numbers.json").write_text(text)
@@ -71,12 +71,8 @@ def draw_pictures(folder, scores):
     cases = [median_place(places, scores) for places in chosen]
     noisy, clean = [images[cases] for images in load_pairs(SAMPLE, "val_data.pkl")]
     rows = noisy, shipped_model().predict(noisy).cpu(), clean
-    picture = comparison(rows, labels=("noisy", "denoised", "clean"))
-    write_picture(picture, folder / "cases.png")
+    write_picture(comparison(rows), folder / "cases.png")
 
-    pair = [images[PAIR : PAIR + 1] for images in load_pairs(SAMPLE, "train_data.pkl")]
-    pair.append(pair[0].flip(2))
-    write_picture(comparison([torch.cat(pair)]), folder / "pair.png")
     before = psnr(noisy, clean).tolist()
     after = [scores[case] for case in cases]
     return [{"noisy": one, "denoised": other} for one, other in zip(before, after)]
