@@ -7,7 +7,7 @@ import torch
 from ...model import Model, Training, check_number, track
 from ..console import tell
 from ..data.course_noise import SMALLEST_SIDE, noisy_and_clean
-from ..data.photographs import distinct_photographs, draw_pairs, readable_photographs, split
+from ..data.photographs import draw_pairs, picture_files, readable_photographs, split
 from ..metrics import psnr
 from ..pictures import SUFFIXES, read_picture
 from ..training.long_run import LongRun
@@ -74,7 +74,7 @@ def begin(command, options, recipe, team, generator):
     defaults = dataclasses.asdict(recipe)
     long_run = LongRun(command, folder, options, defaults, inputs, team)
     check_number("--pairs", long_run.settings["pairs"], 1, whole=True)
-    paths, _ = readable_photographs(distinct_photographs(folder), SMALLEST_SIDE)
+    paths = readable_photographs(picture_files(folder), SMALLEST_SIDE)
     if len(paths) < 2:
         raise ValueError(f"{folder} has {len(paths)} usable photographs; at least 2 are needed")
     kept, others = split(paths, VALIDATION_SHARE, generator)

@@ -15,7 +15,7 @@ import torch
 from ...model import Batches, track
 from ..data.course_noise import SMALLEST_SIDE, average_blocks, random_crop, sample_blocks
 from ..data.noises import NOISES, random_square
-from ..data.photographs import distinct_photographs
+from ..data.photographs import picture_files
 from ..outputs import save
 from ..pictures import read_picture
 from ..training.photo_batches import PhotoBatches, Photographs
@@ -36,7 +36,7 @@ def pack(folders, path):
     Raises:
         NotADirectoryError: there is no such folder.
     """
-    found = [photograph for folder in folders for photograph in distinct_photographs(folder)]
+    found = [photograph for folder in folders for photograph in picture_files(folder)]
     found.sort(key=lambda photograph: photograph.name)  # whatever their folders
     names = [photograph.name for photograph in found]
     if path.exists() and torch.load(path, mmap=True, weights_only=True).get("names") == names:

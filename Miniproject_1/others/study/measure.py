@@ -24,7 +24,7 @@ from ...model import LBFGS_ITERATIONS, Model, Training
 from ..console import say, tell
 from ..data.course_noise import IMAGE_SIZE, average_blocks, sample_blocks
 from ..data.files import SAMPLE, load_pairs, sample_photographs
-from ..data.photographs import distinct_photographs
+from ..data.photographs import picture_files
 from ..metrics import psnr, psnr_of, squared_errors
 from ..pictures import read_picture
 from ..training.long_run import processor
@@ -154,7 +154,7 @@ def cases(val, data):
     clean image as the input, and with Gaussian noise added to the noisy one.
     """
     generator = torch.Generator().manual_seed(0)
-    pictures = [read_picture(path) for path in distinct_photographs(val)[::4]]
+    pictures = [read_picture(path) for path in picture_files(val)[::4]]
     for block in BLOCK_SIZES:
         side = block * IMAGE_SIZE
         crops = [centre_crop(each, side) for each in pictures if min(each.shape[1:]) >= side]

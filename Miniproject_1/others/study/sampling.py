@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from ..console import tell
 from ..data.course_noise import CROP_SHARE, average_blocks, random_crop, sample_blocks
 from ..data.files import SAMPLE, load_pairs, sample_photographs
-from ..data.photographs import distinct_photographs
+from ..data.photographs import picture_files
 from ..metrics import psnr, squared_errors
 from ..pictures import comparison, read_picture, write_picture
 from ..sampling.sampler import Sampler
@@ -39,7 +39,7 @@ def add_arguments(parser):
 
 def run(options):
     """Measure, file and draw the picture. Returns the exit status."""
-    pictures = [read_picture(path) for path in distinct_photographs(options.photographs)]
+    pictures = [read_picture(path) for path in picture_files(options.photographs)]
     sampler = Sampler(device="cpu")
     rows = []
     for strength, shares in SHARES.items():

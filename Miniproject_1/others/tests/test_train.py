@@ -125,7 +125,7 @@ class TestMeasuring(TestCase):
     def test_nothing_is_claimed_where_the_estimate_is_not_above_zero_or_there_are_no_pairs(self):
         knows_by_heart = Measured(lambda images: self.pairs[1])
         printed = self.reported(knows_by_heart, self.pairs)
-        self.assertIn("denoised unknown (the estimated error is not above zero", printed)
+        self.assertIn("denoised unknown (the error cannot be told from 0", printed)
         self.assertNotIn("the result is", printed)
         self.assertIn("too few pairs", self.reported(HALVING, self.pairs[:, :0]))
 

@@ -20,7 +20,7 @@ import torch
 
 from ...model import track
 from ..console import say, tell
-from ..outputs import check_output, save
+from ..outputs import check_output, replaced, save
 
 SECONDS_BETWEEN_CHECKPOINTS = 300
 
@@ -206,7 +206,8 @@ class LongRun:
         record = {**finish(), **self.about, "hours": round(self.seconds / 3600, 3)}
         # NaN and Infinity, which JSON lacks, become null
         record = json.loads(json.dumps(record), parse_constant=lambda name: None)
-        save(json.dumps(record) + "\n", self.record)
+        with replaced(self.record) as temporary:
+            temporary.write_text(json.dumps(record) + "\n")
         self.checkpoint.unlink(missing_ok=True)
         return 0
 
