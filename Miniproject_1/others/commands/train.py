@@ -94,6 +94,8 @@ def train(data, long_run, team):
     if torch.equal(noisy_1, noisy_2):
         text = "the two images of each pair are identical: there is no noise to learn from"
         raise ValueError(f"{data}: {text}")
+    if long_run.about.setdefault("pairs", len(noisy_1)) != len(noisy_1):
+        raise ValueError(f"--resume: this training was begun with other pairs than those of {data}")
     model = Model(seed=settings["seed"], device=team.device)
     if settings["start"] is not None and long_run.saved is None:
         model.load_pretrained_model(settings["start"])
