@@ -39,6 +39,7 @@ class TestTables(TestCase):
                 output.square().mean().backward()
                 self.assertNotIn(None, [parameter.grad for parameter in network.parameters()])
 
+    @needs_pillow  # by which text is drawn
     def test_every_noise_is_trained_on(self):
         photographs = random_images(2, 40, 48)
         for name in NOISES:
