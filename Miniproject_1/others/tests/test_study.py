@@ -15,7 +15,7 @@ from ..study.networks import NETWORKS, seeded_network
 from ..study.results import Results, name_of
 from ..study.trainings import StudyTraining
 from ..training.optimizers import ALL_OPTIMIZERS
-from . import TestCase, random_images, weights_of
+from . import TestCase, needs_pillow, random_images, weights_of
 
 SMALL = Settings(network="7 layers of 3 x 3", initialization="pytorch", batch_size=4, gradients=4)
 
