@@ -23,12 +23,11 @@ with team_of_processes("cpu") as team:
     with team.shared(training):
         while training.step < training.num_steps:
             training.take_step()
-    saved = [training.network.state_dict(), training.history["loss"], team.largest(team.rank)]
+        largest = team.largest(team.rank)
+    saved = [training.network.state_dict(), training.history["loss"], largest]
     torch.save(saved, f"{team.rank}.pth")
     print("said by", team.rank)
 """
-
-# The command, with a checkpoint after every step
 
 
 def pairs(step, part=slice(None)):

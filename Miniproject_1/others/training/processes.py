@@ -97,7 +97,10 @@ class Team:
             yield
         finally:
             training.forward, training.batches, training.loss = forward, batches, loss
-            gc.collect()  # a DistributedDataParallel that outlives its group may abort the process
+            gc.collect()
+        # After a DistributedDataParallel the group's threads live on until Python ends, and abort
+        # the process if one holds a tensor then. At a barrier they have let go of all tensors, so
+        # no process may use the group behind this one.
         dist.barrier()
 
     def largest(self, *numbers):
