@@ -39,20 +39,6 @@ def psnr_of(error):
     return -10 * math.log10(error)
 
 
-def described(values):
-    """A mean PSNR in words: the mean over images that are not exact, and how many are exact.
-
-    Args:
-        values: the PSNR of each image, (N,), infinite for exact ones.
-    """
-    finite = values[values != math.inf]
-    num_exact = len(values) - len(finite)
-    text = f"{finite.mean().item():.2f} dB"
-    if num_exact > 0:
-        text += f" (exact, and not in the mean: {num_exact})"
-    return text
-
-
 class EstimatedErrors(NamedTuple):
     """Mean squared errors of each image against its unknown clean image, for values 0 to 1.
 
@@ -93,14 +79,10 @@ class EstimatedPSNR(NamedTuple):
     lowest: float
     highest: float
 
-    def is_known(self):
-        """Whether its interval is finite."""
-        return self.highest < math.inf
-
     def __str__(self):
-        if self.is_known():
-            return f"{self.value:.2f} dB ({self.lowest:.2f} to {self.highest:.2f})"
-        return "unknown (the error cannot be told from 0: few pairs, or noise in common)"
+        if self.highest == math.inf:
+            return "unknown (the error cannot be told from 0: few pairs, or noise in common)"
+        return f"{self.value:.2f} dB ({self.lowest:.2f} to {self.highest:.2f})"
 
 
 def estimated_psnr(errors):

@@ -5,7 +5,7 @@ from pathlib import Path
 from ...model import Model
 from ..console import say, tell
 from ..data.files import SAMPLE, load_pairs, sample_photographs
-from ..metrics import described, psnr
+from ..metrics import psnr
 from ..outputs import check_output
 from ..pictures import comparison, pillow, write_picture
 from .options import add_device
@@ -23,7 +23,6 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Denoise the sample; returns the exit status."""
     pillow()
     check_output(PICTURE, overwrite=True)
     noisy, clean = load_pairs(SAMPLE, "val_data.pkl")
@@ -32,8 +31,8 @@ def run(options):
     say(f"denoising the {len(noisy)} images of the sample, 8 flips each")
     denoised = model.predict(noisy, progress=True).cpu()
     before, after = psnr(noisy, clean), psnr(denoised, clean)
-    tell(f"noisy    {described(before)} mean PSNR")
-    tell(f"denoised {described(after)} mean PSNR")
+    tell(f"noisy    {before.mean():.2f} dB mean PSNR")
+    tell(f"denoised {after.mean():.2f} dB mean PSNR")
 
     shown = [images[0] for images in sample_photographs().values()][:MOST_SHOWN]
     rows = [images[shown] for images in (noisy, denoised, clean)]

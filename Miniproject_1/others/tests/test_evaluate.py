@@ -25,18 +25,15 @@ class TestEvaluate(CommandCase):
 
     def test_prints_the_mean_psnr_of_what_predict_returns(self):
         before = psnr(self.noisy, self.clean).mean()
-        for average, options in ((True, ()), (False, ("--one-pass", "--precision", "bfloat16"))):
-            precision = "float32" if average else "bfloat16"
-            denoised = self.model.predict(self.noisy, average, precision=precision).cpu()
+        for average, options in ((True, ()), (False, ("--one-pass",))):
+            denoised = self.model.predict(self.noisy, average).cpu()
             out = self.succeed("evaluate", ".", *options)
             self.assertIn(f"noisy    {before:.2f} dB mean PSNR", out)
             self.assertIn(f"denoised {psnr(denoised, self.clean).mean():.2f} dB mean PSNR", out)
 
     def test_a_result_behind_its_input_is_called_that(self):
         self.assertIn("BEHIND its noisy input", self.evaluate(self.clean, self.noisy)[0])
-        exact = self.noisy.clone()
-        exact[0] = self.clean[0]
-        self.assertNotIn("BEHIND", self.evaluate(exact, self.clean)[0])
+        self.assertNotIn("BEHIND", self.evaluate(self.noisy, self.clean)[0])
 
     def test_values_that_cannot_be_0_to_255_are_warned_of_in_one_line(self):
         _, err = self.evaluate(self.noisy.float() - 128, self.clean.float() - 128)
