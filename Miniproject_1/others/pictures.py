@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .outputs import check_output, replaced
+from .outputs import replaced
 
 FORMATS = {  # which ending stands for which format, by Pillow's names
     ".png": "PNG",
@@ -155,12 +155,6 @@ def metadata_of(image):
 
 # --------------------------------------------------------------------------------------------------
 # Writing
-
-
-def check_picture_output(path, overwrite=False, inputs=()):
-    """`check_output`, which also refuses an ending that names no format with ValueError."""
-    format_of(path)
-    check_output(path, overwrite, inputs)
 
 
 def write_picture(pixels, path):

@@ -1,22 +1,20 @@
 """`denoise`: pictures in, the same pictures without their noise out."""
 
-import os
 from dataclasses import replace
 
 from ...model import track
 from ..console import say, tell
 from ..data.photographs import picture_files
-from ..pictures import check_picture_output, load_picture, pillow, save_picture
+from ..outputs import check_output
+from ..pictures import format_of, load_picture, save_picture
 from .options import add_overwrite, add_prediction_options, load_model, path
-
-LARGE = 2**18  # pixels from which a single picture shows how far it is
 
 
 def add_arguments(parser):
     parser.description = (
-        "Denoise pictures: one file to a file or into a folder; several files, or all in a folder "
-        "and the folders within, into a folder under their names. A picture in a folder that "
-        "cannot be denoised is named and passed over; the exit status is 1 then."
+        "Denoise a picture, or all in a folder and the folders within, which keep their names and "
+        "places. A picture in a folder that cannot be denoised is named and passed over; the exit "
+        "status is 1 then."
     )
     parser.epilog = (
         "Pictures are PNG, JPEG (written with quality 95), TIFF (written without EXIF) or WebP "
@@ -27,8 +25,8 @@ def add_arguments(parser):
         "takes 45 seconds on two cores, or 7 with --one-pass. The command takes 1.1 GB of memory, "
         "and 20 MB more for each megapixel."
     )
-    text = "noisy pictures, or folders of them"
-    parser.add_argument("input", type=path, nargs="+", metavar="IN", help=text)
+    text = "a noisy picture, or a folder of them"
+    parser.add_argument("input", type=path, metavar="IN", help=text)
     text = "the file or folder to write; an ending names the format, a name without is a folder"
     parser.add_argument("output", type=path, metavar="OUT", help=text)
     add_prediction_options(parser)
@@ -39,60 +37,47 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Denoise picture files; returns the exit status."""
-    pillow()
     sources = sources_of(options.input, options.output)
-    is_one = len(sources) == 1
     if options.skip_existing:
-        missing = {target: sources[target] for target in sources if not os.path.lexists(target)}
-        say(f"left out: {len(sources) - len(missing)} pictures whose output exists already")
-        sources = missing
+        sources = {target: sources[target] for target in sources if not target.exists()}
     for target, source in sources.items():
+        format_of(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        check_picture_output(target, options.overwrite, [source])
+        check_output(target, options.overwrite, [source])
     model = load_model(options)
+    is_folder = options.input.is_dir()
     status = 0
-    for target, source in track(list(sources.items()), "picture", not is_one):
+    for target, source in track(list(sources.items()), "picture", is_folder):
         try:
             picture = load_picture(source)
-            is_large = picture.pixels[0].numel() >= LARGE
-            save_picture(denoised(model, picture, options, is_one and is_large), target)
+            save_picture(denoised(model, picture, options, not is_folder), target)
             tell(f"wrote {target}")
         except (OSError, ValueError, RuntimeError) as error:
-            if is_one:
+            if not is_folder:
                 raise
             say(f"passed over {source}: {error}")
             status = 1
     return status
 
 
-def sources_of(inputs, output):
+def sources_of(given, output):
     """Which file is to be read for each file that is to be written, as a dict.
 
-    A folder stands for all pictures in it and in the folders within, but for those in `output`. A
-    single file may be written to a file; all others go to a folder, and keep their names and their
-    places within theirs.
+    A folder stands for all pictures in it and in the folders within, but for those in `output`.
+    They keep their names and places. A single file is written to a file, or into a folder.
     """
-    sources = {}
-    for given in inputs:
-        if not given.exists():
-            raise FileNotFoundError(f"{given} does not exist")
-        if given.is_dir():
-            pictures = picture_files(given)
-            if given in output.parents:
-                pictures = [each for each in pictures if output not in each.parents]
-            found = {output / each.relative_to(given): each for each in pictures}
-        elif len(inputs) == 1 and output.suffix and not output.is_dir():
-            found = {output: given}
-        else:
-            found = {output / given.name: given}
-        for target, source in found.items():
-            if sources.setdefault(target, source) != source:
-                text = f"{sources[target]} and {source} would both be written to {target}"
-                raise ValueError(text)
-    if not sources:
-        raise ValueError(f"no pictures in {', '.join(map(str, inputs))}")
-    return sources
+    if not given.exists():
+        raise FileNotFoundError(f"{given} does not exist")
+    if given.is_dir():
+        pictures = picture_files(given)
+        if output != given:
+            pictures = [each for each in pictures if output not in each.parents]
+        if not pictures:
+            raise ValueError(f"no pictures in {given}")
+        return {output / each.relative_to(given): each for each in pictures}
+    if output.suffix and not output.is_dir():
+        return {output: given}
+    return {output / given.name: given}
 
 
 def denoised(model, picture, options, progress):
@@ -102,7 +87,6 @@ def denoised(model, picture, options, progress):
         pixels.expand(3, -1, -1)[None],  # (1, 3, H, W)
         average=not options.one_pass,
         progress=progress,
-        precision=options.precision,
     )[0]
     if (pixels == pixels[:1]).all():  # grey
         output = output.mean(0, keepdim=True)

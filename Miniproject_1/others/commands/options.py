@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ...model import PRECISIONS, WEIGHTS, Model
+from ...model import WEIGHTS, Model
 
 
 def path(text):
@@ -11,18 +11,6 @@ def path(text):
     if not text:
         raise argparse.ArgumentTypeError("the name of a file or folder must not be empty")
     return Path(text)
-
-
-def one_of(names):
-    """A type for `add_argument`: one of these names, in any case, as it is written here."""
-
-    def read(text):
-        for name in names:
-            if name.lower() == text.lower():
-                return name
-        raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, got {text!r}")
-
-    return read
 
 
 def add_device(parser):
@@ -41,9 +29,6 @@ def add_prediction_options(parser):
     parser.add_argument("--weights", type=path, default=WEIGHTS, metavar="FILE", help=text)
     text = "denoise once, without the mean over 8 flips: 8 times faster, 0.07 dB less"
     parser.add_argument("--one-pass", action="store_true", help=text)
-    text = "float32 (default), bfloat16, or auto: bfloat16 where the hardware multiplies it"
-    precision = one_of(PRECISIONS)
-    parser.add_argument("--precision", type=precision, default="float32", metavar="NAME", help=text)
     add_device(parser)
 
 

@@ -1,8 +1,9 @@
 """`sample`: sharp pictures that fit a noisy one."""
 
-from ...model import LARGEST_SEED, check_number, track
+from ...model import check_number, track
 from ..console import tell
-from ..pictures import check_picture_output, pillow, read_picture, write_picture
+from ..outputs import check_output
+from ..pictures import read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
 from .options import add_device, add_overwrite, path
 
@@ -29,17 +30,14 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Draw samples; returns the exit status."""
-    pillow()
     check_number("--number", options.number, 1, whole=True)
-    check_number("--seed", options.seed, 0, LARGEST_SEED, whole=True)
     noisy = read_picture(options.input)[None]  # (1, 3, H, W)
     is_grey = (noisy == noisy[:, :1]).all()
     sampler = Sampler(options.weights, options.device)
     options.output.mkdir(parents=True, exist_ok=True)
     targets = [options.output / f"{place}.png" for place in range(1, options.number + 1)]
     for target in targets:
-        check_picture_output(target, options.overwrite, [options.input])
+        check_output(target, options.overwrite, [options.input])
     samples = sampler.samples(noisy, options.number, options.seed)
     for target, sample in zip(track(targets, "picture"), samples):
         if is_grey:
