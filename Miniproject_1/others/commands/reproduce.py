@@ -4,12 +4,12 @@ import dataclasses
 
 import torch
 
-from ...model import Model, Training, check_number, track
+from ...model import Model, Training, track
 from ..console import tell
 from ..data.course_noise import SMALLEST_SIDE, noisy_and_clean
 from ..data.photographs import draw_pairs, picture_files, readable_photographs, split
 from ..metrics import psnr
-from ..pictures import SUFFIXES, read_picture
+from ..pictures import read_picture
 from ..training.long_run import LongRun
 from ..training.photo_batches import PhotoBatches, Photographs
 from ..training.processes import team_of_processes
@@ -25,7 +25,6 @@ BATCHES_TO_REVIVE = 16  # on which a channel must be zero to be drawn anew: 2,04
 
 
 def add_arguments(parser):
-    """Describe the command to a parser of `argparse`."""
     parser.description = (
         "Train fresh weights from photographs by the recipe of the weights that come with the "
         "project, in one run, on pairs of single noisy draws alone. Photographs kept apart measure "
@@ -40,14 +39,11 @@ def add_arguments_of_recipes(parser, recipe):
     text = "folder of photographs; folders within it count"
     parser.add_argument("photographs", type=path, metavar="PHOTOS", help=text)
     add_options_of_runs(parser)
-    text = f"pairs to draw; default: {recipe.pairs}"
-    parser.add_argument("--pairs", type=int, metavar="N", help=text)
     text = f"of all random choices; default: {recipe.seed}"
     parser.add_argument("--seed", type=int, metavar="N", help=text)
 
 
 def run(options):
-    """Train fresh weights by the recipe; returns the exit status."""
     with team_of_processes(options.device) as team:
         generator = torch.Generator().manual_seed(0)
         long_run, photographs, kept = begin("reproduce", options, RECIPE, team, generator)
@@ -65,19 +61,11 @@ def begin(command, options, recipe, team, generator):
 
     Returns:
         the `LongRun`, the `Photographs` to train on, and the paths of those kept apart.
-
-    Raises:
-        OSError, ValueError: there is no such folder, or too little in it; or those of `LongRun`.
     """
     folder = options.photographs
-    inputs = [each for each in folder.rglob("*") if each.suffix.lower() in SUFFIXES]
-    defaults = dataclasses.asdict(recipe)
-    long_run = LongRun(command, folder, options, defaults, inputs, team)
-    check_number("--pairs", long_run.settings["pairs"], 1, whole=True)
-    paths = readable_photographs(picture_files(folder), SMALLEST_SIDE)
-    if len(paths) < 2:
-        raise ValueError(f"{folder} has {len(paths)} usable photographs; at least 2 are needed")
-    kept, others = split(paths, VALIDATION_SHARE, generator)
+    paths = picture_files(folder)
+    long_run = LongRun(command, folder, options, dataclasses.asdict(recipe), paths, team)
+    kept, others = split(readable_photographs(paths, SMALLEST_SIDE), VALIDATION_SHARE, generator)
     pictures = [read_picture(each) for each in track(others, "photograph to train on")]
     long_run.about["data"] = {"photographs": len(others), "kept_apart": len(kept)}
     return long_run, Photographs(pictures, team.device), kept
@@ -120,17 +108,13 @@ def reproduce(photographs, noisy, clean, long_run, team):
 
     def before_step():
         step = training.step
-        if step == 0 or step % STEPS_BETWEEN_MEASUREMENTS > 0:
-            return ""
-        if team.is_first:
+        if step > 0 and step % STEPS_BETWEEN_MEASUREMENTS == 0:
             measure()
-        if not recipe.is_falling(step):
-            next_batches = [batches(step + ahead)[0] for ahead in range(BATCHES_TO_REVIVE)]
-            images = torch.cat(next_batches).to(model.device) / 255
-            num_revived = revive(model.network, images, recipe.seed + step)
-            team.equalize(model.network)
-            if team.is_first:
-                curve[-1]["revived"] = num_revived
+            if not recipe.is_falling(step):
+                next_batches = [batches(step + ahead)[0] for ahead in range(BATCHES_TO_REVIVE)]
+                images = torch.cat(next_batches).to(model.device) / 255
+                curve[-1]["revived"] = revive(model.network, images, recipe.seed + step)
+                team.equalize(model.network)
         return ""
 
     return long_run.carry_out(training, recipe.batch_size, before_step, measure)

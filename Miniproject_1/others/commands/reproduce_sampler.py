@@ -10,7 +10,6 @@ RECIPE = SamplerRecipe()
 
 
 def add_arguments(parser):
-    """Describe the command to a parser of `argparse`."""
     parser.description = (
         "Train the network of 'sample' from photographs by its recipe, on pairs of single noisy "
         "draws. Ctrl-C ends the training after the step under way; nothing is lost, --resume goes "
@@ -20,7 +19,6 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Train by the recipe; returns the exit status."""
     with team_of_processes(options.device) as team:
         if team.size > 1:
             raise ValueError("reproduce-sampler is for one process: start it without torchrun")
