@@ -8,7 +8,9 @@ import torch
 
 from ..console import lost, one_line_warnings, say
 
-COMMANDS = {  # modules of this folder, with _ for -, that have add_arguments(parser), run(options)
+# Modules of this folder, with _ for -. Each has `add_arguments(parser)` and `run(options)`, which
+# returns the exit status
+COMMANDS = {
     "demo": "denoise the sample and print the scores; this is the default",
     "denoise": "denoise picture files",
     "evaluate": "print how good the weights are on a data file",
@@ -70,7 +72,6 @@ def parse(arguments):
             "Remove noise from pictures with a network that was trained on noisy ones. Without a "
             "command the demonstration runs."
         ),
-        epilog="'python -m Miniproject_1 COMMAND --help' explains a command.",
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():

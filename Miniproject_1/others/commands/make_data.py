@@ -1,17 +1,16 @@
 """`make-data`: from photographs to data files of pairs to train on and to validate on."""
 
+import json
 from functools import partial
 
 import torch
 
-from ...model import LARGEST_SEED, check_number
+from ...model import check_number
 from ..console import tell
 from ..data.course_noise import IMAGE_SIZE, SMALLEST_SIDE, noisy_and_clean, noisy_pair
-from ..data.files import record
 from ..data.noises import NOISES, named_noise, square_pair
 from ..data.photographs import draw_pairs, picture_files, readable_photographs, split
 from ..outputs import check_output, replaced, save
-from ..pictures import SUFFIXES, pillow
 from .options import add_overwrite, path
 
 VALIDATION_PAIRS = 1000
@@ -45,7 +44,6 @@ def add_output_arguments(parser, more=""):
 
 
 def run(options):
-    """Build data files from photographs; returns the exit status."""
     check_number("--train-pairs", options.train_pairs, 0, whole=True)
     draw_training, draw_validation, smallest, loss = draws_of(options.noise)
     with_training = options.train_pairs > 0
@@ -54,9 +52,6 @@ def run(options):
 
     paths = picture_files(options.photos)
     photographs = readable_photographs(paths, smallest)
-    if len(photographs) < 2:
-        found = f"{options.photos} holds {len(photographs)} usable photographs"
-        raise ValueError(f"{found}; 2 or more are needed")
     kept = photographs
     if with_training:
         kept, others = split(photographs, VALIDATION_SHARE, generator)
@@ -79,21 +74,18 @@ def draws_of(name):
 
 
 def prepared(options, names):
-    """Refuse what cannot succeed, before any work; returns the generator of all random choices."""
-    pillow()
-    seed = check_number("--seed", options.seed, 0, LARGEST_SEED, whole=True)
+    """Make the folder of the data, and return the generator of all random choices."""
     options.data.mkdir(parents=True, exist_ok=True)
-    if any(each.suffix.lower() in SUFFIXES for each in options.data.iterdir()):
-        raise ValueError(f"DATA cannot be {options.data}, which holds pictures")
     for name in names:
         check_output(options.data / name, options.overwrite)
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(options.seed)
 
 
 def write_training_data(pairs, options, noise, loss):
     """Write pairs to train on, and the record of their noise beside them."""
     data, beside = (options.data / name for name in TRAINING_FILES)
     save(pairs, data)
+    record = {"noise": noise, "loss": loss, "seed": options.seed}
     with replaced(beside) as temporary:
-        temporary.write_text(record(noise, loss, options.seed))
+        temporary.write_text(json.dumps(record) + "\n")
     tell(f"wrote {data}: {len(pairs[0])} pairs")

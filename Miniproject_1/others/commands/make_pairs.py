@@ -2,8 +2,7 @@
 
 from ...model import check_number
 from ..console import say
-from ..data.course_noise import IMAGE_SIZE
-from ..data.noises import random_square
+from ..data.course_noise import IMAGE_SIZE, random_square
 from ..data.photographs import draw_pairs, picture_files, read_scene, scenes_of, usable_scenes
 from ..data.shots import neighbours
 from .make_data import TRAINING_FILES, add_output_arguments, prepared, write_training_data
@@ -31,7 +30,6 @@ def add_arguments(parser):
 
 
 def run(options):
-    """Build a data file from one or two folders of shots; returns the exit status."""
     check_number("--train-pairs", options.train_pairs, 1, whole=True)
     generator = prepared(options, TRAINING_FILES)
     if options.second is None:

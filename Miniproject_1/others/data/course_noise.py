@@ -69,9 +69,15 @@ def random_crop(photograph, generator, shares=CROP_SHARE):
     share = smallest + (largest - smallest) * torch.rand((), generator=generator).item()
     block = int(min(height, width) * share) // IMAGE_SIZE
     side = IMAGE_SIZE * max(block, SMALLEST_BLOCK)
+    return random_square(photograph, generator, side)
+
+
+def random_square(images, generator, side=IMAGE_SIZE):
+    """Cut a random square out of images: (..., H, W) to (..., 32, 32), or of another side."""
+    height, width = images.shape[-2:]
     top = torch.randint(height - side + 1, (), generator=generator).item()
     left = torch.randint(width - side + 1, (), generator=generator).item()
-    return photograph[:, top : top + side, left : left + side]
+    return images[..., top : top + side, left : left + side]
 
 
 def noisy_pair(photograph, generator):

@@ -41,11 +41,6 @@ def load_pairs(path, name):
     return first, second
 
 
-def record(noise, loss, seed):
-    """What train_data.json says about the train_data.pkl beside it."""
-    return json.dumps({"noise": noise, "loss": loss, "seed": seed}) + "\n"
-
-
 def load_loss(path):
     """The name of the loss that data need, which depends on their noise.
 
@@ -53,7 +48,7 @@ def load_loss(path):
         path: a data file, or the folder that holds a train_data.pkl.
 
     Returns:
-        a name in `metrics.LOSSES`: the one in the `record` beside the file, "mse" without it.
+        a name in `metrics.LOSSES`: the one in the train_data.json beside it, "mse" without that.
     """
     path = Path(path)
     if path.is_dir():

@@ -12,7 +12,7 @@ import torch
 
 from ...model import check_choice, check_number
 from ..pictures import pillow, tensor_of
-from .course_noise import IMAGE_SIZE
+from .course_noise import random_square
 
 FONT_SIZE = 9  # pixels
 
@@ -111,13 +111,12 @@ def named_noise(name):
     word, _, strength = name.partition(":")
     known = {noise.lower(): noise for noise in NOISES}
     noise = NOISES[known[check_choice("noise", word.lower(), known)]]
-    lowest, highest = noise.lowest, noise.highest
     try:
-        value = check_number(word, float(strength or noise.default), lowest, highest)
+        strength = float(strength or noise.default)
     except ValueError:
-        text = f"noise must be {word}:X with X from {lowest} to {highest}, got {name!r}"
-        raise ValueError(text) from None
-    return replace(noise, default=value)
+        raise ValueError(f"noise must be {word}:NUMBER, got {name!r}") from None
+    check_number(noise.argument, strength, noise.lowest, noise.highest)
+    return replace(noise, default=strength)
 
 
 def square_pair(photograph, generator, noise, clean=False):
@@ -136,11 +135,3 @@ def square_pair(photograph, generator, noise, clean=False):
     first = noise(square, generator)
     second = square if clean else noise(square, generator)
     return first[0].round().to(torch.int16), second[0].round().to(torch.int16)
-
-
-def random_square(images, generator, side=IMAGE_SIZE):
-    """Cut a random square out of images: (..., H, W) to (..., 32, 32), or of another side."""
-    height, width = images.shape[-2:]
-    top = torch.randint(height - side + 1, (), generator=generator).item()
-    left = torch.randint(width - side + 1, (), generator=generator).item()
-    return images[..., top : top + side, left : left + side]

@@ -15,20 +15,16 @@ FEW = 20  # scenes
 def picture_files(folder):
     """The picture files below a folder, sorted by name, without hidden ones.
 
-    How many other files there are is said in a line. NotADirectoryError: there is no such folder.
+    NotADirectoryError: there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder of pictures")
-    files = []
+    pictures = []
     for path in sorted(folder.rglob("*")):
         is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not is_hidden:
-            files.append(path)
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
-    num_others = len(files) - len(pictures)
-    if num_others > 0:
-        say(f"left out in {folder}: {num_others} files that are not {', '.join(SUFFIXES)}")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not is_hidden:
+            pictures.append(path)
     return pictures
 
 
@@ -49,8 +45,14 @@ def scenes_of(folder, other):
 
 
 def readable_photographs(paths, smallest):
-    """The photographs that can be read, with sides of at least `smallest`; others are named."""
-    return [path for (path,) in usable_scenes([(path,) for path in paths], smallest)]
+    """The photographs that can be read, with sides of at least `smallest`; others are named.
+
+    ValueError: there are fewer than two, of which one is kept apart.
+    """
+    photographs = [path for (path,) in usable_scenes([(path,) for path in paths], smallest)]
+    if len(photographs) < 2:
+        raise ValueError(f"{len(photographs)} usable photographs; at least 2 are needed")
+    return photographs
 
 
 def usable_scenes(scenes, smallest):
