@@ -1,6 +1,5 @@
 """`model.py` with `bestmodel.pth` alone, and what it does to its process."""
 
-import re
 import shutil
 
 import torch
@@ -52,11 +51,3 @@ class TestAlone(TestCase):
 
     def test_beside_the_fast_folder_it_is_fast(self):
         self.assertIs(module.accelerated, fast.accelerated)
-
-    def test_it_needs_pytorch_alone(self):
-        text = (PACKAGE / "model.py").read_text(encoding="utf-8")
-        found = set(re.findall(r"^ *(?:import|from) ([\w.]+)", text, re.MULTILINE))
-        standard = "contextlib copy math operator pathlib random sys time typing warnings"
-        within_try = {".others.fast", "tqdm"}
-        of_pytorch = {"torch", "torch.nn.functional"}
-        self.assertEqual(found, {*within_try, *of_pytorch, *standard.split()})

@@ -47,7 +47,6 @@ class TestArguments(TestCase):
             (ValueError, r"must have shape \(N, 3, H, W\).* got \(3, 8, 8\)", good[0]),
             (ValueError, r"must have.* got \(2, 1, 8, 8\)", good[:, :1]),
             (ValueError, r"must have.* got \(0, 3, 8, 8\)", good[:0]),
-            (ValueError, r"must have.* got \(2, 3, 0, 8\)", good[:, :, :0]),
             (ValueError, "must be finite", torch.full((1, 3, 8, 8), math.nan)),
             (ValueError, "must be finite", torch.full((1, 3, 8, 8), 1e7)),
         ):
@@ -81,6 +80,3 @@ class TestArguments(TestCase):
         without_gpu = () if torch.cuda.is_available() else ("cuda", torch.device("cuda"))
         for device in ("gpu", "cuda:99", *without_gpu):
             self.refused(ValueError, "device must be one that PyTorch", Model, device=device)
-
-    def test_what_an_optimizer_refuses_is_refused_before_the_first_step(self):
-        self.refuses_to_train(ValueError, "beta", optimizer="ADAM", momentum=1.0)

@@ -5,14 +5,13 @@ import io
 import os
 import subprocess
 import sys
-import types
 import unittest
 from pathlib import Path
 from unittest import mock
 
 import torch
 
-from ..commands import COMMANDS, main
+from ..commands import COMMANDS, evaluate, main
 from ..data.files import SAMPLE, load_pairs
 from ..pictures import write_picture
 from . import PROJECT, TestCase
@@ -82,17 +81,14 @@ class TestStatus(CommandCase):
         self.refuse("invalid choice: 'paint'", "paint")
 
     def test_a_fault_of_the_program_is_raised_and_too_little_memory_is_one_line(self):
-        run = mock.Mock()
-        module = types.SimpleNamespace(add_arguments=lambda parser: None, run=run)
-        modules = {"Miniproject_1.others.commands.broken": module}
-        with mock.patch.dict(sys.modules, modules), mock.patch.dict(COMMANDS, {"broken": ""}):
-            for error in (RuntimeError("CUDA error: a bug"), TypeError("a bug")):
-                run.side_effect = error
-                with self.assertRaises(type(error)):
-                    self.run_command("broken")
-            for error in (MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory")):
-                run.side_effect = error
-                self.refuse("too little memory", "broken")
+        read = self.patch(mock.patch.object(evaluate, "load_pairs"))
+        for error in (RuntimeError("CUDA error: a bug"), TypeError("a bug")):
+            read.side_effect = error
+            with self.assertRaises(type(error)):
+                self.run_command("evaluate", SAMPLE)
+        for error in (MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory")):
+            read.side_effect = error
+            self.refuse("too little memory", "evaluate", SAMPLE)
 
     def test_sigterm_ends_a_command_as_ctrl_c_does(self):
         with self.process("evaluate", SAMPLE, stderr=subprocess.PIPE) as process:

@@ -27,7 +27,8 @@ class TestPSNR(TestCase):
             output = 0.7 * noisy_1 + 30
             errors = metrics.error_from_noisy_pairs(output, noisy_1, noisy_2)
             for images, estimated in zip((noisy_1, output), errors):
-                truth = -10 * math.log10((images - clean).square().mean() / 255**2)
+                error = (images - clean).square().mean() / 255**2
+                truth = -10 * math.log10(error)
                 estimate = metrics.estimated_psnr(estimated)
                 self.assertAlmostEqual(estimate.value, truth, delta=0.3)
                 num_held += estimate.lowest <= truth <= estimate.highest

@@ -8,11 +8,6 @@ import torch
 from .. import outputs
 from . import TestCase
 
-try:
-    import resource
-except ImportError:
-    resource = None  # on Windows
-
 
 class TestOutputs(TestCase):
     def test_outputs_are_checked_before_any_work(self):
@@ -46,8 +41,10 @@ class TestOutputs(TestCase):
         self.assertEqual(torch.load(path), [1])
         self.assertEqual(set(self.folder.iterdir()), {path, link})
 
-    @unittest.skipUnless(resource, "no limits for the size of files")
+    @unittest.skipUnless(os.name == "posix", "no limits for the size of files")
     def test_a_disk_that_is_full_is_an_error_that_says_so(self):
+        import resource
+
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+from types import SimpleNamespace
 from unittest import mock
 
 import torch
@@ -79,18 +80,13 @@ class TestTrain(CommandCase):
         self.refuse("the two images of each pair are identical", "train", "same.pkl")
 
 
-class Measured:
+def model_that(function):
     """A "model" that does one thing with images."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def predict(self, images, average):
-        return self.function(images)
+    return SimpleNamespace(predict=lambda images, average: function(images))
 
 
-HALVING = Measured(lambda images: (images + 127.5) / 2)
-DARKENING = Measured(lambda images: images - 40)
+HALVING = model_that(lambda images: (images + 127.5) / 2)
+DARKENING = model_that(lambda images: images - 40)
 
 
 class TestMeasuring(TestCase):
@@ -123,7 +119,7 @@ class TestMeasuring(TestCase):
         self.assertIn("the result is BEHIND its noisy input", self.reported(DARKENING, self.pairs))
 
     def test_nothing_is_claimed_where_the_estimate_is_not_above_zero_or_there_are_no_pairs(self):
-        knows_by_heart = Measured(lambda images: self.pairs[1])
+        knows_by_heart = model_that(lambda images: self.pairs[1])
         printed = self.reported(knows_by_heart, self.pairs)
         self.assertIn("denoised unknown (the error cannot be told from 0", printed)
         self.assertNotIn("the result is", printed)
@@ -143,12 +139,9 @@ class PhotographsCase(CommandCase):
 
     def setUp(self):
         super().setUp()
-        from ..pictures import write_picture
-
-        (self.folder / "photos").mkdir()
         for number in range(5):
             pixels = random_images(1, 90 + number, 100, seed=number)[0]
-            write_picture(pixels, self.folder / "photos" / f"{number}.png")
+            self.write(f"photos/{number}.png", pixels)
 
     def stopped_and_resumed(self, command, module, stops):
         """Records of an unbroken training and one that is stopped several times and ends alike."""
@@ -183,7 +176,6 @@ class TestReproduce(PhotographsCase):
         curve = part["curve"]
         self.assertEqual([point["pairs"] for point in curve], [4, 8])
         self.assertGreater(curve[0]["revived"], 0)
-        self.assertAlmostEqual(curve[1]["learning_rate"], 0.05 * 0.25 / 0.4)
         self.assertEqual(part["data"], {"photographs": 4, "kept_apart": 1})
 
 
