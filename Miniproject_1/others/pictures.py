@@ -211,18 +211,18 @@ def on_white(pixels, alpha):
 # --------------------------------------------------------------------------------------------------
 # A picture of pictures
 
+SCALE = 4  # the side of the square of pixels that stands for one pixel
+GAP = 8  # white pixels between the images
 LABEL_WIDTH = 100  # pixels
 CAPTION_HEIGHT = 28  # pixels
 TEXT_SIZE = 18  # pixels from line to line
 
 
-def comparison(rows, scale=4, gap=8, labels=(), captions=()):
+def comparison(rows, labels=(), captions=()):
     """Lay images out in a grid, one row for each batch.
 
     Args:
         rows: tensors (N, 3, H, W) of equal shape, values 0 to 255: noisy, denoised and clean, say.
-        scale: the side of the square of pixels that stands for one pixel.
-        gap: white pixels between the images.
         labels: a word for each row, written at its left.
         captions: a text for each column, written below it.
 
@@ -233,21 +233,21 @@ def comparison(rows, scale=4, gap=8, labels=(), captions=()):
     from PIL import ImageDraw
 
     number, _, height, width = rows[0].shape
-    height, width = scale * height + gap, scale * width + gap  # of an image and the gap behind it
-    left = gap + (LABEL_WIDTH if labels else 0)
-    bottom = gap + len(rows) * height
+    height, width = SCALE * height + GAP, SCALE * width + GAP  # of an image and the gap behind it
+    left = GAP + (LABEL_WIDTH if labels else 0)
+    bottom = GAP + len(rows) * height
     size = (left + number * width, bottom + (CAPTION_HEIGHT if captions else 0))
     canvas = Image.new("RGB", size, "white")
     for row, images in enumerate(rows):
         for column, pixels in enumerate(images):
-            image = image_of(pixels, "RGB").resize((width - gap, height - gap), Image.NEAREST)
-            canvas.paste(image, (left + column * width, gap + row * height))
+            image = image_of(pixels, "RGB").resize((width - GAP, height - GAP), Image.NEAREST)
+            canvas.paste(image, (left + column * width, GAP + row * height))
 
     draw = ImageDraw.Draw(canvas)
     for row, label in enumerate(labels):
-        place = (gap, gap / 2 + (row + 0.5) * height)
+        place = (GAP, GAP / 2 + (row + 0.5) * height)
         draw.text(place, label, "black", anchor="lm", font_size=TEXT_SIZE)
     for column, caption in enumerate(captions):
-        place = (left - gap / 2 + (column + 0.5) * width, bottom + CAPTION_HEIGHT / 2)
+        place = (left - GAP / 2 + (column + 0.5) * width, bottom + CAPTION_HEIGHT / 2)
         draw.text(place, caption, "black", anchor="mm", font_size=TEXT_SIZE)
     return tensor_of(canvas)
