@@ -8,9 +8,7 @@ import torch
 
 from ..console import lost, one_line_warnings, say
 
-# Modules of this folder, with _ for -. Each has `add_arguments(parser)` and `run(options)`, which
-# returns the exit status
-COMMANDS = {
+COMMANDS = {  # modules of this folder, with _ for -, that have add_arguments(parser), run(options)
     "demo": "denoise the sample and print the scores; this is the default",
     "denoise": "denoise picture files",
     "evaluate": "print how good the weights are on a data file",
@@ -64,14 +62,11 @@ def main(arguments=None):
 
 
 def parse(arguments):
-    """What was typed, as options; `options.run` takes them."""
+    """What was typed, as options; `options.run` takes them and returns the exit status."""
     arguments = arguments or ["demo"]
     parser = Parser(
         prog="python -m Miniproject_1",
-        description=(
-            "Remove noise from pictures with a network that was trained on noisy ones. Without a "
-            "command the demonstration runs."
-        ),
+        description="Remove noise from pictures. Without a command the demonstration runs.",
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():

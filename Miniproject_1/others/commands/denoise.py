@@ -83,11 +83,8 @@ def sources_of(given, output):
 def denoised(model, picture, options, progress):
     """A `Picture` with its pixels denoised; grey stays exactly grey, and all else as it is."""
     pixels = picture.pixels  # (C, H, W)
-    output = model.predict(
-        pixels.expand(3, -1, -1)[None],  # (1, 3, H, W)
-        average=not options.one_pass,
-        progress=progress,
-    )[0]
+    images = pixels.expand(3, -1, -1)[None]  # (1, 3, H, W)
+    output = model.predict(images, not options.one_pass, progress)[0]
     if (pixels == pixels[:1]).all():  # grey
         output = output.mean(0, keepdim=True)
     return replace(picture, pixels=output.expand_as(pixels))
