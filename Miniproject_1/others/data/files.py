@@ -50,7 +50,6 @@ def load_loss(path):
     Returns:
         a name in `metrics.LOSSES`: the one in the train_data.json beside it, "mse" without that.
     """
-    path = Path(path)
     if path.is_dir():
         path = path / "train_data.pkl"
     beside = path.with_suffix(".json")

@@ -85,12 +85,12 @@ def usable_scenes(scenes, smallest):
 
 
 def split(paths, share, generator):
-    """Split photographs at random: a share of them, 0 to 1, to validate on, and those to train on.
+    """Split photographs at random: a share of them, at least one, to validate on, and the others.
 
-    Both parts have at least one, if there are two. Returns two sorted lists of paths.
+    Returns two sorted lists of paths.
     """
     order = torch.randperm(len(paths), generator=generator).tolist()
-    num_kept = min(max(round(share * len(paths)), 1), len(paths) - 1)
+    num_kept = max(round(share * len(paths)), 1)
     shuffled = [paths[place] for place in order]
     return sorted(shuffled[:num_kept]), sorted(shuffled[num_kept:])
 
