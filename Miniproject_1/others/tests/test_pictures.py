@@ -20,7 +20,8 @@ def image(mode="RGB"):
     values = interpolate(coarse, (HEIGHT, WIDTH), mode="bilinear")[0]
     values = values.round().byte().permute(1, 2, 0)
     colours = bytes(values.flatten().tolist())
-    return pillow().frombytes("RGBA", (WIDTH, HEIGHT), colours).convert(mode)
+    made = pillow().frombytes("RGBA", (WIDTH, HEIGHT), colours)
+    return made.convert(mode)
 
 
 def values_of(picture):
@@ -90,11 +91,14 @@ class TestPixels(PictureCase):
                     self.assertSame(values_of(written), values_of(image(mode)))
 
     def test_tiff_is_compressed_and_values_are_rounded_and_clipped(self):
-        save_picture(Picture(torch.full((1, 500, 500), 1.6)), self.path(".tif"))
-        self.assertLess(self.path(".tif").stat().st_size, 10_000)
-        self.assertEqual(read_picture(self.path(".tif")).unique().tolist(), [2])
-        save_picture(Picture(torch.tensor([[[-9.0, 300.0]]])), self.path(".png"))
-        self.assertEqual(read_picture(self.path(".png"))[2].tolist(), [[0, 255]])
+        path = self.path(".tif")
+        grey = torch.full((1, 500, 500), 1.6)
+        save_picture(Picture(grey), path)
+        self.assertLess(path.stat().st_size, 10_000)
+        self.assertEqual(read_picture(path).unique().tolist(), [2])
+        beyond = torch.tensor([[[-9.0, 300.0]]])
+        save_picture(Picture(beyond), path)
+        self.assertEqual(read_picture(path)[2].tolist(), [[0, 255]])
 
 
 class TestMetadata(PictureCase):
@@ -124,8 +128,9 @@ class TestMetadata(PictureCase):
         upright = image("L")
         for ending in FORMATS:
             for orientation, quarter_turns in ((3, 2), (6, 1), (8, 3)):
-                options = {"exif": exif({ORIENTATION: orientation}), "quality": 95}
-                upright.rotate(90 * quarter_turns, expand=True).save(self.path(ending), **options)
+                turned = upright.rotate(90 * quarter_turns, expand=True)
+                tags = exif({ORIENTATION: orientation})
+                turned.save(self.path(ending), exif=tags, quality=95)
                 copied = self.copy(self.path(ending), ending)
                 with self.subTest(ending, orientation=orientation):
                     expected = values_of(upright)[:3].float()
