@@ -1,6 +1,6 @@
 """`sample`: sharp pictures that fit a noisy one."""
 
-from ...model import LARGEST_SEED, check_number, track
+from ...model import check_number, track
 from ..console import tell
 from ..pictures import check_picture_output, pillow, read_picture, write_picture
 from ..sampling.sampler import WEIGHTS, Sampler
@@ -20,8 +20,6 @@ def add_arguments(parser):
     parser.add_argument("output", type=path, metavar="OUT", help=text)
     text = "pictures to draw; default: 4"
     parser.add_argument("--number", type=int, default=4, metavar="N", help=text)
-    text = "of the random numbers; default: 0"
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help=text)
     text = "weights to use; default: those that come with the project"
     parser.add_argument("--weights", type=path, default=WEIGHTS, metavar="FILE", help=text)
     add_device(parser)
@@ -32,7 +30,6 @@ def run(options):
     """Draw samples; returns the exit status."""
     pillow()
     check_number("--number", options.number, 1, whole=True)
-    check_number("--seed", options.seed, 0, LARGEST_SEED, whole=True)
     noisy = read_picture(options.input)[None]  # (1, 3, H, W)
     is_grey = (noisy == noisy[:, :1]).all()
     sampler = Sampler(options.weights, options.device)
@@ -40,7 +37,7 @@ def run(options):
     targets = [options.output / f"{place}.png" for place in range(1, options.number + 1)]
     for target in targets:
         check_picture_output(target, options.overwrite, [options.input])
-    samples = sampler.samples(noisy, options.number, options.seed)
+    samples = sampler.samples(noisy, options.number)
     for target, sample in zip(track(targets, "picture"), samples):
         if is_grey:
             sample = sample.mean(1, keepdim=True)
