@@ -21,8 +21,6 @@ def add_arguments(parser):
     parser.add_argument("output", type=path, metavar="OUT", help=text)
     text = "pictures to draw; default: 4"
     parser.add_argument("--number", type=int, default=4, metavar="N", help=text)
-    text = "of the random numbers; default: 0"
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help=text)
     text = "weights to use; default: those that come with the project"
     parser.add_argument("--weights", type=path, default=WEIGHTS, metavar="FILE", help=text)
     add_device(parser)
@@ -38,7 +36,7 @@ def run(options):
     targets = [options.output / f"{place}.png" for place in range(1, options.number + 1)]
     for target in targets:
         check_output(target, options.overwrite, [options.input])
-    samples = sampler.samples(noisy, options.number, options.seed)
+    samples = sampler.samples(noisy, options.number)
     for target, sample in zip(track(targets, "picture"), samples):
         if is_grey:
             sample = sample.mean(1, keepdim=True)

@@ -1,29 +1,98 @@
-"""Samples for users: images of any size, from the weights that come with the project.
+"""Sharp images that fit noisy ones, of any size, from the weights that come with the project.
 
 `predict` gives the mean of all images that fit a noisy one, which is blurred. Brown et al. propose
 to sample from them instead. A sample is as sharp as a photograph; it is plausible, and it is not
 the truth.
+
+A sample is the output of `predict`, the mean, plus a deviation from it. A second network, which has
+the layers of Appendix A at half their width, sees the noisy image, the mean and random fields. For
+each value of the deviation it gives
+
+    base + sum over the fields of gain * field.
+
+The gains say where and how smoothly samples differ. Deviations are given for several colours of
+each block. Their mean is the block's value in the sampled image. One of them, picked at random, is
+its value in a noisy draw of that image.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ...model import (
     MAX_PIXELS,
     MAX_PIXELS_OF_A_GPU,
     Model,
     accelerated,
+    build_network,
     generator_of,
     ordinary_pytorch,
     tiles_of,
     to_unit_range,
 )
-from .generator import COLOURS, WIDTHS, build_deviation_network, deviations, random_fields
 
 WEIGHTS = Path(__file__).resolve().parent / "sampler.pth"
+COLOURS = 4  # of each block
+WIDTHS = (0.0, 0.6, 1.0, 1.8)  # in pixels, of the Gaussian that smooths each random field
+FIELDS = len(WIDTHS)
+REACH = 5  # pixels from the centre to the end of that Gaussian
+
+
+def build_deviation_network() -> nn.Sequential:
+    """Return the second network, with PyTorch's initialization.
+
+    It maps (N, 6 + FIELDS, H, W), which are noisy image, mean and fields, to
+    (N, (1 + FIELDS) * COLOURS * 3, H, W), which are base and gains.
+    """
+    layers = []
+    for layer in build_network():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer = nn.BatchNorm2d(layer.num_features // 2)
+        elif isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            inputs = layer.in_channels // 2
+            outputs = layer.out_channels // 2
+            if layer.in_channels == 3:
+                inputs = 6 + FIELDS
+            if layer.out_channels == 3:
+                outputs = (1 + FIELDS) * COLOURS * 3
+            layer = type(layer)(inputs, outputs, kernel_size=2, padding=1)
+        layers.append(layer)
+    return nn.Sequential(*layers)
+
+
+def random_fields(uniform: Tensor) -> Tensor:
+    """Fields (N, FIELDS, H, W) of mean 0 and variance 1, from independent pixels to smooth hills.
+
+    `uniform` are independent numbers (N, FIELDS, H, W), evenly spread from 0 to 1, that the
+    Gaussians of `WIDTHS` smooth. Near the border the variance is less.
+    """
+    places = torch.arange(-REACH, REACH + 1, dtype=uniform.dtype, device=uniform.device)
+    fields = (uniform - 0.5) * 12**0.5
+    smoothed = [fields[:, :1]]
+    for number in range(1, FIELDS):
+        weights = torch.exp(-((places / WIDTHS[number]) ** 2) / 2)
+        weights = weights / weights.square().sum().sqrt()  # so that the variance stays the same
+        field = fields[:, number, None]  # (N, 1, H, W)
+        field = F.conv2d(field, weights.view(1, 1, -1, 1), padding=(REACH, 0))
+        field = F.conv2d(field, weights.view(1, 1, 1, -1), padding=(0, REACH))
+        smoothed.append(field)
+    return torch.cat(smoothed, dim=1)
+
+
+def deviations(output: Tensor, fields: Tensor) -> Tensor:
+    """What a sample differs by from the mean, (N, COLOURS, 3, H, W), for values 0 to 1.
+
+    Args:
+        output: of the second network.
+        fields: (N, FIELDS, H, W), which it has seen.
+    """
+    output = output.unflatten(1, (1 + FIELDS, COLOURS, 3))
+    base = output[:, 0]
+    gains = output[:, 1:]
+    return base + (gains * fields[:, :, None, None]).sum(1)
 
 
 class Sampler:
@@ -48,7 +117,7 @@ class Sampler:
         self.model = Model(device=device)
         self.model.load_pretrained_model()
         network = build_deviation_network()
-        prefix = "deviation_network."  # of the trained `Generator`
+        prefix = "deviation_network."  # in the weights that come with the project
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             weights = {name.removeprefix(prefix): value for name, value in saved.items()}
@@ -79,10 +148,7 @@ class Sampler:
         return (colours.mean(1).clamp(0, 255) for colours in found)
 
     def colours(self, noisy: Tensor, number: int = 1, seed: int = 0) -> Iterator[Tensor]:
-        """Draw samples as the colours of their blocks, (N, COLOURS, 3, H, W); see `samples`.
-
-        One colour of each block, picked at random, makes a noisy draw of the sample.
-        """
+        """Draw samples as the colours of their blocks, (N, COLOURS, 3, H, W); see `samples`."""
         mean = self.model.predict(noisy, average=False)
         return (self.sample(noisy, mean, seed, place) for place in range(number))
 
@@ -91,15 +157,16 @@ class Sampler:
         device = self.model.device
         max_pixels = MAX_PIXELS_OF_A_GPU if device.type == "cuda" else MAX_PIXELS
         number, _, height, width = noisy.shape
-        generator = generator_of(seed, f"sample {place}")
-        random = torch.empty(number, len(WIDTHS), height, width, dtype=torch.uint8, device="cpu")
-        random.random_(generator=generator)  # 8 bits, as in training
-        output = torch.empty(number, COLOURS, 3, height, width, device=device)
+        random = torch.empty(number, FIELDS, height, width, dtype=torch.uint8, device="cpu")
+        random.random_(generator=generator_of(seed, f"sample {place}"))  # 8 bits, as in training
+        colours = torch.empty(number, COLOURS, 3, height, width, device=device)
         with ordinary_pytorch(device, gradients=False):
             noisy, mean, random = (to_unit_range(each, device) for each in (noisy, mean, random))
             inputs = noisy, mean, random_fields(random)
             for tile in tiles_of(noisy.shape, max_pixels):
                 parts = [each[tile.images][tile.source] for each in inputs]
-                colours = parts[1][:, None] + deviations(self.network, *parts)
-                output[tile.images][tile.target] = 255 * colours[tile.valid]
-        return output
+                _, mean_part, fields = parts
+                found = deviations(self.network(torch.cat(parts, dim=1)), fields)
+                found += mean_part[:, None]
+                colours[tile.images][tile.target] = 255 * found[tile.valid]
+        return colours

@@ -1,5 +1,6 @@
-"""Samples for users, the scores that their network is trained by, and its recipe."""
+"""Samples for users, the loss that their network is trained by, and its recipe."""
 
+import itertools
 from unittest import mock
 
 import torch
@@ -8,16 +9,11 @@ from ...model import WEIGHTS
 from ..commands import reproduce_sampler
 from ..data.files import SAMPLE, load_pairs
 from ..metrics import psnr
-from ..sampling import generator, recipe, sampler, scores
+from ..sampling import recipe, sampler
 from ..sampling.recipe import SamplerRecipe
 from ..sampling.sampler import Sampler
 from . import TestCase, needs_pillow, random_images
 from .test_train import PhotographsCase
-
-IMAGES = 1_000
-SPREAD = 0.2  # of clean values about their mean, and of noisy ones about the clean
-STEPS = 300
-FIELDS = len(generator.WIDTHS)
 
 
 class TestSampler(TestCase):
@@ -68,17 +64,46 @@ class TestSampler(TestCase):
                 Sampler(path)
 
 
-class TestScores(TestCase):
-    def test_the_energy_score_is_least_for_samples_with_the_right_spread(self):
-        """Not for samples with too little of it, or too much."""
+class TestLoss(TestCase):
+    def test_for_flat_images_it_is_what_one_computes_by_hand(self):
+        target = torch.zeros(4, 14, 16, 16)  # two samples of each of two images
+        target[:, :3] = 0.4  # y1
+        target[:, 3:6] = 0.5  # the mean
+        target[[0, 2], 6:9] = 0.6  # y2: noise of 0.02, 0.1 above the mean
+        target[[1, 3], 6:9] = 0.8  # noise of 0.08, 0.3 above the mean
+        target[:2, 9] = 1  # the first field
+        target[2:, 9] = -1
+        target[:2, 13] = 1  # the number of a colour
+        target[2:, 13] = 3
+        output = torch.zeros(4, 5, 4, 3, 16, 16)
+        for number, base in enumerate((0.0, 0.1, 0.2, 0.5)):  # variance 0.035
+            output[:, 0, number] = base
+        output[:, 1] = 0.3  # the gain of that field: deviations of 0.5 and -0.1, spread 0.18
+        error_1 = -0.4 * 0.2 - 0.02
+        error_2 = -0.2 * 0.4 - 0.08
+        of_spread = (0.18 - error_1) * (0.18 - error_2)
+        of_colours = (0.035 - 0.02) * (0.035 - 0.08)
+        score = 3**0.5 * 0.05  # draws are 0.4 and 0.2 above the mean
+        found = recipe.sampler_loss(output.flatten(1, 3), target).item()
+        self.assertAlmostEqual(found, score + 30 * (of_spread + of_colours), places=3)
+
+    def test_the_energy_score_is_that_of_windows_cut_out_in_float64(self):
         random = torch.Generator().manual_seed(0)
-        scenes = SPREAD * torch.randn(3, IMAGES, 1, 1, 1, generator=random)
-        first, second, image = scenes.expand(-1, -1, 3, 16, 16)
-        little, right, much = (
-            scores.energy_score(f * first, f * second, image).mean() for f in (0.7, 1.0, 1.3)
-        )
-        self.assertLess(right, little)
-        self.assertLess(right, much)
+        images = torch.rand(3, 2, 3, 16, 16, generator=random)
+        scores = []
+        for reduction, side in itertools.product((1, 2, 4), (1, 2, 4)):
+            size = 16 // reduction
+            step = max(side // 2, 1)
+            blocks = images.double().view(3, 2, 3, size, reduction, size, reduction)
+            windows = blocks.mean((4, 6)).unfold(3, side, step).unfold(4, side, step)
+            # (3, 2, columns, rows, values of a window)
+            windows = windows.transpose(2, 4).flatten(4) / side
+            first, second, image = windows
+            to_image = (first - image).norm(dim=-1) + (second - image).norm(dim=-1)
+            between = (first - second).norm(dim=-1)
+            scores.append((to_image - between).mean((1, 2)) / 2)
+        expected = sum(scores) / len(scores)
+        self.assertClose(recipe.energy_score(*images), expected, 1e-5)
 
 
 @needs_pillow
