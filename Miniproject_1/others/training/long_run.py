@@ -29,10 +29,9 @@ class LongRun:
     """A training that a command begins or goes on with, and its files.
 
     Args:
-        command: "train", "reproduce" or "reproduce-sampler".
+        command: its name.
         source: the path that the user typed behind it.
-        options: of the command: "output", "resume", "overwrite", "device", and settings. What was
-            not given is None.
+        options: "output", "resume", "overwrite", "device" and settings; None where not given.
         defaults: all settings, and their values unless options say otherwise.
         inputs: files that are never replaced.
         team: from `processes`; its first process writes and prints.
@@ -79,7 +78,6 @@ class LongRun:
             self.check_outputs(inputs, options.overwrite)
 
     def check_outputs(self, inputs, overwrite):
-        """Refuse outputs that cannot be written."""
         check_output(self.output, overwrite, [*inputs, self.checkpoint])
         check_output(self.record, overwrite, inputs)
         if self.saved is None and self.checkpoint.exists() and not overwrite:
@@ -121,18 +119,18 @@ class LongRun:
 
     def take_steps(self, training, before_step, requests):
         """Take the steps that are left, until there is a request. Returns whether there was one."""
-        last_checkpoint = time.monotonic()
+        num_requests = 0
+        last_checkpoint = now = time.monotonic()
         for _ in self.steps_left(training):
+            if num_requests > 0:
+                return True
+            if now > last_checkpoint + SECONDS_BETWEEN_CHECKPOINTS:
+                self.save_checkpoint(training)
+                last_checkpoint = now
             text = before_step()
             self.text = f"{text}loss {training.take_step():.5f}"
             now = time.monotonic()
             self.seconds, num_requests = self.team.largest(now - self.began, len(requests))
-            is_last = training.step == training.num_steps
-            if num_requests > 0 and not is_last:
-                return True
-            if now > last_checkpoint + SECONDS_BETWEEN_CHECKPOINTS and not is_last:
-                self.save_checkpoint(training)
-                last_checkpoint = now
         return False
 
     def steps_left(self, training):
@@ -199,7 +197,7 @@ class LongRun:
 
 
 def read_checkpoint(path, command, settings):
-    """Read a checkpoint of a `LongRun` of this command, with settings of these names."""
+    """A checkpoint of this command with settings of these names."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         if saved["command"] == command and set(saved["about"]["settings"]) == set(settings):
@@ -230,7 +228,7 @@ def requests_to_end():
 
 
 def machine(device):
-    """What computes on this device, for a record of it."""
+    """What computes on this device, a dict for JSON."""
     return {
         "processor": processor(device),
         "threads": torch.get_num_threads(),

@@ -25,8 +25,6 @@ NEGLIGIBLE = 1e-19  # compared with gradients of 1e-5; its square is almost zero
 class Muon(torch.optim.Optimizer):
     """Muon for kernels with more than 3 channels on both sides; ADAM for all other parameters.
 
-    In Appendix A all others are the kernels of the first and the last layer, biases and BatchNorms.
-
     Args:
         parameters: of a network of convolutions, or groups of them.
         lr: learning rate of both; 0.002 to 0.008 gave equal results from fresh weights.
@@ -45,8 +43,8 @@ class Muon(torch.optim.Optimizer):
         groups_of_adam = []
         for group in self.param_groups:
             others = [each for each in group["params"] if not is_hidden_kernel(each)]
-            groups_of_adam.append({"params": others, "betas": (group["momentum"], 0.999)})
-        self.adam = torch.optim.Adam(groups_of_adam, lr)
+            groups_of_adam.append({"params": others})
+        self.adam = torch.optim.Adam(groups_of_adam, lr, betas=(momentum, 0.999))
 
     @torch.no_grad()
     def step(self):
@@ -64,11 +62,11 @@ class Muon(torch.optim.Optimizer):
 
     def steps_of(self, kernels, momentum):
         """The steps of Muon for kernels, for a learning rate of one."""
-        gradients = [kernel.grad for kernel in kernels]
         for kernel in kernels:
             if not self.state[kernel]:
                 self.state[kernel]["mean"] = torch.zeros_like(kernel)
         means = [self.state[kernel]["mean"] for kernel in kernels]
+        gradients = [kernel.grad for kernel in kernels]
         torch._foreach_lerp_(means, gradients, 1 - momentum)
         for mean in means:  # squares of what is left in dead channels would be slow to compute with
             mean.copy_(torch.hardshrink(mean, NEGLIGIBLE))

@@ -29,6 +29,9 @@ class Photographs:
         areas = self.heights * self.widths
         self.starts = areas.cumsum(0) - areas  # of each photograph in `pixels`
 
+    def __len__(self):
+        return len(self.heights)
+
     def __getitem__(self, number):
         """A photograph, (3, H, W)."""
         height, width = int(self.heights[number]), int(self.widths[number])
@@ -95,7 +98,7 @@ class PhotoBatches:
         block in pixels.
         """
         of_photograph, of_smallness, of_size, of_top, of_left = choices.unbind(1)
-        photograph = (of_photograph * len(self.photographs.heights)).long()
+        photograph = (of_photograph * len(self.photographs)).long()
         height = self.photographs.heights[photograph]
         width = self.photographs.widths[photograph]
 

@@ -1,8 +1,7 @@
 """The recipe of the weights in bestmodel.pth: fresh ones, pairs of noisy images alone, one run.
 
-Every pair is two independent draws of the noise of a crop of a photograph. No image is clean, and
-no pair is seen twice. The run was one call of the command `reproduce` on an NVIDIA H200, five and a
-half minutes long.
+Every pair is two independent draws of the noise of a crop of a photograph, and is seen once. The
+run was one call of the command `reproduce` on an NVIDIA H200, five and a half minutes long.
 
 The settings were fixed before the run. None was chosen by the images that the README quotes, on
 which this run was scored after it, as earlier weights had been. After 128,000 pairs, batches of 128
@@ -114,7 +113,7 @@ def revive(network, images, seed=0):
 
 
 def features_after(network, index, images):
-    """What the network computes up to the layer of this index, in eval mode."""
+    """What the network computes up to the layer of this index, in evaluation mode."""
     part = copy.deepcopy(network[: index + 1]).eval()
     return accelerated(part)(images)
 
