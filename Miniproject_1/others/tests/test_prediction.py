@@ -116,12 +116,6 @@ class TestWeights(TestCase):
         self.path = self.folder / "weights"
         self.good = weights_of(Model("default", seed=5))
 
-    def test_what_torch_saved_is_read(self):
-        torch.save(self.good, str(self.path))
-        model = Model()
-        model.load_pretrained_model(self.path)
-        self.assertSameWeights(weights_of(model), self.good)
-
     def test_files_without_usable_weights_are_refused_in_a_line_with_their_name(self):
         infinite = torch.full((256,), float("inf"))
         shipped = WEIGHTS.read_bytes()

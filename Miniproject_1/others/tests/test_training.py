@@ -79,11 +79,6 @@ class TestBatches(TestCase):
         self.assertClose(counts, 625, 100)
         self.assertTrue(((noisy == target + 100) | (target == noisy + 100)).all())
 
-    def test_flip_fraction_is_the_share_that_is_flipped(self):
-        images = self.ramps(10_000)
-        noisy, _ = Batches(images, images, 10_000, ["vertical"], flip_fraction=0.25)(0)
-        self.assertAlmostEqual((noisy[:, 0, 0, 0] == 2).float().mean().item(), 0.25, delta=0.02)
-
 
 class TrainingCase(TestCase):
     def setUp(self):
