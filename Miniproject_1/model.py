@@ -574,8 +574,7 @@ class Model:
         """Read weights, by default those in `bestmodel.pth`.
 
         Args:
-            path: a file that `torch.save(model.network.state_dict(), path)` wrote. The weights may
-                also be those of an `nn.DataParallel` or of a compiled network.
+            path: a file that `torch.save(model.network.state_dict(), path)` wrote.
 
         Raises:
             OSError: there is no such file, or it may not be read.
@@ -583,10 +582,7 @@ class Model:
         """
         loaded = copied(self.network)
         try:
-            weights = torch.load(str(path), map_location="cpu", weights_only=True)
-            for prefix in ("_orig_mod.", "module."):  # of torch.compile and nn.DataParallel
-                weights = {name.replace(prefix, ""): value for name, value in weights.items()}
-            loaded.load_state_dict(weights)
+            loaded.load_state_dict(torch.load(str(path), map_location="cpu", weights_only=True))
         except OSError:  # it names the file
             raise
         except Exception as error:  # damaged files raise nearly everything

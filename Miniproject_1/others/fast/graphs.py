@@ -1,8 +1,7 @@
 """CUDA graphs: a GPU gets all kernels of a pass at once, and does not wait for the processor.
 
 A training step of this network is some hundred kernels of a few microseconds each. Launching them
-one by one takes longer than computing them: on an H200, a forward and backward pass of 64 images
-takes 3 ms as a graph.
+one by one takes longer than computing them.
 """
 
 import gc
@@ -19,9 +18,8 @@ CALLS_BEFORE = 8  # calls with one shape before its graph is recorded
 class GraphedNetwork:
     """A network in training mode on a GPU, whose passes are recorded for batches of one shape.
 
-    The shape is the first that comes more than `CALLS_BEFORE` times: that of a full batch. Smaller
-    last batches, several processes (which exchange gradients within a pass), and whatever cannot be
-    recorded are computed without a graph.
+    The shape is the first that comes more than `CALLS_BEFORE` times: that of a full batch. Other
+    batches, and several processes, which exchange gradients within a pass, have no graph.
 
     Gradients do not add up over calls: the next backward pass overwrites the memory that `.grad`
     may lie in. Set them to None before it, as `zero_grad()` does.
@@ -46,9 +44,10 @@ class GraphedNetwork:
 
     def is_due(self, images: Tensor) -> bool:
         """Whether it is time to record a graph, which is tried once."""
-        if self.recorded_shape is not None or has_several_processes():
+        has_team = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if self.recorded_shape is not None or has_team:
             return False
-        if not can_record_on(images.device):
+        if images.device.index != torch.cuda.current_device():  # its graph would be empty
             return False
         self.calls[images.shape] = self.calls.get(images.shape, 0) + 1
         return self.calls[images.shape] > CALLS_BEFORE
@@ -57,12 +56,11 @@ class GraphedNetwork:
         self.recorded_shape = images.shape
         gc.collect()  # the graphs of networks that are gone are in reference cycles
         buffers = [buffer.clone() for buffer in self.computation.buffers()]
-        stream = torch.cuda.current_stream() if torch.cuda.is_available() else None
+        stream = torch.cuda.current_stream()
         try:
             self.recorded = recorded_passes(self.computation, images)
         except (RuntimeError, ImportError) as error:
-            if stream is not None:  # PyTorch would go on with the one that it recorded on
-                torch.cuda.set_stream(stream)
+            torch.cuda.set_stream(stream)  # PyTorch would go on with the one that it recorded on
             reason = str(error).split("\n")[0]
             warnings.warn(f"computing without CUDA graphs: {reason}")
         # Recording runs the network, which changes the statistics of BatchNorms
@@ -71,14 +69,11 @@ class GraphedNetwork:
 
 
 def recorded_passes(computation: nn.Module, images: Tensor) -> Callable:
-    """Record the forward and the backward pass of a module for images of this shape.
+    """Record both passes for images of this shape; returns a function of images, with gradients.
 
     Autograd keeps a node for each parameter for as long as a loss or another graph refers to it,
     and the node keeps the stream on which it was made. A graph cannot wait for the default stream.
     So it is recorded with leaves that are new to autograd and share the parameters' memory.
-
-    Returns:
-        a function of images that returns the output, with gradients to the parameters.
     """
     from torch.func import functional_call  # not in PyTorch 1.13, which has no graphs
 
@@ -90,13 +85,3 @@ def recorded_passes(computation: nn.Module, images: Tensor) -> Callable:
 
     graph = torch.cuda.make_graphed_callables(compute, (images.clone(), *leaves))
     return lambda batch: graph(batch, *parameters.values())
-
-
-def can_record_on(device: torch.device) -> bool:
-    """PyTorch records the current GPU only; a graph for another one would be empty."""
-    return device.type == "cuda" and device.index == torch.cuda.current_device()
-
-
-def has_several_processes() -> bool:
-    """Whether this process trains together with others."""
-    return torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -6,7 +6,6 @@ systems, can be told to keep what it has.
 """
 
 import ctypes
-import threading
 import weakref
 from functools import lru_cache
 
@@ -15,9 +14,7 @@ HIGHEST_THRESHOLD = 32 * 2**20  # bytes, DEFAULT_MMAP_THRESHOLD_MAX of glibc on 
 DEFAULT_MMAP_MAX = 65_536
 NEVER = 2**31 - 1
 
-# Finalizers may run at any moment, also while this thread holds the lock
-_lock = threading.RLock()
-_number_of_owners = 0
+_owners = set()  # ids of those that are alive
 
 
 def keep_memory_for(owner) -> None:
@@ -29,29 +26,24 @@ def keep_memory_for(owner) -> None:
     Args:
         owner: any object that a weak reference can point to.
     """
-    global _number_of_owners
     libc = glibc()
     if libc is None:
         return
-    with _lock:
-        _number_of_owners += 1
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, NEVER)
-    finalizer = weakref.finalize(owner, _release)
-    finalizer.atexit = False
+    _owners.add(id(owner))
+    libc.mallopt(M_MMAP_MAX, 0)
+    libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+    weakref.finalize(owner, _release, id(owner)).atexit = False
 
 
-def _release() -> None:
+def _release(owner: int) -> None:
     """One owner less; the last one gives the memory back."""
-    global _number_of_owners
-    libc = glibc()
-    with _lock:
-        _number_of_owners -= 1
-        if _number_of_owners == 0:
-            libc.mallopt(M_MMAP_MAX, DEFAULT_MMAP_MAX)
-            libc.mallopt(M_MMAP_THRESHOLD, HIGHEST_THRESHOLD)
-            libc.mallopt(M_TRIM_THRESHOLD, 2 * HIGHEST_THRESHOLD)
-            libc.malloc_trim(0)
+    _owners.discard(owner)
+    if not _owners:
+        libc = glibc()
+        libc.mallopt(M_MMAP_MAX, DEFAULT_MMAP_MAX)
+        libc.mallopt(M_MMAP_THRESHOLD, HIGHEST_THRESHOLD)
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * HIGHEST_THRESHOLD)
+        libc.malloc_trim(0)
 
 
 @lru_cache(maxsize=None)

@@ -33,8 +33,7 @@ def accelerated(network: nn.Module, precision: str = "float32") -> nn.Module:
 
     Args:
         network: maps (N, C, H, W) to (N, C, H, W). An `nn.Sequential` of convolutions, BatchNorms
-            and layers without weights is taken apart. Convolutions with nothing between them are
-            merged. Any other module is called as it is.
+            and layers without weights is taken apart. Any other module is called as it is.
         precision: "float32" stands for the dtype of the weights. "bfloat16": in all convolutions
             with at least 64 channels on both sides, and in all others too when a GPU trains. The
             weights, their gradients, inputs and outputs keep their dtype. "auto": bfloat16 where
@@ -144,7 +143,10 @@ class InBlocks(nn.Module):
             return self.blocks
         if self.folded_blocks is None:
             with torch.no_grad():
-                self.folded_blocks = [folded_if_block(block) for block in self.blocks]
+                self.folded_blocks = [
+                    FoldedBlock(block) if isinstance(block, Block) else block
+                    for block in self.blocks
+                ]
         return self.folded_blocks
 
 
@@ -195,11 +197,6 @@ class FoldedBlock:
 
     def __call__(self, features: Tensor) -> Tensor:
         return convolved(features, *self.arguments)
-
-
-def folded_if_block(block):
-    """What computes the same in evaluation mode."""
-    return FoldedBlock(block) if isinstance(block, Block) else block
 
 
 def is_wide(kernel: Tensor) -> bool:

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .precision import has_amx
+from .precision import processor_has
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity
 TILE = 4  # outputs along each side of a tile
@@ -56,7 +56,8 @@ def conv2d(
         (N, O, H + 2 padding - k + 1, W + 2 padding - k + 1) in channels_last.
     """
     kernel_size = kernel.shape[-1]
-    prefers_products = images.dtype is torch.bfloat16 and kernel_size == 2 and has_amx()
+    is_bfloat16 = images.dtype is torch.bfloat16
+    prefers_products = is_bfloat16 and kernel_size == 2 and processor_has("amx_bf16")
     if min(kernel.shape[:2]) < FEWEST_CHANNELS or kernel_size not in (2, 3) or prefers_products:
         if relu:
             images = F.relu_(images)
@@ -208,15 +209,9 @@ def gathered_windows(images: Tensor, geometry: Geometry, relu: bool) -> Tensor:
 
 
 def added_windows(windows: Tensor, number: int, geometry: Geometry) -> Tensor:
-    """The transpose of `gathered_windows`: windows are added up where they overlap.
+    """The transpose of `gathered_windows`: (w^2, n rows columns C) to (n, H, W, C).
 
-    Args:
-        windows: (w^2, n rows columns C).
-        number: of images, n.
-        geometry: of the convolution.
-
-    Returns:
-        (n, H, W, C).
+    Windows are added up where they overlap; `number` is n.
     """
     rows, columns, window = geometry.rows, geometry.columns, geometry.window
     windows = windows.view(window, window, number, rows, columns, -1)
@@ -246,10 +241,7 @@ def tiles_first(grad: Tensor) -> Tensor:
 
 @lru_cache(maxsize=None)
 def transforms(kernel_size: int, dtype: torch.dtype):
-    """Kronecker squares of A, G and B.
-
-    They are called `to_output` (16, w^2), `to_filters` (w^2, k^2) and `to_values` (w^2, w^2).
-    """
+    """Kronecker squares of A (16, w^2), G (w^2, k^2) and B (w^2, w^2)."""
     window = TILE + kernel_size - 1
     points = POINTS[: window - 1]
     a = torch.zeros(TILE, window, dtype=torch.float64, device="cpu")

@@ -3,6 +3,8 @@
 import copy
 import itertools
 import math
+import unittest
+from pathlib import Path
 from unittest import mock
 
 import torch
@@ -12,35 +14,23 @@ from torch.nn.utils import parametrize, prune
 
 from ...model import INITIALIZATIONS, Model, build_network, initialize
 from ..fast import accelerated, winograd
+from ..fast.memory import glibc
 from . import TestCase, random_images, relative_error, weights_of
-
-APPENDIX_A = (
-    "Conv2d(3, 64); ReLU; Conv2d(64, 64); ReLU; "
-    "Conv2d(64, 128); BatchNorm2d(128); ReLU; Conv2d(128, 256); BatchNorm2d(256); ReLU; "
-    "Conv2d(256, 512); ConvTranspose2d(512, 256); BatchNorm2d(256); ReLU; "
-    "ConvTranspose2d(256, 128); BatchNorm2d(128); ReLU; ConvTranspose2d(128, 64); ReLU; "
-    "ConvTranspose2d(64, 64); ReLU; ConvTranspose2d(64, 3)"
-)
-
-
-def described(layer):
-    kind = type(layer).__name__
-    if isinstance(layer, nn.BatchNorm2d):
-        return f"{kind}({layer.num_features})"
-    if isinstance(layer, nn.ReLU):
-        return kind
-    return f"{kind}({layer.in_channels}, {layer.out_channels})"
 
 
 class TestNetwork(TestCase):
     def test_it_is_appendix_a(self):
         network = build_network()
-        self.assertEqual([described(layer) for layer in network], APPENDIX_A.split("; "))
-        for layer in network:
-            if hasattr(layer, "kernel_size"):
-                sizes = (layer.kernel_size, layer.stride, layer.padding)
-                self.assertEqual(sizes, ((2, 2), (1, 1), (1, 1)))
-        self.assertEqual(sum(value.numel() for value in network.parameters()), 1_413_635)
+        kinds = " ".join(type(layer).__name__ for layer in network)
+        kinds = kinds.replace("ConvTranspose2d", "T").replace("Conv2d", "C")
+        kinds = kinds.replace("BatchNorm2d", "N").replace("ReLU", "R")
+        self.assertEqual(kinds, "C R C R C N R C N R C T N R T N R T R T R T")
+        convolutions = [layer for layer in network if hasattr(layer, "kernel_size")]
+        channels = [3, *(layer.out_channels for layer in convolutions)]
+        self.assertEqual(channels, [3, 64, 64, 128, 256, 512, 256, 128, 64, 64, 3])
+        for layer in convolutions:
+            sizes = (layer.kernel_size, layer.stride, layer.padding)
+            self.assertEqual(sizes, ((2, 2), (1, 1), (1, 1)))
 
 
 class TestInitialization(TestCase):
@@ -66,19 +56,20 @@ class TestInitialization(TestCase):
                 initialize(nn.Sequential(*layers), name)
                 for layer, default in zip(layers, defaults):
                     bound = default if "default" in name else xavier
-                    zeros = (layer.weight == 0).float().mean().item()
-                    self.assertAlmostEqual(layer.weight.min().item(), lowest * bound, delta=1e-4)
-                    self.assertAlmostEqual(layer.weight.max().item(), highest * bound, delta=1e-4)
-                    self.assertAlmostEqual(zeros, share_of_zeros, delta=0.01)
+                    weight = layer.weight
+                    zeros = (weight == 0).float().mean()
+                    self.assertClose(weight.min(), lowest * bound, 1e-4)
+                    self.assertClose(weight.max(), highest * bound, 1e-4)
+                    self.assertClose(zeros, share_of_zeros, 0.01)
                     self.assertEqual(bool(layer.bias.any()), "default" in name)
                     self.assertGreater(layer.bias.min().item(), lowest * bound - 1e-4)
 
     def test_seed_decides_and_the_random_state_of_pytorch_is_left_alone(self):
         state = torch.random.get_rng_state()
-        one, same, other = (weights_of(Model(seed=seed)) for seed in (0, 0, 1))
+        weights = weights_of(Model())
         self.assertSame(state, torch.random.get_rng_state())
-        self.assertSameWeights(one, same)
-        self.assertDiffer(one["0.weight"], other["0.weight"])
+        self.assertSameWeights(weights, weights_of(Model(seed=0)))
+        self.assertDiffer(weights["0.weight"], Model(seed=1).network[0].weight)
 
     def test_a_fresh_model_predicts_mid_grey(self):
         output = Model().predict(random_images(1, 16, 16))
@@ -100,14 +91,13 @@ class TestAccelerated(TestCase):
     """Against plain layers in float64, where nothing rounds."""
 
     def compare(self, network, shape, training):
-        plain, ours = copy.deepcopy(network), copy.deepcopy(network)
-        plain.train(training)
-        fast = accelerated(ours.train(training))
-        images = torch.randn(shape, dtype=torch.float64).contiguous(
-            memory_format=torch.channels_last
-        )
+        plain = network.train(training)
+        ours = copy.deepcopy(plain)
+        images = torch.randn(shape, dtype=torch.float64)
+        images = images.contiguous(memory_format=torch.channels_last)
         before = images.clone()
-        expected, found = plain(images), fast(images)
+        expected = plain(images)
+        found = accelerated(ours)(images)
         self.assertSame(images, before)
         weight = torch.rand_like(expected)
         self.assertLess(relative_error(found, expected), 1e-10)
@@ -137,9 +127,7 @@ class TestAccelerated(TestCase):
             "other sizes": [conv(3, 8, 3, padding=1), conv(8, 4, 2, padding=1), deconv(4, 3, 2)],
             "pooling": [conv(3, 8, 1), *pooled, deconv(8, 3, 1)],
             "two ReLUs": [nn.ReLU(), conv(3, 3, 1), nn.ReLU(), nn.ReLU()],
-            "two ReLUs within": [conv(3, 3, 1), nn.ReLU(), nn.ReLU(), conv(3, 3, 1)],
             "a ReLU after another layer": [conv(3, 3, 1), nn.Sigmoid(), nn.ReLU(), conv(3, 3, 1)],
-            "a ReLU after nothing": [nn.Identity(), nn.ReLU(), conv(3, 3, 1)],
             "strides": [conv(3, 8, 2, stride=2), norm(8), deconv(8, 3, 2, stride=2)],
         }
         for name, layers in networks.items():
@@ -151,20 +139,20 @@ class TestAccelerated(TestCase):
         network = trained_network([nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)])
         fast = accelerated(network).eval()
         images = torch.rand(1, 3, 4, 4, dtype=torch.float64)
-
-        def step():
-            network.train()
-            fast(images)
-            network.eval()
-
-        for change in (fast.eval, lambda: fast.train().eval(), step):
+        for change in (fast.eval, lambda: fast.train().eval()):
             before = fast(images)
             self.assertFalse(before.requires_grad)
-            with torch.no_grad():
-                network[0].weight.add_(1)
+            network[0].weight.data += 1
             self.assertSame(fast(images), before)
             change()
             self.assertLess(relative_error(fast(images), network(images)), 1e-10)
+
+
+class Recorder(list):
+    """Gathers the feature maps of a layer. A deep copy of it would gather them elsewhere."""
+
+    def record(self, layer, inputs, output):
+        self.append(output)
 
 
 class TestHooks(TestCase):
@@ -209,24 +197,18 @@ class TestHooks(TestCase):
             self.assertItself(network)
 
     def test_predict_and_train_call_the_hooks_of_a_model(self):
-        class Recorder:  # whose copy would record elsewhere
-            def record(self, layer, inputs, output):
-                shapes.append(output.shape)
-                self.last = output  # which a deep copy of the network would refuse
-
-        model, images, shapes, recorder = Model(), random_images(2, 8, 8), [], Recorder()
+        model = Model()
+        images = random_images(2, 8, 8)
         expected = model.predict(images)
-        hook = model.network[3].register_forward_hook(recorder.record)
+        seen = Recorder()
+        model.network[3].register_forward_hook(seen.record)
         self.assertClose(model.predict(images), expected, 1e-2)
-        self.assertEqual(shapes, 8 * [(2, 64, 10, 10)])
+        self.assertEqual(len(seen), 8)
+        self.assertEqual(seen[0].shape, (2, 64, 10, 10))
         model.train(images, images, 1, hybrid=False, precision="bfloat16", progress=False)
-        self.assertEqual(len(shapes), 8 + 2)  # a step, and the judgement of the last weights
-        self.assertEqual(recorder.last.shape, shapes[-1])
+        self.assertEqual(len(seen), 8 + 2)  # a step, and the judgement of the last weights
         model.predict(images)
-        self.assertEqual(len(shapes), 8 + 2 + 8)
-        hook.remove()
-        model.predict(images)
-        self.assertEqual(len(shapes), 8 + 2 + 8)
+        self.assertEqual(len(seen), 8 + 2 + 8)
 
 
 class TestWinograd(TestCase):
@@ -246,17 +228,52 @@ class TestWinograd(TestCase):
                 self.compare(size, padding, relu, *image)
 
     def compare(self, size, padding, relu, height, width, channels, outputs):
-        shapes = ((3, channels, height, width), (outputs, channels, size, size), (outputs,))
-        arguments = [torch.randn(shape, requires_grad=True) for shape in shapes]
-        exact = [argument.detach().double().requires_grad_() for argument in arguments]
+        images = torch.randn(3, channels, height, width)
+        kernel = torch.randn(outputs, channels, size, size)
+        bias = torch.randn(outputs)
+        arguments = [each.requires_grad_() for each in (images, kernel, bias)]
+        exact = [each.detach().double().requires_grad_() for each in arguments]
         output = winograd.conv2d(*arguments, padding, relu)
         positive = exact[0].relu() if relu else exact[0]
         expected = F.conv2d(positive, *exact[1:], padding=padding)
         self.assertLess(relative_error(output, expected), 1e-5)
         weight = torch.randn(output.shape)
         found = torch.autograd.grad(output, arguments, weight)
-        for gradient, right in zip(found, torch.autograd.grad(expected, exact, weight.double())):
-            self.assertLess(relative_error(gradient, right), 1e-5)
+        right = torch.autograd.grad(expected, exact, weight.double())
+        for one, other in zip(found, right):
+            self.assertLess(relative_error(one, other), 1e-5)
+
+
+MEMORY = """
+from pathlib import Path
+import torch
+from Miniproject_1.others.fast.memory import keep_memory_for
+
+def pages():
+    return int(Path("/proc/self/statm").read_text().split()[1])  # of 4 KB
+
+def is_kept():
+    large = torch.ones(2**25)  # 128 MB
+    above = torch.ones(2**15)  # so that the heap cannot shrink, if both are there
+    del large
+    return pages() > pages_before + 2**14
+
+owners = [torch.nn.ReLU(), torch.nn.ReLU()]
+pages_before = pages()
+for owner in owners:
+    keep_memory_for(owner)
+del owner
+while owners:
+    print(is_kept())
+    owners.pop()
+print(is_kept())
+"""
+
+
+@unittest.skipUnless(glibc() and Path("/proc/self/statm").exists(), "needs glibc and /proc")
+class TestMemory(TestCase):
+    def test_memory_is_kept_until_the_last_owner_is_gone(self):
+        self.assertEqual(self.python(MEMORY).split(), ["True", "True", "False"])
 
 
 class TestBfloat16(TestCase):
@@ -272,17 +289,8 @@ class TestBfloat16(TestCase):
         network = Model("default", device="cpu").network.train()
         exact = self.gradients(network)
         for amx in (False, True):
-            with mock.patch.object(winograd, "has_amx", lambda amx=amx: amx):
+            with mock.patch.object(winograd, "processor_has", lambda _, amx=amx: amx):
                 found = self.gradients(network, precision="bfloat16")
             self.assertLess(relative_error(found, exact), 0.3)
             self.assertGreater(relative_error(found, exact), 1e-5)
         self.assertEqual({value.dtype for value in network.parameters()}, {torch.float32})
-
-    def test_layers_that_blocks_do_not_compute_may_be_among_others(self):
-        strided = nn.Conv2d(64, 64, 2, stride=2)
-        network = nn.Sequential(nn.Conv2d(3, 64, 2), nn.Conv2d(64, 64, 2), strided)
-        images = torch.rand(1, 3, 8, 8)
-        for training in (True, False):
-            found = accelerated(network.train(training), "bfloat16")(images)
-            self.assertEqual(found.dtype, torch.float32)
-            self.assertLess(relative_error(found, network(images)), 0.05)

@@ -28,34 +28,41 @@ class TestBatches(TestCase):
         numbers = torch.arange(7, dtype=torch.uint8).view(7, 1, 1, 1).expand(7, 3, 2, 2)
         batches = Batches(numbers, numbers + 100, batch_size=4, swap=False)
         self.assertEqual(len(batches), 2)
-        epochs = []
+        orders = set()
         for first_step in (0, 2, 4):
-            pairs = zip(batches(first_step), batches(first_step + 1))
-            noisy, target = (torch.cat(parts)[:, 0, 0, 0] for parts in pairs)
-            self.assertSame(target, noisy + 100)
-            self.assertEqual(sorted(noisy.tolist()), list(range(7)))
-            epochs.append(tuple(noisy.tolist()))
-        self.assertEqual(len(set(epochs)), 3)
+            order = []
+            for step in (first_step, first_step + 1):
+                noisy, target = batches(step)
+                self.assertSame(target, noisy + 100)
+                order += noisy[:, 0, 0, 0].tolist()
+            self.assertEqual(sorted(order), list(range(7)))
+            orders.add(tuple(order))
+        self.assertEqual(len(orders), 3)
 
     def test_a_batch_follows_from_seed_and_step_alone_and_a_part_is_of_the_whole(self):
-        images = random_images(6, 8, 8), random_images(6, 8, 8, seed=1)
-        first, again, other = (Batches(*images, seed=seed) for seed in (0, 0, 1))
+        images = random_images(12, 8, 8).split(6)
+        batches = Batches(*images)
         for step in (0, 5, 1):
-            for whole, same, part in zip(first(step), again(step), first(step, slice(1, None, 3))):
-                self.assertSame(whole, same)
-                self.assertSame(whole[1::3], part)
-        self.assertDiffer(first(0)[0], other(0)[0])
-        self.assertDiffer(first(1)[0], other(0)[0])
+            whole = batches(step)
+            again = Batches(*images)(step)
+            part = batches(step, slice(1, None, 3))
+            for place in range(2):
+                self.assertSame(whole[place], again[place])
+                self.assertSame(whole[place][1::3], part[place])
+        other = Batches(*images, seed=1)
+        self.assertDiffer(batches(0)[0], other(0)[0])
+        self.assertDiffer(batches(1)[0], other(0)[0])
 
     def test_every_entry_of_the_table_of_flips_turns_both_images_of_a_pair(self):
         for name in FLIPS:
             with self.subTest(name):
                 self.assertIn(name, self.EXPECTED_FLIPS, "say there where the pixels should go")
-                images = self.ramps(1), self.ramps(1) + 100
-                batch = Batches(*images, flips=name, flip_fraction=1, swap=False)(0)
-                for found, added in zip(batch, (0, 100)):
-                    expected = torch.tensor(self.EXPECTED_FLIPS[name], dtype=torch.uint8) + added
-                    self.assertSame(found, expected.expand(1, 3, 2, 2))
+                images = self.ramps(1)
+                batches = Batches(images, images + 100, flips=name, flip_fraction=1, swap=False)
+                expected = torch.tensor([3 * [self.EXPECTED_FLIPS[name]]], dtype=torch.uint8)
+                noisy, target = batches(0)
+                self.assertSame(noisy, expected)
+                self.assertSame(target, expected + 100)
 
     def test_images_that_are_not_square_are_never_transposed(self):
         images = random_images(9, 4, 6)
@@ -64,21 +71,13 @@ class TestBatches(TestCase):
         self.assertSame(noisy, target)
 
     def test_all_eight_symmetries_of_both_images_are_equally_frequent(self):
-        noisy, _ = Batches(self.ramps(10_000), self.ramps(10_000) + 100, 10_000)(0)
+        """And half of the pairs change places."""
+        images = self.ramps(10_000)
+        noisy, target = Batches(images, images + 100, 10_000)(0)
         kinds, counts = noisy[:, 0].flatten(1).unique(dim=0, return_counts=True)
         self.assertEqual(len(kinds), 16)
         self.assertClose(counts, 625, 100)
-
-    def test_flip_fraction_is_the_share_that_is_flipped(self):
-        images = self.ramps(10_000)
-        noisy, _ = Batches(images, images, 10_000, ["vertical"], flip_fraction=0.25)(0)
-        self.assertAlmostEqual((noisy[:, 0, 0, 0] == 2).float().mean().item(), 0.25, delta=0.02)
-
-    def test_input_and_target_of_half_of_the_pairs_change_places(self):
-        noisy = torch.zeros(10_000, 3, 1, 1, dtype=torch.uint8)
-        first, second = Batches(noisy, noisy + 1, 10_000)(0)
-        self.assertSame(first + second, noisy + 1)
-        self.assertAlmostEqual(first[:, 0].float().mean().item(), 0.5, delta=0.02)
+        self.assertTrue(((noisy == target + 100) | (target == noisy + 100)).all())
 
 
 class TrainingCase(TestCase):
@@ -101,15 +100,15 @@ class TrainingCase(TestCase):
         """The next steps are those of a textbook on plain layers in float64."""
         start = parameters_to_vector(training.network.parameters()).detach()
         network = copy.deepcopy(training.network).double().train()
-        memory = {}
+        parameters = list(network.parameters())
+        memories = [{} for _ in parameters]
         for _ in range(num_steps):
             noisy, target = (images.double() / 255 for images in training.batches(training.step))
             loss = ((network(noisy) - target) ** 2).mean()
-            gradients = torch.autograd.grad(loss, list(network.parameters()))
+            gradients = torch.autograd.grad(loss, parameters)
             rate = training.learning_rate(training.step)
-            with torch.no_grad():
-                for number, (value, gradient) in enumerate(zip(network.parameters(), gradients)):
-                    value -= rate * textbook(memory.setdefault(number, {}), gradient)
+            for value, gradient, memory in zip(parameters, gradients, memories):
+                value.data -= rate * textbook(memory, gradient)
             self.assertAlmostEqual(training.take_step(), loss.item(), delta=1e-4 * loss.item())
         found = parameters_to_vector(training.network.parameters()) - start
         expected = parameters_to_vector(network.parameters()) - start
@@ -148,10 +147,8 @@ class TestOptimizers(TrainingCase):
                 self.assertTakesTheSteps(training, self.TEXTBOOKS[name], num_steps=3)
 
     def test_bfloat16_reaches_the_steps(self):
-        exact, found = (
-            self.train(Model(), precision=precision).history["loss"]
-            for precision in ("float32", "bfloat16")
-        )
+        exact = self.train(Model(), precision="float32").history["loss"]
+        found = self.train(Model(), precision="bfloat16").history["loss"]
         self.assertNotEqual(exact, found)
         for one, other in zip(exact, found):
             self.assertAlmostEqual(one, other, delta=0.05 * one)
@@ -172,25 +169,32 @@ class TestHybrid(TrainingCase):
     def test_an_iteration_that_raises_the_loss_on_the_next_batch_is_undone(self):
         """What L-BFGS learns from white targets is wrong for black ones."""
         noisy = self.pairs[0][:4]
-        white, black = torch.full_like(noisy, 255), torch.zeros_like(noisy)
-        for next_target, is_undone in ((black, True), (white, False)):
+        white = torch.full_like(noisy, 255)
+        black = torch.zeros_like(noisy)
+        unknown = torch.full(noisy.shape, math.nan)
+        for next_target in (black, unknown, white):
             training = self.training(lbfgs_iterations=5)
-            training.batches = lambda step, t=next_target: (noisy, t if step % 2 else white)
+            pairs = [(noisy, white), (noisy, next_target)]
+            training.batches = pairs.__getitem__
             before = weights_of(training.network)
             training.take_step()
             after = weights_of(training.network)
-            self.assertEqual(torch.equal(before["21.bias"], after["21.bias"]), is_undone)
-            self.assertEqual(training.lbfgs.state_dict()["state"] == {}, is_undone)
-            if is_undone:
+            memory = training.lbfgs.state_dict()["state"]
+            if next_target is white:
+                self.assertDiffer(before["21.bias"], after["21.bias"])
+                self.assertNotEqual(memory, {})
+            else:
                 self.assertSameWeights(before, after)  # statistics of BatchNorm too
+                self.assertEqual((memory, training.safeguard.rollbacks), ({}, 0))
 
     def test_it_computes_in_float32_with_the_learning_rate_of_the_step(self):
         losses = []
         for precision in ("float32", "bfloat16"):
             training = self.training(lbfgs_iterations=3, precision=precision)
-            losses.append([training.take_step() for _ in range(2)])
-            rates = [group["lr"] for group in training.lbfgs.param_groups]
-            self.assertEqual(rates, training.history["learning_rate"][-1:])
+            training.take_step()
+            losses.append(training.take_step())
+            (group,) = training.lbfgs.param_groups
+            self.assertEqual(group["lr"], training.history["learning_rate"][1])
         self.assertEqual(*losses)
 
 
@@ -207,11 +211,12 @@ class TestLearningRate(TrainingCase):
 class TestSafeguard(TrainingCase):
     def with_losses(self, losses, num_steps=99):
         """A training whose losses are these, and the weights before each of its steps."""
-        training, weights, remaining = self.training(num_steps, learning_rate=10), [], iter(losses)
+        training = self.training(num_steps, learning_rate=10)
+        weights = []
 
         def loss(output, target):
             weights.append(weights_of(training.network))
-            return output.mean() * 1e-6 + next(remaining)  # so there is a gradient
+            return output.mean() * 1e-6 + losses[training.step]  # so there is a gradient
 
         training.loss = loss
         for _ in losses:
@@ -232,20 +237,28 @@ class TestSafeguard(TrainingCase):
 
     def test_a_loss_explodes_by_a_thousand_times_the_usual_one_or_of_40_db(self):
         for losses, rollbacks in (
-            ([math.inf, 1.0], 1), ([math.nan, 1.0], 1), ([1.0, 900.0], 0), ([1.0, 1100.0], 1),
-            ([0.0, 0.0, 0.05], 0), ([0.0, 0.0, 0.2], 1), ([1.0, 11.0, 900.0], 0),
-            ([1.0, 0.1, 0.1, 0.1, 950.0], 1), ([1.0, 900.0, 1100.0], 1),
-        ):  # fmt: skip
+            ([math.inf, 1.0], 1),
+            ([1.0, math.nan], 1),
+            ([1.0, 900.0], 0),
+            ([1.0, 1100.0], 1),
+            ([0.0, 0.0, 0.05], 0),
+            ([0.0, 0.0, 0.2], 1),
+            ([1.0, 0.1, 0.1, 0.1, 950.0], 1),  # the usual loss falls
+            ([1.0, 900.0, 1100.0], 1),  # and never rises
+        ):
             training, _ = self.with_losses(losses)
             self.assertEqual(training.safeguard.rollbacks, rollbacks, losses)
 
-    def test_a_hopeless_training_ends_with_an_error_and_the_last_good_weights(self):
+    def test_the_sixth_explosion_ends_with_an_error_and_the_last_good_weights(self):
+        self.with_losses([1.0, *5 * [1e6]])
+        with self.assertRaises(FloatingPointError):
+            self.with_losses([1.0, *6 * [1e6]])
         for hybrid in (False, True):
             model = Model()
             with self.assertRaisesRegex(FloatingPointError, "has the last good weights"):
                 self.train(model, 5, learning_rate=1e30, hybrid=hybrid)
-            self.assertFinite(weights_of(model))
             self.assertSame(Model().network[0].weight, model.network[0].weight)
+            self.assertFinite(weights_of(model))
             self.assertFalse(model.network.training)
 
     def test_the_last_step_is_not_trusted_unseen_and_the_look_changes_nothing(self):
@@ -265,17 +278,17 @@ class TestModelTrain(TrainingCase):
         self.assertSameWeights(weights_of(model), weights_of(self.train(fresh, seed=4)))
 
     def test_same_seed_same_weights_and_nothing_else_is_touched(self):
-        before = [images.clone() for images in self.pairs]
+        before = torch.stack(self.pairs)
         state = torch.random.get_rng_state()
-        options = {"hybrid": True, "batch_size": 8}
-        first, second, other = (self.train(Model(), seed=seed, **options) for seed in (7, 7, 8))
+        first = self.train(Model(), hybrid=True, seed=7)
+        second = self.train(Model(), hybrid=True, seed=7)
+        other = self.train(Model(), hybrid=True, seed=8)
         self.assertGreater(first.history["evaluations"][0], 1)
         self.assertFalse(first.network.training)
         self.assertSameWeights(weights_of(first), weights_of(second))
         self.assertDiffer(first.network[0].weight, other.network[0].weight)
         self.assertSame(state, torch.random.get_rng_state())
-        for images, kept in zip(self.pairs, before):
-            self.assertSame(images, kept)
+        self.assertSame(before, torch.stack(self.pairs))
 
     def test_gradients_and_autocast_of_the_caller_change_nothing(self):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -308,8 +321,7 @@ class TestModelTrain(TrainingCase):
 class TestResume(TrainingCase):
     def test_stopped_after_every_step_and_continued_it_is_the_unbroken_training(self):
         for options in (
-            {"lbfgs_iterations": 2, "precision": "float32"},
-            {"lbfgs_iterations": 1, "precision": "bfloat16"},
+            {"lbfgs_iterations": 2, "precision": "bfloat16"},
             {"optimizer": "ADAM", "learning_rate": 0.001},
             {"learning_rate": 20.0},  # with rollbacks
         ):

@@ -29,19 +29,17 @@ class LongRun:
     """A training that a command begins or goes on with, and its files.
 
     Args:
-        command: "train", "reproduce" or "reproduce-sampler".
+        command: its name.
         source: the path that the user typed behind it.
-        options: of the command: "output", "resume", "overwrite", "device", and settings. What was
-            not given is None.
-        defaults: the settings that there are, and their values unless options say otherwise.
+        options: "output", "resume", "overwrite", "device" and settings; None where not given.
+        defaults: all settings, and their values unless options say otherwise.
         inputs: files that are never replaced.
         team: from `processes`; its first process writes and prints.
 
     Attributes:
         saved: the checkpoint to go on from, or None.
-        about: what is kept of the training besides its state, and written beside the weights: a
-            dict of numbers, texts, and containers of them. "settings" are in it.
-        settings: of this training, by name. "minutes" among them end it.
+        about: a dict for JSON that is kept in checkpoints and written beside the weights.
+        settings: of this training, a dict in `about`. "minutes" among them end it.
         seconds: that all sessions of this training have taken up to the last step.
 
     Raises:
@@ -63,8 +61,7 @@ class LongRun:
             self.output = options.output or Path("trained.pth")
             self.checkpoint = Path(f"{self.output}.checkpoint")
         elif given:
-            names = ", ".join(given)
-            raise ValueError(f"--resume brings its own settings, so leave out {names}")
+            raise ValueError(f"--resume brings its own settings, so leave out {', '.join(given)}")
         else:
             self.saved = read_checkpoint(options.resume, command, defaults)
             self.about = self.saved["about"]
@@ -78,11 +75,9 @@ class LongRun:
         if machine(team.device) not in self.about["machines"]:
             self.about["machines"].append(machine(team.device))
         if team.is_first:
-            self.check_outputs(inputs)
+            self.check_outputs(inputs, options.overwrite)
 
-    def check_outputs(self, inputs):
-        """Refuse outputs that cannot be written."""
-        overwrite = self.options.overwrite
+    def check_outputs(self, inputs, overwrite):
         check_output(self.output, overwrite, [*inputs, self.checkpoint])
         check_output(self.record, overwrite, inputs)
         if self.saved is None and self.checkpoint.exists() and not overwrite:
@@ -96,10 +91,9 @@ class LongRun:
         Args:
             training: a new `Training` with these settings; it gets the state in the checkpoint.
             batch_size: pairs in a batch.
-            before_step: function that is called before every step. The text that it returns is
-                shown before the loss.
-            finish: function that is called after the last step, in the first process. The dict that
-                it returns is written beside the weights with `about`.
+            before_step: called before every step; returns a text to show before the loss.
+            finish: called after the last step, in the first process; returns a dict that is written
+                beside the weights with `about`.
 
         Returns:
             the exit status: 0, or 1 if the weights are not in their place.
@@ -115,32 +109,28 @@ class LongRun:
         try:
             with requests_to_end() as requests, self.team.shared(training):
                 is_stopped = self.take_steps(training, before_step, requests)
-        except Exception:
+            if is_stopped:
+                raise KeyboardInterrupt
+        except BaseException:
             if training.step > 0:
                 self.stop(training)
             raise
-        if is_stopped:
-            self.stop(training)
-            raise KeyboardInterrupt
         return self.write(training, finish) if self.team.is_first else 0
-
-    # ----------------------------------------------------------------------------------------------
-    # Steps
 
     def take_steps(self, training, before_step, requests):
         """Take the steps that are left, until there is a request. Returns whether there was one."""
-        last_checkpoint = time.monotonic()
+        num_requests = 0
+        last_checkpoint = now = time.monotonic()
         for _ in self.steps_left(training):
+            if num_requests > 0:
+                return True
+            if now > last_checkpoint + SECONDS_BETWEEN_CHECKPOINTS:
+                self.save_checkpoint(training)
+                last_checkpoint = now
             text = before_step()
             self.text = f"{text}loss {training.take_step():.5f}"
             now = time.monotonic()
             self.seconds, num_requests = self.team.largest(now - self.began, len(requests))
-            is_last = training.step == training.num_steps
-            if num_requests > 0 and not is_last:
-                return True
-            if now > last_checkpoint + SECONDS_BETWEEN_CHECKPOINTS and not is_last:
-                self.save_checkpoint(training)
-                last_checkpoint = now
         return False
 
     def steps_left(self, training):
@@ -161,17 +151,13 @@ class LongRun:
         """Which share of the minutes that this training may take is over, 0 to 1."""
         return min(self.seconds / (60 * self.settings["minutes"]), 1)
 
-    # ----------------------------------------------------------------------------------------------
-    # Files
-
     def stop(self, training):
         """Write a checkpoint, and say what the user may type to go on."""
         self.save_checkpoint(training)
         words = ["python", "-m", "Miniproject_1", self.command, self.source]
-        words += ["--resume", self.checkpoint]
-        for name in ("output", "device"):
-            if getattr(self.options, name) is not None:
-                words += [f"--{name}", getattr(self.options, name)]
+        words += ["--resume", self.checkpoint, "--output", self.output]
+        if self.options.device is not None:
+            words += ["--device", self.options.device]
         if self.options.overwrite:
             words.append("--overwrite")
         say(f"go on with: {shlex.join(map(str, words))}")
@@ -204,8 +190,6 @@ class LongRun:
             return 1
         tell(f"{self.output}: weights after {training.step} steps")
         record = {**finish(), **self.about, "hours": round(self.seconds / 3600, 3)}
-        # NaN and Infinity, which JSON lacks, become null
-        record = json.loads(json.dumps(record), parse_constant=lambda name: None)
         with replaced(self.record) as temporary:
             temporary.write_text(json.dumps(record) + "\n")
         self.checkpoint.unlink(missing_ok=True)
@@ -213,17 +197,16 @@ class LongRun:
 
 
 def read_checkpoint(path, command, settings):
-    """Read a checkpoint of a `LongRun` of this command, with settings of these names."""
+    """A checkpoint of this command with settings of these names."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        is_right = saved["command"] == command and set(saved["about"]["settings"]) == set(settings)
+        if saved["command"] == command and set(saved["about"]["settings"]) == set(settings):
+            return saved
     except OSError:  # it names the file
         raise
     except Exception:  # damaged files raise nearly everything
-        is_right = False
-    if not is_right:
-        raise ValueError(f"{path} is damaged, or no checkpoint of this version of {command}")
-    return saved
+        pass
+    raise ValueError(f"{path} is damaged, or no checkpoint of this version of {command}")
 
 
 @contextmanager
@@ -232,20 +215,20 @@ def requests_to_end():
     requests = []
 
     def note(number, frame):
-        if not requests:  # torchrun passes on a Ctrl-C that the terminal has sent to all
-            say("stopping after this step")
+        say("stopping after this step")
         requests.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    of_ctrl_c = signal.signal(signal.SIGINT, note)
+    of_sigterm = signal.signal(signal.SIGTERM, note)
     try:
         yield requests
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, of_ctrl_c)
+        signal.signal(signal.SIGTERM, of_sigterm)
 
 
 def machine(device):
-    """What computes on this device, for a record of it."""
+    """What computes on this device, a dict for JSON."""
     return {
         "processor": processor(device),
         "threads": torch.get_num_threads(),

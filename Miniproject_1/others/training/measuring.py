@@ -17,11 +17,7 @@ SECONDS_BETWEEN_MEASUREMENTS = 30
 def keep_apart(noisy_1, noisy_2):
     """Choose pairs to measure on, the same whatever the seed of the training is.
 
-    Args:
-        noisy_1, noisy_2: all pairs, (N, 3, H, W).
-
-    Returns:
-        the pairs kept apart and the pairs to train on, two tensors each.
+    Returns the pairs kept apart and the pairs to train on: each two tensors (n, 3, H, W).
     """
     num_kept = min(round(SHARE_KEPT_APART * len(noisy_1)), MOST_KEPT_APART)
     order = torch.randperm(len(noisy_1), generator=generator_of(0, "kept apart"))

@@ -1,13 +1,10 @@
 """Muon, and the table of all optimizers.
 
-Jordan et al. found that few directions dominate the gradient of a layer, and that descent hardly
-moves along all others. Muon keeps the singular vectors of the averaged gradient and sets all its
-singular values to about one.
-
-Sources:
-    Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/: method and coefficients.
-    Liu et al., 2025, https://arxiv.org/abs/2502.16982: the size of a step that makes the learning
-        rate of Muon like that of ADAM.
+Few directions dominate the gradient of a layer, and descent hardly moves along all others. Muon
+keeps the singular vectors of the averaged gradient and sets all its singular values to about one.
+Method and coefficients are those of Jordan et al. (https://kellerjordan.github.io/posts/muon/).
+The size of a step, which makes learning rates like those of ADAM, is that of Liu et al. (2025,
+https://arxiv.org/abs/2502.16982).
 """
 
 import math
@@ -28,8 +25,6 @@ NEGLIGIBLE = 1e-19  # compared with gradients of 1e-5; its square is almost zero
 class Muon(torch.optim.Optimizer):
     """Muon for kernels with more than 3 channels on both sides; ADAM for all other parameters.
 
-    In Appendix A all others are the kernels of the first and the last layer, biases and BatchNorms.
-
     Args:
         parameters: of a network of convolutions, or groups of them.
         lr: learning rate of both; 0.002 to 0.008 gave equal results from fresh weights.
@@ -48,8 +43,8 @@ class Muon(torch.optim.Optimizer):
         groups_of_adam = []
         for group in self.param_groups:
             others = [each for each in group["params"] if not is_hidden_kernel(each)]
-            groups_of_adam.append({"params": others, "betas": (group["momentum"], 0.999)})
-        self.adam = torch.optim.Adam(groups_of_adam, lr)
+            groups_of_adam.append({"params": others})
+        self.adam = torch.optim.Adam(groups_of_adam, lr, betas=(momentum, 0.999))
 
     @torch.no_grad()
     def step(self):
@@ -57,9 +52,8 @@ class Muon(torch.optim.Optimizer):
         for group, group_of_adam in zip(self.param_groups, self.adam.param_groups):
             rate = group["lr"] * group["factor"]
             group_of_adam["lr"] = rate
-            kernels = [
-                each for each in group["params"] if is_hidden_kernel(each) and each.grad is not None
-            ]
+            with_gradient = [each for each in group["params"] if each.grad is not None]
+            kernels = [each for each in with_gradient if is_hidden_kernel(each)]
             if kernels:
                 steps = self.steps_of(kernels, group["momentum"])
                 torch._foreach_mul_(kernels, 1 - rate * group["weight_decay"])
@@ -68,11 +62,11 @@ class Muon(torch.optim.Optimizer):
 
     def steps_of(self, kernels, momentum):
         """The steps of Muon for kernels, for a learning rate of one."""
-        gradients = [kernel.grad for kernel in kernels]
         for kernel in kernels:
             if not self.state[kernel]:
                 self.state[kernel]["mean"] = torch.zeros_like(kernel)
         means = [self.state[kernel]["mean"] for kernel in kernels]
+        gradients = [kernel.grad for kernel in kernels]
         torch._foreach_lerp_(means, gradients, 1 - momentum)
         for mean in means:  # squares of what is left in dead channels would be slow to compute with
             mean.copy_(torch.hardshrink(mean, NEGLIGIBLE))
@@ -82,7 +76,6 @@ class Muon(torch.optim.Optimizer):
         return {**super().state_dict(), "adam": self.adam.state_dict()}
 
     def load_state_dict(self, state_dict):
-        """Go on from the state of another optimizer with the same parameters."""
         super().load_state_dict(state_dict)
         self.adam.load_state_dict(state_dict["adam"])
 
@@ -95,9 +88,8 @@ def is_hidden_kernel(parameter):
 def orthogonalized(kernels):
     """The steps of Muon for gradients of kernels, a list of tensors (A, B, k, k).
 
-    They are nearly the orthogonal matrices next to the kernels, of root mean square `STEP_SIZE`.
     The rows of a matrix are the input or the output channels, whichever are fewer; its columns are
-    the other channels and the positions. Matrices of one shape are computed together.
+    the other channels and the positions. Steps have a root mean square of about `STEP_SIZE`.
     """
     steps = {}
     for shape in {kernel.shape for kernel in kernels}:
@@ -117,13 +109,7 @@ def orthogonal(matrices):
 
     An iteration turns X into (a + b X X^T + c (X X^T)^2) X. All factors are polynomials of X X^T,
     which is small, so they are multiplied with one another, and with X only at the end.
-
-    Args:
-        matrices: (N, rows, columns), not more rows than columns.
-
-    Returns:
-        tensor of the same shape and dtype. Singular values are 0.68 to 1.2, or less where they were
-        below 0.0015 of the matrix's norm.
+    `matrices` are (N, rows, columns), not more rows than columns.
     """
     a, b, c = NEWTON_SCHULZ
     matrices = matrices / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-8)
@@ -137,10 +123,6 @@ def orthogonal(matrices):
     return product @ matrices
 
 
-# --------------------------------------------------------------------------------------------------
-# The table
-
-
 @dataclass(frozen=True)
 class Optimizer:
     function: Callable  # of parameters, learning rate and momentum, as `Training` takes it
@@ -150,7 +132,7 @@ class Optimizer:
 
 
 def sgd(parameters, learning_rate, momentum):
-    """Stochastic gradient descent, without momentum."""
+    """Without momentum."""
     return torch.optim.SGD(parameters, learning_rate)
 
 

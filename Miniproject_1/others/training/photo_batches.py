@@ -1,7 +1,6 @@
 """Batches that are drawn from photographs when their step comes, so that no pair is seen twice.
 
-A batch follows from the seed and its step alone. On a GPU other numbers are drawn than on a CPU.
-The noise of the course is that of `data/course_noise.py`, here for all images of a batch at once.
+The noise is that of `data/course_noise.py`, here for all images of a batch at once.
 """
 
 import torch
@@ -44,9 +43,10 @@ class Photographs:
 class PhotoBatches:
     """Pairs of images that are drawn anew for each step: crops of photographs, noisy twice.
 
-    `batches(step)` is the batch of a step: two tensors (B, 3, 32, 32) of the same crops, values 0
-    to 255. They are uint8; or float32, if there is Gaussian noise, which is not cut off at 0 and
-    255, since that would move its mean. Every pair is flipped and turned at random.
+    `batches(step)` returns two tensors (B, 3, 32, 32) of the same crops, values 0 to 255, flipped
+    and turned at random. They are uint8; or float32, if there is Gaussian noise, which is not cut
+    off at 0 and 255, since that would move its mean. A batch follows from seed and step alone. On a
+    GPU other numbers are drawn than on a CPU.
 
     Args:
         photographs: a `Photographs`. Batches are made where it lies.
