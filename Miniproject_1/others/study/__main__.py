@@ -8,12 +8,11 @@ from ..console import one_line_warnings, say
 
 COMMANDS = {  # the modules of this folder
     "run": "make the trainings of experiments",
-    "tables": "write CSV files of all trainings",
     "measure": "measure the weights that come with the project",
     "sampling": "measure the samples that 'sample' draws",
     "classical": "measure classical methods",
     "benchmark": "measure the speed",
-    "report": "build the report",
+    "report": "build the report and write a table of each experiment",
 }
 
 

@@ -92,8 +92,8 @@ def is_unlearned(trainings, experiment, arm):
     search = trainings.searched(experiment).get(arm)
     if not search or set(ALL_RATES) <= {row["rate"] for row in search}:
         return False
-    best = max(row["psnr"] or 0 for row in search)
-    return bool(best < trainings.arm(experiment, arm)["psnr_noisy"].mean())
+    best = max(row["psnr"] for row in search)
+    return best < trainings.table.loc[experiment, arm]["psnr_noisy"].mean()
 
 
 def in_words(claim, found):

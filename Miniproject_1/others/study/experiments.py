@@ -141,12 +141,6 @@ OPTIMIZERS_COMPARED = {  # and the learning rates with which a search begins
 }
 MOMENTA = (0.8, 0.95, 0.5)  # besides 0.9, which is momAGD, and 0, which is SGD
 
-OPTIMIZER_SETTINGS = {  # that the report quotes: an experiment, and how its arms are called
-    "theirs": ("optimizers", "{} at 0.05"),
-    "theirs, falling": ("optimizers", "{}, falling, 150 gradients"),
-    "fair": ("optimizers", "{}, falling, 600 gradients"),
-    "longer": ("hybrid", "{}, falling, 2000 gradients"),
-}
 BY_MOMENTUM = ["SGD", "momentum 0.5", "momentum 0.8", "momAGD", "momentum 0.95"]
 OPTIMIZERS_QUOTED = BY_MOMENTUM + [name for name in OPTIMIZERS_COMPARED if name not in BY_MOMENTUM]
 
