@@ -9,15 +9,12 @@ Among many intervals a few exclude zero by chance. So the p value of each, the c
 interval would end at zero, is corrected for their number as Holm (1979) does it.
 """
 
-import math
 from pathlib import Path
 
-import numpy as np
 from pandas import read_csv
-from scipy.special import stdtr
 
-from .experiments import ALL_RATES, IMAGES_OF_EACH
-from .verdicts import LARGER, SMALLER, UNDECIDED, difference, resampled_means
+from .experiments import ALL_RATES
+from .verdicts import LARGER, SMALLER, UNDECIDED, difference, p_value, paired
 
 CLAIMS = Path(__file__).resolve().parent / "claims.csv"
 SETTINGS = ("theirs", "fair")
@@ -30,24 +27,13 @@ INSTEAD = {  # what answers in place of an arm, once it has been run: see `exper
 }
 
 
-def read_claims():
-    """The lines of the file: list of dict."""
-    return read_csv(CLAIMS, keep_default_na=False, dtype=str).to_dict("records")
-
-
-def arms_of(claim, setting):
-    """The two arms that answer a claim at "theirs" or "fair"; none where there is no answer."""
-    form = claim[setting]
-    return [form.format(claim["first"]), form.format(claim["second"])] if form else []
-
-
 def answered(trainings):
     """The claims with their answers "theirs" and "fair", see `answer`, and a "conclusion".
 
     Args:
         trainings: a `tables.Trainings`.
     """
-    claims = read_claims()
+    claims = read_csv(CLAIMS, keep_default_na=False, dtype=str).to_dict("records")
     for claim in claims:
         claim.update({setting: answer(trainings, claim, setting) for setting in SETTINGS})
     keep_by_holm([claim[setting] for claim in claims for setting in SETTINGS])
@@ -65,8 +51,11 @@ def answer(trainings, claim, setting):
         concluded; "kept": whether Holm's correction keeps it.
     """
     found = {"word": NOT_RUN, "difference": None, "seeds": [], "p": None, "kept": False}
-    arms = [run_arm(trainings, claim, arm) for arm in arms_of(claim, setting)]
-    if not arms or None in arms:
+    if not claim[setting]:
+        return found
+    names = [claim[setting].format(claim[each]) for each in ("first", "second")]
+    arms = [run_arm(trainings, claim, name) for name in names]
+    if None in arms:
         return found
     first, second = (trainings.scores(*arm) for arm in arms)
     found["difference"] = difference(first, second)
@@ -74,9 +63,7 @@ def answer(trainings, claim, setting):
     if any(is_unlearned(trainings, *arm) for arm in arms):
         found["word"] = UNLEARNED
     elif found["difference"].low is not None:
-        seeds = sorted(set(first) & set(second))
-        values = np.array([np.subtract(first[seed], second[seed]) for seed in seeds])
-        values = values.reshape(len(seeds), -1, IMAGES_OF_EACH).mean(2)
+        values = paired(first, second)
         found.update(seeds=values.mean(1).tolist(), p=p_value(values))
     return found
 
@@ -106,23 +93,13 @@ def in_words(claim, found):
     return {LARGER: HOLDS, SMALLER: FAILS}.get(found.verdict, found.verdict)
 
 
-def p_value(values):
-    """The chance at which the interval of `verdicts.interval_over_seeds` would end at zero."""
-    of_seeds = values.mean(1)
-    standard_error = max(of_seeds.std(ddof=1) / math.sqrt(len(of_seeds)), 1e-9)
-    below = stdtr(len(of_seeds) - 1, -resampled_means(values.mean(0)) / standard_error).mean()
-    return 2 * min(below, 1 - below).item()
-
-
 def keep_by_holm(answers):
     """Mark the answers that are kept: the smallest of m p values times m is below `LEVEL`, the next
     one times m - 1, and so on up to the first that is not.
     """
-    answers = sorted(
-        (each for each in answers if each["p"] is not None), key=lambda each: each["p"]
-    )
-    for place, each in enumerate(answers):
-        if each["p"] * (len(answers) - place) >= LEVEL:
+    tested = [each for each in answers if each["p"] is not None]
+    for place, each in enumerate(sorted(tested, key=lambda each: each["p"])):
+        if each["p"] * (len(tested) - place) >= LEVEL:
             return
         each["kept"] = True
 

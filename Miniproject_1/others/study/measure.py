@@ -30,7 +30,7 @@ from ..pictures import read_picture
 from ..training.long_run import processor
 from ..training.optimizers import Muon
 from .results import save
-from .verdicts import interval_over_photographs, verdict_of
+from .verdicts import middle, resampled_means, verdict_of
 
 IMAGES_OF_EACH = 8  # images of each photograph in DATA; they follow one another
 BLOCK_SIZES = (2, 3, 4, 6, 8)  # pixels
@@ -88,18 +88,18 @@ def scores(data):
     return {"images": len(noisy), "photographs": len(noisy) // IMAGES_OF_EACH, "scores": found}
 
 
-def both_scores(images, clean, images_of_each=IMAGES_OF_EACH):
+def both_scores(images, clean):
     """The scores of images (N, 3, H, W) by both formulas, with 95 % intervals over photographs.
 
     Returns:
         dict from "mean PSNR", the course's, and "PSNR of the mean error", that of Brown et al., to
         a dict of "score", "low" and "high" in dB.
     """
-    values = psnr(images, clean).view(-1, images_of_each).mean(1)  # of each photograph
-    low, high = interval_over_photographs(values)
+    values = psnr(images, clean).view(-1, IMAGES_OF_EACH).mean(1)  # of each photograph
+    low, high = middle(resampled_means(values))
     of_images = {"score": mean(values), "low": low, "high": high}
-    errors = squared_errors(images, clean).view(-1, images_of_each).mean(1)
-    low, high = interval_over_photographs(errors)
+    errors = squared_errors(images, clean).view(-1, IMAGES_OF_EACH).mean(1)
+    low, high = middle(resampled_means(errors))
     of_error = {"score": psnr_of(mean(errors)), "low": psnr_of(high), "high": psnr_of(low)}
     return {"mean PSNR": of_images, "PSNR of the mean error": of_error}
 
@@ -112,7 +112,7 @@ def peers(peer_scores, data):
     for name, peer in json.loads(peer_scores.read_text()).items():
         theirs = max(torch.tensor(peer["one_pass"]), torch.tensor(peer["mean_over_8"]), key=mean)
         lead = (ours - theirs).view(-1, IMAGES_OF_EACH).mean(1)  # of each photograph
-        low, high = interval_over_photographs(lead)
+        low, high = middle(resampled_means(lead))
         compared = {"lead": mean(lead), "low": low, "high": high, "verdict": verdict_of(low, high)}
         found[name] = {"parameters": peer["parameters"], "score": mean(theirs), **compared}
     best_first = dict(sorted(found.items(), key=lambda item: -item[1]["score"]))
@@ -186,19 +186,19 @@ def precision(data):
     pairs = [images[:3_200] for images in load_pairs(data, "train_data.pkl")]
     noisy, clean = load_pairs(data, "val_data.pkl")
     recipe = {"batch_size": 16, "optimizer": Muon, "learning_rate": 0.004, "momentum": 0.95}
-    found = {"processor": processor(), "images": len(noisy), "noisy_psnr": mean(psnr(noisy, clean))}
-
-    def file(name, model, precision="float32"):
-        denoised = model.predict(noisy, average=False, precision=precision).cpu()
-        found[name] = {"psnr_one_pass": mean(psnr(denoised, clean))}
-
+    denoised = {}
     for precision in ("float32", "bfloat16"):
-        file(f"prediction, {precision}", shipped_model(), precision)
+        options = {"average": False, "precision": precision}
+        denoised[f"prediction, {precision}"] = shipped_model().predict(noisy, **options)
         for seed in range(5):
             model = Model(seed=seed)
             options = {"hybrid": False, "precision": precision, "seed": seed}
             model.train(*pairs, num_epochs=1, **recipe, **options)
-            file(f"fresh weights, seed {seed}, {precision}", model)
+            name = f"fresh weights, seed {seed}, {precision}"
+            denoised[name] = model.predict(noisy, average=False)
+    found = {"processor": processor(), "images": len(noisy), "noisy_psnr": mean(psnr(noisy, clean))}
+    for name, images in denoised.items():
+        found[name] = {"psnr_one_pass": mean(psnr(images.cpu(), clean))}
     return found
 
 
@@ -231,10 +231,5 @@ def trained_on_one(image, seed, lbfgs_iterations):
 
 
 MEASURES = {
-    "scores": scores,
-    "peers": peers,
-    "robustness": robustness,
-    "precision": precision,
-    "consistency": consistency,
-    "sample": sample,
+    each.__name__: each for each in (scores, peers, robustness, precision, consistency, sample)
 }

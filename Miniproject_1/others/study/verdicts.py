@@ -58,30 +58,35 @@ def difference(first, second):
     seeds = sorted(set(first) & set(second))
     if not seeds:
         return None
-    first_ended = [first[seed] is not None for seed in seeds]
-    second_ended = [second[seed] is not None for seed in seeds]
-    if not all(first_ended + second_ended):
+    ended = [{arm[seed] is not None for seed in seeds} for arm in (first, second)]
+    if ended != [{True}, {True}]:
         verdict = UNDECIDED
-        if len(seeds) > 1 and all(first_ended) and not any(second_ended):
+        if len(seeds) > 1 and ended == [{True}, {False}]:
             verdict = LARGER
-        elif len(seeds) > 1 and all(second_ended) and not any(first_ended):
+        elif len(seeds) > 1 and ended == [{False}, {True}]:
             verdict = SMALLER
         return Difference(None, None, None, verdict)
-    differences = np.array([np.subtract(first[seed], second[seed]) for seed in seeds])
-    differences = differences.reshape(len(seeds), -1, IMAGES_OF_EACH).mean(2)
-    mean = differences.mean().item()
+    values = paired(first, second)
+    mean = values.mean().item()
     if len(seeds) == 1:
         return Difference(mean, None, None, UNDECIDED)
-    low, high = interval_over_seeds(differences)
+    low, high = interval_over_seeds(values)
     return Difference(mean, low, high, verdict_of(low, high))
 
 
-def verdict_of(low, high):
-    """What an interval says.
+def paired(first, second):
+    """How much one arm is above another for each seed that both have, and each photograph: (S, P).
 
-    "larger" or "smaller": it does not contain zero; "equal": it lies within `EQUAL` dB of zero,
-    whether it contains it or not; "not decided": none of these.
+    Args:
+        first, second: as in `difference`, without trainings that diverged.
     """
+    seeds = sorted(set(first) & set(second))
+    values = np.array([np.subtract(first[seed], second[seed]) for seed in seeds])
+    return values.reshape(len(seeds), -1, IMAGES_OF_EACH).mean(2)
+
+
+def verdict_of(low, high):
+    """What an interval says: "equal" if it lies within `EQUAL` dB of zero, even on one side of it."""
     if low > -EQUAL and high < EQUAL:
         return EQUAL_WITHIN
     if low > 0:
@@ -103,25 +108,31 @@ def interval_over_seeds(values):
     Returns:
         its lower and upper end.
     """
-    of_seeds = values.mean(1)
-    degrees = len(of_seeds) - 1
-    standard_error = max(of_seeds.std(ddof=1) / math.sqrt(len(of_seeds)), 1e-9)
+    degrees = len(values) - 1
+    error = standard_error(values)
     means = np.sort(resampled_means(values.mean(0)))
     means = means.reshape(-1, NEIGHBOURS).mean(1)  # 1,000 stand for all
 
     def quantile(probability):
         def excess(value):
-            return stdtr(degrees, (value - means) / standard_error).mean() - probability
+            return stdtr(degrees, (value - means) / error).mean() - probability
 
-        moved = stdtrit(degrees, probability) * standard_error
+        moved = stdtrit(degrees, probability) * error
         return brentq(excess, means[0] + moved - 1e-6, means[-1] + moved + 1e-6, xtol=1e-8)
 
     return quantile(0.025), quantile(0.975)
 
 
-def interval_over_photographs(values):
-    """The 95 % interval of a mean over photographs, of values (P,): its lower and upper end."""
-    return middle(resampled_means(values))
+def p_value(values):
+    """The chance at which the interval of values as in `interval_over_seeds` ends at zero."""
+    means = resampled_means(values.mean(0))
+    below = stdtr(len(values) - 1, -means / standard_error(values)).mean()
+    return 2 * min(below, 1 - below).item()
+
+
+def standard_error(values):
+    """That of the mean over seeds, of values (S, P)."""
+    return max(values.mean(1).std(ddof=1) / math.sqrt(len(values)), 1e-9)
 
 
 def resampled_means(values):
@@ -141,5 +152,5 @@ def resampling_weights(number):
 
 
 def middle(values):
-    """The ends of the middle 95 %."""
+    """The ends of the middle 95 %: of a mean's interval, if these are its `resampled_means`."""
     return np.quantile(values, [0.025, 0.975]).tolist()
