@@ -71,13 +71,12 @@ def denoised(images, method):
 
 def add_arguments(parser):
     parser.add_argument("--photographs", nargs="+", type=Path, required=True, metavar="FOLDER")
-    text = "a val_data.pkl, or the folder that holds it"
-    parser.add_argument("--data", type=Path, required=True, help=text)
+    parser.add_argument("--data", type=Path, required=True)
 
 
 def run(options):
     """Measure everything and file it. Returns the exit status."""
-    pack(options.photographs, PACKED)
+    pack(options.photographs)
     material = Material(PACKED, "cpu")
     sets = {
         "sample": Images(*load_pairs(SAMPLE, "val_data.pkl")),

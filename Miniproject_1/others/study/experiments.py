@@ -98,11 +98,7 @@ def fresh_targets(*thousands):
 
 
 def repeated_targets():
-    """The same 1,000 images, each with one noisy draw as input and one as target, or clean.
-
-    Then the longest of these trainings with noisy targets, with images that are flipped, or whose
-    input and target change places.
-    """
+    """The same 1,000 images with noisy or clean targets; then noisy ones, flipped or exchanged."""
     arms = []
     for passes in PASSES:
         for target in ("noisy", "clean"):
@@ -115,10 +111,7 @@ def repeated_targets():
 
 
 def same_number_of_draws():
-    """8,000 noisy draws of fewer or more crops, for several lengths of training.
-
-    Every ordered pair of the draws of a crop is an input and a target.
-    """
+    """8,000 noisy draws of fewer or more crops, for several lengths of training."""
     arms = []
     for thousands in THOUSANDS_OF_DRAWS:
         for images, draws in WAYS_TO_DRAW:
@@ -320,10 +313,8 @@ class Run:
 def wanted_runs(name, score_of):
     """The runs that an experiment needs, as far as the results so far tell, most important first.
 
-    Args:
-        name: in `EXPERIMENTS`.
-        score_of: function of a `Run` that returns the PSNR in dB by which a rate is chosen, minus
-            infinity where the training diverged, or None where the run has not been made.
+    `score_of(run)` is the PSNR in dB by which a rate is chosen, minus infinity where the training
+    diverged, or None where the run has not been made.
     """
     experiment = EXPERIMENTS[name]
     given = [arm for arm in experiment.arms if not arm.rates]

@@ -44,12 +44,9 @@ plt.rcParams.update(STYLE)
 
 
 def draw_forest(claims, path, picture):
-    """Draw the claims one below the other, at their setting and at a fair one.
+    """Draw the claims of `verdicts.answered`, at their setting and at a fair one.
 
-    Args:
-        claims: from `claims.answered`.
-        path: of the figure, an SVG.
-        picture: path of the same as a PNG of 800 pixels width.
+    Written are an SVG file and a picture, a PNG file of 800 pixels width.
     """
     figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 7.9), sharex=True, sharey=True)
     for axes, setting, title in zip(panels, ("theirs", "fair"), ("their setting", "a fair one")):
@@ -89,11 +86,9 @@ def draw_answer(axes, place, found):
 
 
 def draw_curves(arms, path):
-    """Draw the loss on the way at their setting: its mean and its range over seeds.
+    """Draw the loss on the way at their setting: its mean and its range over seeds, in an SVG file.
 
-    Args:
-        arms: by the names of their experiments, see `Trainings.arms`.
-        path: of the figure, an SVG.
+    `arms` are those of `Trainings.arms`, by the names of their experiments.
     """
     figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 2.8), sharey=True)
     for axes, (title, (experiment, epoch, curves)) in zip(panels, CURVES.items()):

@@ -26,12 +26,8 @@ REPORTING = 100  # photographs by which scores are reported; a tenth if there ar
 CHOOSING = 50  # photographs by which rates and stopping points are chosen; a twentieth if few
 
 
-def pack(folders, path):
-    """Decode all photographs in some folders into one file, unless it holds them already.
-
-    Args:
-        folders: paths of folders; folders within them are searched too.
-        path: the file.
+def pack(folders):
+    """Decode all photographs in these folders and within them into `PACKED`, if it has others.
 
     Raises:
         NotADirectoryError: there is no such folder.
@@ -39,11 +35,11 @@ def pack(folders, path):
     found = [photograph for folder in folders for photograph in picture_files(folder)]
     found.sort(key=lambda photograph: photograph.name)  # whatever their folders
     names = [photograph.name for photograph in found]
-    if path.exists() and torch.load(path, mmap=True, weights_only=True).get("names") == names:
+    if PACKED.exists() and torch.load(PACKED, mmap=True, weights_only=True)["names"] == names:
         return
     photographs = [read_picture(each) for each in track(found, "photograph decoded")]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save({"names": names, "photographs": photographs}, path)
+    PACKED.parent.mkdir(parents=True, exist_ok=True)
+    save({"names": names, "photographs": photographs}, PACKED)
 
 
 class Images(NamedTuple):
@@ -54,12 +50,7 @@ class Images(NamedTuple):
 
 
 class Material:
-    """The photographs, and what a training takes from them.
-
-    Args:
-        path: file that `pack` wrote.
-        device: on which trainings run.
-    """
+    """The photographs in a file that `pack` wrote, and what a training takes from them."""
 
     def __init__(self, path, device):
         self.device = torch.device(device)

@@ -91,9 +91,7 @@ def scores(data):
 def both_scores(images, clean):
     """The scores of images (N, 3, H, W) by both formulas, with 95 % intervals over photographs.
 
-    Returns:
-        dict from "mean PSNR", the course's, and "PSNR of the mean error", that of Brown et al., to
-        a dict of "score", "low" and "high" in dB.
+    "mean PSNR" is the course's, "PSNR of the mean error" that of Brown et al., in dB.
     """
     values = psnr(images, clean).view(-1, IMAGES_OF_EACH).mean(1)  # of each photograph
     low, high = middle(resampled_means(values))

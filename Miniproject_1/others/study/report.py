@@ -9,7 +9,6 @@ from the embedded sample with the shipped weights.
 import json
 import shutil
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
@@ -22,14 +21,13 @@ from ..data.noises import NOISES
 from ..metrics import psnr
 from ..outputs import check_output
 from ..pictures import comparison, write_picture
-from .claims import answered
 from .experiments import EXPERIMENTS, FLIPS_COMPARED, OPTIMIZERS_QUOTED
 from .figures import draw_curves, draw_forest
 from .measure import shipped_model
 from .networks import cost, networks_of
 from .results import RESULTS, finite, load
 from .tables import Trainings, csv_of
-from .verdicts import difference
+from .verdicts import answered, difference
 
 SOURCES = Path(__file__).resolve().parent
 REPORT = SOURCES.parents[2] / "report.pdf"
@@ -59,8 +57,7 @@ def build(output, folder, trainings):
     draw_forest(numbers["claims"], folder / "forest.svg", FOREST)
     draw_curves(numbers["arms"], folder / "curves.svg")
     numbers["cases"] = draw_pictures(folder / "cases.png", numbers["sample"]["denoised"])
-    text = json.dumps(finite(numbers), default=asdict, allow_nan=False)
-    (folder / "numbers.json").write_text(text)
+    (folder / "numbers.json").write_text(json.dumps(finite(numbers)))
     for name in ("report.typ", "references.yml", "samples.png"):
         shutil.copy(SOURCES / name, folder)
     typst.compile(folder / "report.typ", output=output, root=folder)
@@ -115,12 +112,8 @@ def noises(trainings):
 def draw_pictures(path, scores):
     """Draw the noisy, denoised and clean images of the cases that the report shows.
 
-    Args:
-        path: of the picture.
-        scores: PSNR in dB of each denoised image of the sample.
-
-    Returns:
-        for each case the PSNR of its noisy and of its denoised image.
+    `scores` are the PSNR in dB of each denoised image of the sample. Returns for each case that of
+    its noisy and of its denoised image.
     """
     photographs = list(sample_photographs().values())  # the images of each
     photographs.sort(key=lambda places: fmean(scores[place] for place in places))

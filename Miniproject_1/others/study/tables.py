@@ -18,12 +18,10 @@ LISTS = [  # columns that are quoted seed by seed
 class Trainings:
     """All trainings, each of their files read once.
 
-    Attributes:
-        table: DataFrame with a row for each training that an experiment reports. The index is its
-            experiment, arm and seed; the columns are those of `StudyTraining.result`,
-            "learning_rate", and "score": the mean PSNR in dB of one pass. Where a training
-            diverged, "score" is NaN and "psnr_one_pass" None.
-        results: the `Results`, which have also the trainings that only chose a learning rate.
+    `table` is a DataFrame with a row for each training that an experiment reports. Its index is the
+    experiment, arm and seed. The columns are those of `StudyTraining.result`, "learning_rate", and
+    "score": the mean PSNR in dB of one pass. Where a training diverged, "score" is NaN and
+    "psnr_one_pass" None. `results` has also the trainings that only chose a learning rate.
     """
 
     def __init__(self):
@@ -67,12 +65,9 @@ class Trainings:
         return arms.join(rows[LISTS].agg(list))
 
     def differences(self, experiment):
-        """How much each arm of an experiment is above each other one.
+        """How much each arm is above each other: a `Difference` for each "FIRST minus SECOND".
 
         Arms that were scored by other images, or have no seed in common, are not compared.
-
-        Returns:
-            dict from "FIRST minus SECOND" to a `Difference`.
         """
         arms = self.arms(experiment)
         noisy = {name: {round(psnr, 3) for psnr in arms["psnr_noisy"][name]} for name in arms.index}
@@ -86,11 +81,7 @@ class Trainings:
         return found
 
     def searched(self, experiment):
-        """The learning rates that were tried for each arm, and the PSNR in dB that each reached.
-
-        The PSNR is that of the photographs to choose by, minus infinity where the training
-        diverged.
-        """
+        """The learning rates that were tried for each arm, and by which PSNR in dB one was chosen."""
         found = {}
         for arm in [arm for arm in EXPERIMENTS[experiment].arms if arm.rates]:
             runs, _ = searched_rates(experiment, arm, self.results.score)
