@@ -27,11 +27,7 @@ CHOOSING = 50  # photographs by which rates and stopping points are chosen; a tw
 
 
 def pack(folders):
-    """Decode all photographs in these folders and within them into `PACKED`, if it has others.
-
-    Raises:
-        NotADirectoryError: there is no such folder.
-    """
+    """Decode all photographs in and below these folders into `PACKED`, if it has others."""
     found = [photograph for folder in folders for photograph in picture_files(folder)]
     found.sort(key=lambda photograph: photograph.name)  # whatever their folders
     names = [photograph.name for photograph in found]
@@ -144,13 +140,10 @@ def square_batches(photographs, settings, seed, device):
 
     def batch(step):
         generator = seeded(1_000_003 * seed + step)
-        shape = (settings.batch_size,)
-        places = torch.randint(len(photographs), shape, generator=generator).tolist()
+        places = torch.randint(len(photographs), (settings.batch_size,), generator=generator)
         clean = torch.stack([random_square(photographs[place], generator) for place in places])
         noisy = noise(clean, generator)
-        target = clean.float()
-        if settings.target == "noisy":
-            target = noise(clean, generator)
+        target = noise(clean, generator) if settings.target == "noisy" else clean.float()
         return noisy.to(device), target.to(device)
 
     return batch

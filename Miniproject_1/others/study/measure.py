@@ -33,8 +33,6 @@ from .results import save
 from .verdicts import middle, resampled_means, verdict_of
 
 IMAGES_OF_EACH = 8  # images of each photograph in DATA; they follow one another
-BLOCK_SIZES = (2, 3, 4, 6, 8)  # pixels
-SIGMAS = (5, 10)  # of 255
 
 
 def add_arguments(parser):
@@ -66,10 +64,8 @@ def mean(values):
 
 def gradient_energies(images):
     """How sharp each image (N, 3, H, W) is: the mean squares of differences of neighbours, (N,)."""
-    images = images.float()
-    vertical = images.diff(dim=2).square().mean((1, 2, 3))
-    horizontal = images.diff(dim=3).square().mean((1, 2, 3))
-    return vertical + horizontal
+    vertical, horizontal = (images.float().diff(dim=dim).square() for dim in (2, 3))
+    return vertical.mean((1, 2, 3)) + horizontal.mean((1, 2, 3))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -129,10 +125,7 @@ def sample():
 
 
 def robustness(val, data):
-    """The scores, and how sharp images are, on other noise.
-
-    Gradient energies are shares of that of the clean images.
-    """
+    """The scores on other noise, and gradient energies as shares of that of the clean images."""
     model = shipped_model()
     rows = []
     for name, noisy, clean in cases(val, data):
@@ -153,7 +146,7 @@ def cases(val, data):
     """
     generator = torch.Generator().manual_seed(0)
     pictures = [read_picture(path) for path in picture_files(val)[::4]]
-    for block in BLOCK_SIZES:
+    for block in (2, 3, 4, 6, 8):  # pixels
         side = block * IMAGE_SIZE
         crops = [centre_crop(each, side) for each in pictures if min(each.shape[1:]) >= side]
         noisy = torch.stack([sample_blocks(crop, generator) for crop in crops])
@@ -162,7 +155,7 @@ def cases(val, data):
     noisy, clean = (images[::10] for images in load_pairs(data, "val_data.pkl"))
     yield "as in the course", noisy, clean
     yield "clean input", clean, clean
-    for sigma in SIGMAS:
+    for sigma in (5, 10):  # of 255
         noise = sigma * torch.randn(noisy.shape, generator=generator)
         yield f"Gaussian {sigma} on top", (noisy + noise).clamp(0, 255), clean
 
@@ -190,8 +183,7 @@ def precision(data):
         denoised[f"prediction, {precision}"] = shipped_model().predict(noisy, **options)
         for seed in range(5):
             model = Model(seed=seed)
-            options = {"hybrid": False, "precision": precision, "seed": seed}
-            model.train(*pairs, num_epochs=1, **recipe, **options)
+            model.train(*pairs, 1, hybrid=False, precision=precision, seed=seed, **recipe)
             name = f"fresh weights, seed {seed}, {precision}"
             denoised[name] = model.predict(noisy, average=False)
     found = {"processor": processor(), "images": len(noisy), "noisy_psnr": mean(psnr(noisy, clean))}
@@ -228,6 +220,5 @@ def trained_on_one(image, seed, lbfgs_iterations):
     return psnr(output, image).item(), psnr(predicted, image).item()
 
 
-MEASURES = {
-    each.__name__: each for each in (scores, peers, robustness, precision, consistency, sample)
-}
+ALL_MEASURES = (scores, peers, robustness, precision, consistency, sample)
+MEASURES = {measure.__name__: measure for measure in ALL_MEASURES}

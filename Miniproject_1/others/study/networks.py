@@ -19,8 +19,7 @@ CHANNELS = (64, 64, 128, 256, 512, 256, 128, 64, 64)  # of Appendix A, between i
 def seeded_network(name, initialization, seed):
     """Build a network of `NETWORKS` on the CPU, and draw its weights.
 
-    `initialization` is in `model.INITIALIZATIONS`, for the networks that are made of Appendix A;
-    or "pytorch": what PyTorch draws, for the others.
+    They are those of `model.initialize`; or what PyTorch draws, by the name "pytorch".
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

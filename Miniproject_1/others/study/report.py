@@ -1,9 +1,8 @@
 """Build the report: gather its numbers, draw its figures and pictures, typeset it with typst.
 
 No PSNR, difference or time is typed into the text: `report.typ` asks `numbers.json` for each by its
-name, and one that is missing ends the build. All are computed here from the files in `results/`;
-tables of them for other uses are written there too, one for each experiment. The pictures are made
-from the embedded sample with the shipped weights.
+name, and one that is missing ends the build. All come from the files in `results/`, where a table
+of each experiment is written too; the pictures from the embedded sample and the shipped weights.
 """
 
 import json

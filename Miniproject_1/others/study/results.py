@@ -71,10 +71,7 @@ class Results:
         return found
 
     def score(self, run):
-        """The PSNR in dB by which learning rates are chosen.
-
-        It is minus infinity if the training of this run diverged, None if it has not been made.
-        """
+        """The PSNR in dB to choose a rate by, -infinity if the run diverged; None if not made."""
         found = self.of(run)
         if found is None:
             return None

@@ -49,9 +49,9 @@ def run(options):
 
 
 def make_all(names, results, packed, device, processes, checkpoints):
-    """Make the runs that experiments of these names need, and add each to the `Results` as it comes.
+    """Make the runs that these experiments need, some at a time, and add them to the `Results`.
 
-    The photographs are in `packed`, see `material.pack`; so many processes make a run each.
+    `packed` is the file that `material.pack` writes, `checkpoints` the folder for unfinished runs.
     """
     threads = max(torch.get_num_threads() // processes, 1)
     work = partial(make, packed=packed, device=device, threads=threads, checkpoints=checkpoints)

@@ -44,7 +44,7 @@ class Trainings:
         return self.table.loc[experiment, arm]["psnr_one_pass"].to_dict()
 
     def arms(self, experiment):
-        """The table of an experiment, the best arm first: a DataFrame with the arms as its index.
+        """A DataFrame with the arms of an experiment as its index, the best first.
 
         "psnr", "lowest" and "highest" are over seeds, of those trainings that did not diverge. The
         columns in `LISTS` have an entry for each seed.
@@ -81,7 +81,7 @@ class Trainings:
         return found
 
     def searched(self, experiment):
-        """The learning rates that were tried for each arm, and by which PSNR in dB one was chosen."""
+        """The learning rates that were tried for each arm, with the PSNR in dB to choose by."""
         found = {}
         for arm in [arm for arm in EXPERIMENTS[experiment].arms if arm.rates]:
             runs, _ = searched_rates(experiment, arm, self.results.score)

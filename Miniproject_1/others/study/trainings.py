@@ -21,7 +21,6 @@ class NoWayBack(Safeguard):
     """Lets a training go on whatever its loss is, as long as all is finite."""
 
     def undo_if_exploded(self, loss):
-        """Go back from what is not finite only."""
         self.usual_loss = 1e300  # no float32 is a thousand times as large
         return super().undo_if_exploded(loss)
 
@@ -110,12 +109,8 @@ class StudyTraining:
 
     def state_dict(self):
         """What the training needs to go on."""
-        return {
-            "training": self.training.state_dict(),
-            "spent": self.spent,
-            "curve": self.curve,
-            "last": self.last,
-        }
+        state = {"spent": self.spent, "curve": self.curve, "last": self.last}
+        return {**state, "training": self.training.state_dict()}
 
     def load_state_dict(self, state):
         """Go on where another training of these settings and this seed gave its state."""

@@ -7,9 +7,7 @@ for two reasons, and the interval holds both:
   of one together, since they are alike;
 - other seeds. There are three or five of them, and resampling so few gives intervals that are too
   short. So their mean is moved by Student's t with one degree of freedom less than there are seeds,
-  times its standard error.
-
-`tests/test_verdicts.py` measures on simulated results how often a verdict is wrong.
+  times its standard error. `tests/test_verdicts.py` measures how often a verdict is wrong.
 
 Each line of `claims.csv` is a claim: what they say, what they showed for it, the experiment that
 answers it, and what it compares. "theirs" and "fair" say how its arms are called at the setting of
@@ -46,10 +44,6 @@ INSTEAD = {  # what answers in place of an arm, once it has been run: see `exper
     "default, no BatchNorm, falling": "default, no BatchNorm, falling, all rates",
     "masked xavier, no BatchNorm, falling": "masked xavier, no BatchNorm, falling, all rates",
 }
-
-
-# ----------------------------------------------------------------------------------------------
-# Differences
 
 
 @dataclass(frozen=True)
@@ -97,11 +91,7 @@ def difference(first, second):
 
 
 def paired(first, second):
-    """How much one arm is above another for each seed that both have, and each photograph: (S, P).
-
-    Args:
-        first, second: as in `difference`, without trainings that diverged.
-    """
+    """How much one arm is above another for each of S common seeds and P photographs: (S, P)."""
     seeds = sorted(set(first) & set(second))
     values = np.array([np.subtract(first[seed], second[seed]) for seed in seeds])
     return values.reshape(len(seeds), -1, IMAGES_OF_EACH).mean(2)
@@ -122,13 +112,8 @@ def interval_over_seeds(values):
     """The 95 % interval of a mean over seeds and photographs.
 
     Its ends are quantiles of a sum: one of the resampled means, picked at random, plus a number
-    with Student's distribution times the standard error.
-
-    Args:
-        values: array (S, P) of S seeds, two or more, and P photographs.
-
-    Returns:
-        its lower and upper end.
+    with Student's distribution times the standard error. The values are those of S seeds, two or
+    more, and P photographs: (S, P).
     """
     degrees = len(values) - 1
     error = standard_error(values)
@@ -183,11 +168,7 @@ def middle(values):
 
 
 def answered(trainings):
-    """The claims with their answers "theirs" and "fair", see `answer`, and a "conclusion".
-
-    Args:
-        trainings: a `tables.Trainings`.
-    """
+    """The claims, with the answers of `Trainings` at "theirs" and "fair", and a "conclusion"."""
     claims = read_csv(CLAIMS, keep_default_na=False, dtype=str).to_dict("records")
     for claim in claims:
         claim.update({setting: answer(trainings, claim, setting) for setting in SETTINGS})
@@ -200,10 +181,9 @@ def answered(trainings):
 def answer(trainings, claim, setting):
     """What the trainings say of a claim at a setting.
 
-    Returns:
-        dict: "word", what follows for the claim; "difference", a `Difference`, None where nothing
-        was run; "seeds", its mean in dB for each seed; "p", its p value, None where nothing can be
-        concluded; "kept": whether Holm's correction keeps it.
+    "word" is what follows for the claim, "difference" a `Difference` if there is one, "seeds" its
+    mean in dB for each seed, "p" its p value, None where nothing can be concluded, and "kept"
+    whether Holm's correction keeps it.
     """
     found = {"word": NOT_RUN, "difference": None, "seeds": [], "p": None, "kept": False}
     if not claim[setting]:
