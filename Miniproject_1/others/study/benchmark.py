@@ -29,7 +29,6 @@ from .results import load, save
 
 TURNS = 5
 LEARNING_RATE = 1e-5  # so small that no weight goes astray however often a step is taken
-STEP_SIZES = (16, 50, 100)  # images
 NETWORK_STEP = 64  # images
 PREDICTED = {"cpu": 200, "cuda": 10_000}  # images
 TIMES = {"cpu": 1, "cuda": 20}  # steps without a pause: a GPU begins one before the last one ends
@@ -64,7 +63,7 @@ def measured(name, device):
     step, predict = CONTENDERS[name](device)
     torch.manual_seed(0)
     found = {}
-    for size in STEP_SIZES:  # the batches of a training are where it computes
+    for size in (16, 50, 100):  # images; the batches of a training are where it computes
         pairs = torch.randint(256, (2, size, 3, 32, 32), dtype=torch.uint8, device=device)
         found[f"step of {size} images"] = milliseconds(step, TIMES[device], *pairs) / size
     images = torch.randint(256, (PREDICTED[device], 3, 32, 32), dtype=torch.uint8)

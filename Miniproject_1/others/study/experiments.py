@@ -193,10 +193,7 @@ def starts():
 
 
 def their_training():
-    """The training that gave Brown et al. 25.08 dB: one pass over 50,000 pairs.
-
-    Every batch is seen once: an iteration of L-BFGS takes one of them, as every other step does.
-    """
+    """The training that gave Brown et al. 25.08 dB: one pass over 50,000 pairs, by L-BFGS too."""
     theirs = replace(THEIRS, images=50_000, hybrid=True, lbfgs_counts=False)
     flipped = replace(theirs, appended=0.25, batch_size=100, gradients=625)
     return [

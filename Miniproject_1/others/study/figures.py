@@ -86,10 +86,7 @@ def draw_answer(axes, place, found):
 
 
 def draw_curves(arms, path):
-    """Draw the loss on the way at their setting: its mean and its range over seeds, in an SVG file.
-
-    `arms` are those of `Trainings.arms`, by the names of their experiments.
-    """
+    """Draw the loss on the way at their setting: its mean and its range over seeds."""
     figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 2.8), sharey=True)
     for axes, (title, (experiment, epoch, curves)) in zip(panels, CURVES.items()):
         found = {**arms[experiment], **arms["replication"]}

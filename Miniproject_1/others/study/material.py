@@ -27,7 +27,10 @@ CHOOSING = 50  # photographs by which rates and stopping points are chosen; a tw
 
 
 def pack(folders):
-    """Decode all photographs in and below these folders into `PACKED`, if it has others."""
+    """Decode all photographs in and below these folders into `PACKED`, if it has others.
+
+    NotADirectoryError: there is no such folder.
+    """
     found = [photograph for folder in folders for photograph in picture_files(folder)]
     found.sort(key=lambda photograph: photograph.name)  # whatever their folders
     names = [photograph.name for photograph in found]

@@ -64,8 +64,10 @@ def mean(values):
 
 def gradient_energies(images):
     """How sharp each image (N, 3, H, W) is: the mean squares of differences of neighbours, (N,)."""
-    vertical, horizontal = (images.float().diff(dim=dim).square() for dim in (2, 3))
-    return vertical.mean((1, 2, 3)) + horizontal.mean((1, 2, 3))
+    images = images.float()
+    vertical = images.diff(dim=2).square().mean((1, 2, 3))
+    horizontal = images.diff(dim=3).square().mean((1, 2, 3))
+    return vertical + horizontal
 
 
 # ----------------------------------------------------------------------------------------------
@@ -107,8 +109,14 @@ def peers(peer_scores, data):
         theirs = max(torch.tensor(peer["one_pass"]), torch.tensor(peer["mean_over_8"]), key=mean)
         lead = (ours - theirs).view(-1, IMAGES_OF_EACH).mean(1)  # of each photograph
         low, high = middle(resampled_means(lead))
-        compared = {"lead": mean(lead), "low": low, "high": high, "verdict": verdict_of(low, high)}
-        found[name] = {"parameters": peer["parameters"], "score": mean(theirs), **compared}
+        found[name] = {
+            "parameters": peer["parameters"],
+            "score": mean(theirs),
+            "lead": mean(lead),
+            "low": low,
+            "high": high,
+            "verdict": verdict_of(low, high),
+        }
     best_first = dict(sorted(found.items(), key=lambda item: -item[1]["score"]))
     photographs = len(ours) // IMAGES_OF_EACH
     return {"photographs": photographs, "ours": mean(ours), "peers": best_first}

@@ -1,7 +1,6 @@
 """All trainings of the study as one table, and what it says of arms and of their differences."""
 
 from itertools import combinations
-from statistics import fmean
 
 from pandas import DataFrame
 
@@ -37,7 +36,8 @@ class Trainings:
                         row["psnr_one_pass"] = None
                     rows.append(row)
         self.table = DataFrame(rows).set_index(["experiment", "arm", "seed"]).sort_index()
-        self.table["score"] = self.table["psnr_one_pass"].dropna().map(fmean)
+        ended_well = self.table["psnr_one_pass"].dropna()
+        self.table["score"] = ended_well.map(lambda scores: sum(scores) / len(scores))
 
     def scores(self, experiment, arm):
         """The PSNR of each image in one pass, for each seed; None where a training diverged."""

@@ -93,9 +93,7 @@ class StudyTraining:
         self.spent += evaluations if self.settings.lbfgs_counts else 1
         total = self.settings.gradients
         is_last = self.settings.rate == "constant" and self.spent > (1 - 1 / CURVE_POINTS) * total
-        points = CURVE_POINTS
-        if is_last:
-            points = CURVE_POINTS * LAST_POINTS
+        points = CURVE_POINTS * LAST_POINTS if is_last else CURVE_POINTS
         if self.spent * points // total > before * points // total:
             scores = self.psnr_of(self.reporting)
             self.curve.append([self.spent, scores.mean().item()])
@@ -129,7 +127,6 @@ class StudyTraining:
         gradients = sum(history["evaluations"])
         return {
             "diverged": self.diverged,  # whether the loss left all bounds, which ended the training
-            "highest_loss": float(f"{max(history['loss']):.4g}"),
             # Of each image to report by, in one pass; at a constant rate, where the score moves
             # from step to step, the median of the last `LAST_POINTS` measurements
             "psnr_one_pass": [round(score, 3) for score in reporting.tolist()],
