@@ -11,7 +11,7 @@ them. `results/benchmark.json` has the medians, in milliseconds an image: of tra
 prediction in one pass, and of forward and backward passes of the study's networks.
 """
 
-import os
+from functools import partial
 from multiprocessing import get_context
 from statistics import median
 
@@ -21,6 +21,7 @@ from torch.utils.benchmark import Timer
 
 from ...model import Training, accelerated
 from ..console import tell
+from ..fast.memory import keep_memory_for
 from ..training.long_run import machine
 from .measure import shipped_model
 from .networks import NETWORKS, networks_of, seeded_network
@@ -28,14 +29,9 @@ from .results import load, save
 
 TURNS = 5
 LEARNING_RATE = 1e-5  # so small that no weight goes astray however often a step is taken
-STEP_SIZES = (16, 50, 100)  # images
 NETWORK_STEP = 64  # images
 PREDICTED = {"cpu": 200, "cuda": 10_000}  # images
 TIMES = {"cpu": 1, "cuda": 20}  # steps without a pause: a GPU begins one before the last one ends
-INFORMED_MEMORY = {  # what an informed user sets for glibc
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
-}
 
 
 def add_arguments(parser):
@@ -58,22 +54,16 @@ def run(options):
 
 def measured_alone(name, device):
     """What `measured` returns in a process of its own."""
-    variables = INFORMED_MEMORY if name == "informed" else {}
-    os.environ.update(variables)
     with get_context("spawn").Pool(1) as process:
-        found = process.apply(measured, (name, device))
-    for variable in variables:
-        del os.environ[variable]
-    return found
+        return process.apply(measured, (name, device))
 
 
 def measured(name, device):
     """The milliseconds an image that a contender takes, a dict by the names of the tasks."""
-    make, choice = CONTENDERS[name]
-    step, predict = make(device, choice)
+    step, predict = CONTENDERS[name](device)
     torch.manual_seed(0)
     found = {}
-    for size in STEP_SIZES:  # the batches of a training are where it computes
+    for size in (16, 50, 100):  # images; the batches of a training are where it computes
         pairs = torch.randint(256, (2, size, 3, 32, 32), dtype=torch.uint8, device=device)
         found[f"step of {size} images"] = milliseconds(step, TIMES[device], *pairs) / size
     images = torch.randint(256, (PREDICTED[device], 3, 32, 32), dtype=torch.uint8)
@@ -104,9 +94,10 @@ def milliseconds(function, times, *arguments):
 # Who is compared: a training step, a function of noisy images and targets, and a prediction
 
 
-def pytorch(device, is_informed):
+def pytorch(device, is_informed=False):
     network = shipped_model(device).network
     if is_informed:
+        keep_memory_for(network)  # as MALLOC_MMAP_MAX_ and MALLOC_TRIM_THRESHOLD_ do
         network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE, momentum=0.9)
 
@@ -147,9 +138,9 @@ def ours(device, precision):
     return step, predict
 
 
-CONTENDERS = {  # functions of the device, and of whether the user is informed or of a precision
-    "plain": (pytorch, False),
-    "informed": (pytorch, True),
-    "ours, float32": (ours, "float32"),
-    "ours, bfloat16": (ours, "bfloat16"),
+CONTENDERS = {  # functions of the device
+    "plain": pytorch,
+    "informed": partial(pytorch, is_informed=True),
+    "ours, float32": partial(ours, precision="float32"),
+    "ours, bfloat16": partial(ours, precision="bfloat16"),
 }

@@ -40,6 +40,10 @@ def bm3d_of_counts(noisy, sigma):
     return (photons - 1 / 8).clip(0) / peak
 
 
+def inpainted(noisy, sigma):
+    return inpaint_biharmonic(noisy, (noisy == 0).all(2), channel_axis=-1)
+
+
 METHODS = {  # functions of a noisy image and the standard deviation of its noise
     "median filter": lambda noisy, sigma: median_filter(noisy, size=(3, 3, 1), mode="mirror"),
     "non-local means": lambda noisy, sigma: denoise_nl_means(
@@ -50,34 +54,29 @@ METHODS = {  # functions of a noisy image and the standard deviation of its nois
 SPECIAL_METHODS = {  # for some noises
     "Gaussian": {"BM3D": bm3d_rgb},  # in opponent colours, for noise independent in each channel
     "Poisson": {"BM3D": bm3d_of_counts},
-    "Bernoulli": {
-        "inpainting": lambda noisy, sigma: inpaint_biharmonic(
-            noisy, (noisy == 0).all(2), channel_axis=-1
-        )
-    },
+    "Bernoulli": {"inpainting": inpainted},
 }
 
 
 def denoised(images, method):
     """Denoise `material.Images` one by one: (N, 3, H, W), values 0 to 255."""
     results = []
-    for noisy, clean in track(list(zip(images.noisy, images.clean)), "image"):
-        arrays = [(each.double() / 255).permute(1, 2, 0).numpy() for each in (noisy, clean)]
-        sigma = float(((arrays[0] - arrays[1]) ** 2).mean() ** 0.5)
-        result = torch.from_numpy(method(arrays[0], sigma)).permute(2, 0, 1)
+    for pair in track(list(zip(*images)), "image"):
+        noisy, clean = [(each.double() / 255).permute(1, 2, 0).numpy() for each in pair]
+        sigma = float(((noisy - clean) ** 2).mean() ** 0.5)
+        result = torch.from_numpy(method(noisy, sigma)).permute(2, 0, 1)
         results.append((255 * result).clamp(0, 255))
     return torch.stack(results)
 
 
 def add_arguments(parser):
     parser.add_argument("--photographs", nargs="+", type=Path, required=True, metavar="FOLDER")
-    text = "a val_data.pkl, or the folder that holds it"
-    parser.add_argument("--data", type=Path, required=True, help=text)
+    parser.add_argument("--data", type=Path, required=True)
 
 
 def run(options):
     """Measure everything and file it. Returns the exit status."""
-    pack(options.photographs, PACKED)
+    pack(options.photographs)
     material = Material(PACKED, "cpu")
     sets = {
         "sample": Images(*load_pairs(SAMPLE, "val_data.pkl")),

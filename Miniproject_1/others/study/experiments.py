@@ -76,16 +76,12 @@ def muon(pairs, batch_size=64, **changes):
 # ----------------------------------------------------------------------------------------------
 # Noisy and clean targets
 
-THOUSANDS = (8, 32, 128, 512)  # of fresh pairs
-PASSES = (1, 2, 5, 10, 30)  # over the same images
 FLIPS_COMPARED = {  # and what they change in the settings
     "a quarter flipped": {"flips": ("vertical",), "flip_fraction": 0.25},
     "exchange": {"swap": True},
     "all 8 flips": {"flips": tuple(FLIPS)},
     "all 8 flips, exchange": {"flips": tuple(FLIPS), "swap": True},
 }
-WAYS_TO_DRAW = ((1_000, 8), (2_000, 4), (4_000, 2))  # images, draws of each
-THOUSANDS_OF_DRAWS = (16, 32, 64, 128)  # of pairs to train on
 
 
 def fresh_targets(*thousands):
@@ -98,13 +94,9 @@ def fresh_targets(*thousands):
 
 
 def repeated_targets():
-    """The same 1,000 images, each with one noisy draw as input and one as target, or clean.
-
-    Then the longest of these trainings with noisy targets, with images that are flipped, or whose
-    input and target change places.
-    """
+    """The same 1,000 images with noisy or clean targets; then noisy ones, flipped or exchanged."""
     arms = []
-    for passes in PASSES:
+    for passes in (1, 2, 5, 10, 30):
         for target in ("noisy", "clean"):
             settings = muon(1_000 * passes, images=1_000, target=target)
             arms.append(Arm(f"{passes} passes, {target} targets", settings))
@@ -115,13 +107,10 @@ def repeated_targets():
 
 
 def same_number_of_draws():
-    """8,000 noisy draws of fewer or more crops, for several lengths of training.
-
-    Every ordered pair of the draws of a crop is an input and a target.
-    """
+    """8,000 noisy draws of fewer or more crops, for several lengths of training."""
     arms = []
-    for thousands in THOUSANDS_OF_DRAWS:
-        for images, draws in WAYS_TO_DRAW:
+    for thousands in (16, 32, 64, 128):
+        for images, draws in ((1_000, 8), (2_000, 4), (4_000, 2)):
             name = f"{images} images, {draws} draws, {thousands} thousand pairs"
             settings = muon(1_000 * thousands, images=images, draws=draws, swap=draws == 2)
             arms.append(Arm(name, settings))
@@ -138,14 +127,6 @@ OPTIMIZERS_COMPARED = {  # and the learning rates with which a search begins
     **{name: optimizer.rates for name, optimizer in ALL_OPTIMIZERS.items()},
     "L-BFGS": (0.25, 0.5, 1.0),
     "hybrid": (0.025, 0.05, 0.1),
-}
-MOMENTA = (0.8, 0.95, 0.5)  # besides 0.9, which is momAGD, and 0, which is SGD
-
-OPTIMIZER_SETTINGS = {  # that the report quotes: an experiment, and how its arms are called
-    "theirs": ("optimizers", "{} at 0.05"),
-    "theirs, falling": ("optimizers", "{}, falling, 150 gradients"),
-    "fair": ("optimizers", "{}, falling, 600 gradients"),
-    "longer": ("hybrid", "{}, falling, 2000 gradients"),
 }
 BY_MOMENTUM = ["SGD", "momentum 0.5", "momentum 0.8", "momAGD", "momentum 0.95"]
 OPTIMIZERS_QUOTED = BY_MOMENTUM + [name for name in OPTIMIZERS_COMPARED if name not in BY_MOMENTUM]
@@ -171,7 +152,7 @@ def optimizers():
     longer = replace(THEIRS, images=FRESH, batch_size=64, gradients=600)
     arms = [Arm(f"{name} at 0.05", with_optimizer(theirs, name)) for name in OPTIMIZERS_COMPARED]
     arms += [searched_arm(longer, name, "falling") for name in OPTIMIZERS_COMPARED]
-    for momentum in MOMENTA:
+    for momentum in (0.8, 0.95, 0.5):  # besides 0.9, which is momAGD, and 0, which is SGD
         settings = replace(longer, momentum=momentum, rate="falling")
         name = f"momentum {momentum}, falling, 600 gradients"
         arms.append(Arm(name, settings, OPTIMIZERS_COMPARED["momAGD"]))
@@ -212,10 +193,7 @@ def starts():
 
 
 def their_training():
-    """The training that gave Brown et al. 25.08 dB: one pass over 50,000 pairs.
-
-    Every batch is seen once: an iteration of L-BFGS takes one of them, as every other step does.
-    """
+    """The training that gave Brown et al. 25.08 dB: one pass over 50,000 pairs, by L-BFGS too."""
     theirs = replace(THEIRS, images=50_000, hybrid=True, lbfgs_counts=False)
     flipped = replace(theirs, appended=0.25, batch_size=100, gradients=625)
     return [
@@ -229,11 +207,7 @@ ALL_RATES = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def replication():
-    """What the experiments above leave open of Brown et al.'s claims.
-
-    ADAM at their rate, and the hybrid from the initialization that they chose, whatever the loss
-    does; then, without BatchNorm, all rates at which something could be learned.
-    """
+    """What is left open: two of Brown et al.'s trainings whatever the loss does, and all rates."""
     adam = with_optimizer(replace(THEIRS, batch_size=200, gradients=150), "ADAM")
     hybrid = with_optimizer(replace(THEIRS, batch_size=100, gradients=400), "hybrid")
     positive = replace(hybrid, initialization="xavier positive")
@@ -256,15 +230,9 @@ def network_arms(experiment, pairs, **changes):
     """An arm for each network that an experiment compares, every pair seen once."""
     arms = []
     for name in networks_of(experiment):
-        initialization = NETWORKS[name].initialization
-        settings = muon(pairs, network=name, initialization=initialization, **changes)
-        arms.append(Arm(name, settings))
+        changes["initialization"] = NETWORKS[name].initialization
+        arms.append(Arm(name, muon(pairs, network=name, **changes)))
     return arms
-
-
-def variants():
-    """What Brown et al. say they tried and left out."""
-    return [Arm("Appendix A", muon(64_000)), *network_arms("variants", 64_000)]
 
 
 def ceiling():
@@ -292,7 +260,7 @@ def noises():
 
 
 EXPERIMENTS = {  # most important first
-    "targets": Experiment("What are clean targets worth?", fresh_targets(*THOUSANDS)),
+    "targets": Experiment("What are clean targets worth?", fresh_targets(8, 32, 128, 512)),
     "networks": Experiment("Which network, of the same pairs?", network_arms("networks", 256_000)),
     "batches": Experiment("How many pairs in a batch?", batch_sizes(), seeds=(1,)),
     "optimizers": Experiment("Which optimizer?", optimizers(), seeds=(1, 2, 3, 4, 5)),
@@ -302,7 +270,9 @@ EXPERIMENTS = {  # most important first
     "original": Experiment("What does Brown et al.'s training reach?", their_training()),
     "passes": Experiment("When is noise learned, and do flips help?", repeated_targets()),
     "draws": Experiment("More crops, or more draws of each?", same_number_of_draws()),
-    "variants": Experiment("Pooling? Padding?", variants()),
+    "variants": Experiment(
+        "Pooling? Padding?", [Arm("Appendix A", muon(64_000)), *network_arms("variants", 64_000)]
+    ),
     "noises": Experiment("Are pairs enough for other noises?", noises(), seeds=(1, 2)),
     "ceiling": Experiment("What is the best that is possible?", ceiling(), seeds=(1,)),
     "long": Experiment("And after two million pairs?", fresh_targets(2_000), seeds=(1,)),
@@ -326,10 +296,8 @@ class Run:
 def wanted_runs(name, score_of):
     """The runs that an experiment needs, as far as the results so far tell, most important first.
 
-    Args:
-        name: in `EXPERIMENTS`.
-        score_of: function of a `Run` that returns the PSNR in dB by which a rate is chosen, minus
-            infinity where the training diverged, or None where the run has not been made.
+    `score_of(run)` is the PSNR in dB by which a rate is chosen, minus infinity where the training
+    diverged, or None where the run has not been made.
     """
     experiment = EXPERIMENTS[name]
     given = [arm for arm in experiment.arms if not arm.rates]

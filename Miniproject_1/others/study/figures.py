@@ -1,6 +1,7 @@
-"""The figures of the report, drawn with matplotlib from the numbers of `quoted.py`."""
+"""The figures of the report, drawn with matplotlib."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 GREY = "#777777"
 CURVES = {  # Figures 1 and 2 of Brown et al.: an experiment, gradients of an epoch, arms, colours
@@ -38,11 +39,15 @@ STYLE = {
     "svg.hashsalt": "",
     "figure.constrained_layout.use": True,
 }
+plt.switch_backend("Agg")  # draws without a screen
+plt.rcParams.update(STYLE)
 
 
-def draw_forest(numbers):
-    """The claims one below the other, with what was found at their setting and at a fair one."""
-    claims = numbers["claims"]
+def draw_forest(claims, path, picture):
+    """Draw the claims of `verdicts.answered`, at their setting and at a fair one.
+
+    Written are an SVG file and a picture, a PNG file of 800 pixels width.
+    """
     figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 7.9), sharex=True, sharey=True)
     for axes, setting, title in zip(panels, ("theirs", "fair"), ("their setting", "a fair one")):
         for place, claim in enumerate(claims):
@@ -61,7 +66,8 @@ def draw_forest(numbers):
     for place, claim in enumerate(claims):
         panels[1].text(y=place, s=claim["number"], va="center", **beside)
     figure.supxlabel("dot: seed; line: 95 % interval; filled: kept by Holm's correction", size=8)
-    return figure
+    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(picture, dpi=120, metadata={"Software": None})
 
 
 def draw_answer(axes, place, found):
@@ -79,39 +85,20 @@ def draw_answer(axes, place, found):
     axes.plot(seeds, [place] * len(seeds), "o", color="black", mfc=fill, ms=3.2, mew=0.6)
 
 
-def draw_curves(numbers):
-    """The loss on the way at their setting: its mean and its range over seeds."""
+def draw_curves(arms, path):
+    """Draw the loss on the way at their setting: its mean and its range over seeds."""
     figure, panels = plt.subplots(1, 3, figsize=(WIDTH, 2.8), sharey=True)
-    for axes, (title, (experiment, epoch, arms)) in zip(panels, CURVES.items()):
-        found = {**numbers["arms"][experiment], **numbers["arms"]["replication"]}
-        for label, (name, colour) in arms.items():
-            arm = found[name]
-            losses = list(zip(*arm["losses"]))  # at each point of the curve, that of every seed
-            length = arm["gradients"][0] / epoch / len(losses)
-            epochs = [length * point for point in range(len(losses))]
-            lowest, highest = [min(loss) for loss in losses], [max(loss) for loss in losses]
-            means = [sum(loss) / len(loss) for loss in losses]
-            axes.fill_between(epochs, lowest, highest, color=colour, alpha=0.25, lw=0)
-            axes.plot(epochs, means, color=colour, label=label)
+    for axes, (title, (experiment, epoch, curves)) in zip(panels, CURVES.items()):
+        found = {**arms[experiment], **arms["replication"]}
+        for label, (name, colour) in curves.items():
+            losses = np.array(list(zip(*found[name]["losses"])))  # (points, seeds)
+            gradients_between = found[name]["gradients"][0] / len(losses)
+            epochs = np.arange(len(losses)) * gradients_between / epoch
+            axes.fill_between(epochs, losses.min(1), losses.max(1), color=colour, alpha=0.25, lw=0)
+            axes.plot(epochs, losses.mean(1), color=colour, label=label)
         axes.set(title=title, xlabel="epochs", yscale="log", ylim=(0.011, 9))
         axes.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5, 1], ["0.02", "0.05", "0.1", "0.2", "0.5", "1"])
         axes.minorticks_off()
         axes.legend(loc="upper right")
     panels[0].set(ylabel="loss on training images")
-    return figure
-
-
-def draw_all(folder, numbers):
-    """Write the figures into a folder: SVGs for the report, and PNGs of 800 pixels width.
-
-    Args:
-        folder: path of the folder.
-        numbers: from `quoted.quoted_numbers`.
-    """
-    plt.switch_backend("Agg")  # draws without a screen
-    with plt.rc_context(STYLE):
-        for name, draw in {"forest": draw_forest, "curves": draw_curves}.items():
-            figure = draw(numbers)
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-            figure.savefig(folder / f"{name}.png", dpi=120, metadata={"Software": None})
-        plt.close("all")
+    figure.savefig(path, metadata={"Date": None})

@@ -26,24 +26,19 @@ REPORTING = 100  # photographs by which scores are reported; a tenth if there ar
 CHOOSING = 50  # photographs by which rates and stopping points are chosen; a twentieth if few
 
 
-def pack(folders, path):
-    """Decode all photographs in some folders into one file, unless it holds them already.
+def pack(folders):
+    """Decode all photographs in and below these folders into `PACKED`, if it has others.
 
-    Args:
-        folders: paths of folders; folders within them are searched too.
-        path: the file.
-
-    Raises:
-        NotADirectoryError: there is no such folder.
+    NotADirectoryError: there is no such folder.
     """
     found = [photograph for folder in folders for photograph in picture_files(folder)]
     found.sort(key=lambda photograph: photograph.name)  # whatever their folders
     names = [photograph.name for photograph in found]
-    if path.exists() and torch.load(path, mmap=True, weights_only=True).get("names") == names:
+    if PACKED.exists() and torch.load(PACKED, mmap=True, weights_only=True)["names"] == names:
         return
     photographs = [read_picture(each) for each in track(found, "photograph decoded")]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save({"names": names, "photographs": photographs}, path)
+    PACKED.parent.mkdir(parents=True, exist_ok=True)
+    save({"names": names, "photographs": photographs}, PACKED)
 
 
 class Images(NamedTuple):
@@ -54,12 +49,7 @@ class Images(NamedTuple):
 
 
 class Material:
-    """The photographs, and what a training takes from them.
-
-    Args:
-        path: file that `pack` wrote.
-        device: on which trainings run.
-    """
+    """The photographs in a file that `pack` wrote, and what a training takes from them."""
 
     def __init__(self, path, device):
         self.device = torch.device(device)
@@ -153,13 +143,10 @@ def square_batches(photographs, settings, seed, device):
 
     def batch(step):
         generator = seeded(1_000_003 * seed + step)
-        shape = (settings.batch_size,)
-        places = torch.randint(len(photographs), shape, generator=generator).tolist()
+        places = torch.randint(len(photographs), (settings.batch_size,), generator=generator)
         clean = torch.stack([random_square(photographs[place], generator) for place in places])
         noisy = noise(clean, generator)
-        target = clean.float()
-        if settings.target == "noisy":
-            target = noise(clean, generator)
+        target = noise(clean, generator) if settings.target == "noisy" else clean.float()
         return noisy.to(device), target.to(device)
 
     return batch

@@ -30,11 +30,9 @@ from ..pictures import read_picture
 from ..training.long_run import processor
 from ..training.optimizers import Muon
 from .results import save
-from .verdicts import interval_over_photographs, verdict_of
+from .verdicts import middle, resampled_means, verdict_of
 
 IMAGES_OF_EACH = 8  # images of each photograph in DATA; they follow one another
-BLOCK_SIZES = (2, 3, 4, 6, 8)  # pixels
-SIGMAS = (5, 10)  # of 255
 
 
 def add_arguments(parser):
@@ -88,18 +86,16 @@ def scores(data):
     return {"images": len(noisy), "photographs": len(noisy) // IMAGES_OF_EACH, "scores": found}
 
 
-def both_scores(images, clean, images_of_each=IMAGES_OF_EACH):
+def both_scores(images, clean):
     """The scores of images (N, 3, H, W) by both formulas, with 95 % intervals over photographs.
 
-    Returns:
-        dict from "mean PSNR", the course's, and "PSNR of the mean error", that of Brown et al., to
-        a dict of "score", "low" and "high" in dB.
+    "mean PSNR" is the course's, "PSNR of the mean error" that of Brown et al., in dB.
     """
-    values = psnr(images, clean).view(-1, images_of_each).mean(1)  # of each photograph
-    low, high = interval_over_photographs(values)
+    values = psnr(images, clean).view(-1, IMAGES_OF_EACH).mean(1)  # of each photograph
+    low, high = middle(resampled_means(values))
     of_images = {"score": mean(values), "low": low, "high": high}
-    errors = squared_errors(images, clean).view(-1, images_of_each).mean(1)
-    low, high = interval_over_photographs(errors)
+    errors = squared_errors(images, clean).view(-1, IMAGES_OF_EACH).mean(1)
+    low, high = middle(resampled_means(errors))
     of_error = {"score": psnr_of(mean(errors)), "low": psnr_of(high), "high": psnr_of(low)}
     return {"mean PSNR": of_images, "PSNR of the mean error": of_error}
 
@@ -112,9 +108,15 @@ def peers(peer_scores, data):
     for name, peer in json.loads(peer_scores.read_text()).items():
         theirs = max(torch.tensor(peer["one_pass"]), torch.tensor(peer["mean_over_8"]), key=mean)
         lead = (ours - theirs).view(-1, IMAGES_OF_EACH).mean(1)  # of each photograph
-        low, high = interval_over_photographs(lead)
-        compared = {"lead": mean(lead), "low": low, "high": high, "verdict": verdict_of(low, high)}
-        found[name] = {"parameters": peer["parameters"], "score": mean(theirs), **compared}
+        low, high = middle(resampled_means(lead))
+        found[name] = {
+            "parameters": peer["parameters"],
+            "score": mean(theirs),
+            "lead": mean(lead),
+            "low": low,
+            "high": high,
+            "verdict": verdict_of(low, high),
+        }
     best_first = dict(sorted(found.items(), key=lambda item: -item[1]["score"]))
     photographs = len(ours) // IMAGES_OF_EACH
     return {"photographs": photographs, "ours": mean(ours), "peers": best_first}
@@ -131,10 +133,7 @@ def sample():
 
 
 def robustness(val, data):
-    """The scores, and how sharp images are, on other noise.
-
-    Gradient energies are shares of that of the clean images.
-    """
+    """The scores on other noise, and gradient energies as shares of that of the clean images."""
     model = shipped_model()
     rows = []
     for name, noisy, clean in cases(val, data):
@@ -155,7 +154,7 @@ def cases(val, data):
     """
     generator = torch.Generator().manual_seed(0)
     pictures = [read_picture(path) for path in picture_files(val)[::4]]
-    for block in BLOCK_SIZES:
+    for block in (2, 3, 4, 6, 8):  # pixels
         side = block * IMAGE_SIZE
         crops = [centre_crop(each, side) for each in pictures if min(each.shape[1:]) >= side]
         noisy = torch.stack([sample_blocks(crop, generator) for crop in crops])
@@ -164,7 +163,7 @@ def cases(val, data):
     noisy, clean = (images[::10] for images in load_pairs(data, "val_data.pkl"))
     yield "as in the course", noisy, clean
     yield "clean input", clean, clean
-    for sigma in SIGMAS:
+    for sigma in (5, 10):  # of 255
         noise = sigma * torch.randn(noisy.shape, generator=generator)
         yield f"Gaussian {sigma} on top", (noisy + noise).clamp(0, 255), clean
 
@@ -186,19 +185,18 @@ def precision(data):
     pairs = [images[:3_200] for images in load_pairs(data, "train_data.pkl")]
     noisy, clean = load_pairs(data, "val_data.pkl")
     recipe = {"batch_size": 16, "optimizer": Muon, "learning_rate": 0.004, "momentum": 0.95}
-    found = {"processor": processor(), "images": len(noisy), "noisy_psnr": mean(psnr(noisy, clean))}
-
-    def file(name, model, precision="float32"):
-        denoised = model.predict(noisy, average=False, precision=precision).cpu()
-        found[name] = {"psnr_one_pass": mean(psnr(denoised, clean))}
-
+    denoised = {}
     for precision in ("float32", "bfloat16"):
-        file(f"prediction, {precision}", shipped_model(), precision)
+        options = {"average": False, "precision": precision}
+        denoised[f"prediction, {precision}"] = shipped_model().predict(noisy, **options)
         for seed in range(5):
             model = Model(seed=seed)
-            options = {"hybrid": False, "precision": precision, "seed": seed}
-            model.train(*pairs, num_epochs=1, **recipe, **options)
-            file(f"fresh weights, seed {seed}, {precision}", model)
+            model.train(*pairs, 1, hybrid=False, precision=precision, seed=seed, **recipe)
+            name = f"fresh weights, seed {seed}, {precision}"
+            denoised[name] = model.predict(noisy, average=False)
+    found = {"processor": processor(), "images": len(noisy), "noisy_psnr": mean(psnr(noisy, clean))}
+    for name, images in denoised.items():
+        found[name] = {"psnr_one_pass": mean(psnr(images.cpu(), clean))}
     return found
 
 
@@ -230,11 +228,5 @@ def trained_on_one(image, seed, lbfgs_iterations):
     return psnr(output, image).item(), psnr(predicted, image).item()
 
 
-MEASURES = {
-    "scores": scores,
-    "peers": peers,
-    "robustness": robustness,
-    "precision": precision,
-    "consistency": consistency,
-    "sample": sample,
-}
+ALL_MEASURES = (scores, peers, robustness, precision, consistency, sample)
+MEASURES = {measure.__name__: measure for measure in ALL_MEASURES}

@@ -13,14 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...model import build_network, initialize
 
-CHANNELS = (3, 64, 64, 128, 256, 512, 256, 128, 64, 64, 3)  # of Appendix A, between its layers
+CHANNELS = (64, 64, 128, 256, 512, 256, 128, 64, 64)  # of Appendix A, between its layers
 
 
 def seeded_network(name, initialization, seed):
     """Build a network of `NETWORKS` on the CPU, and draw its weights.
 
-    `initialization` is in `model.INITIALIZATIONS`, for the networks that are made of Appendix A;
-    or "pytorch": what PyTorch draws, for the others.
+    They are those of `model.initialize`; or what PyTorch draws, by the name "pytorch".
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -40,7 +39,7 @@ def appendix_a(width=1.0, norms=(2, 3, 5, 6), pooled=(), padding=1):
             of the images, by MaxPooling.
         padding: in pixels. Without it images shrink by a pixel a layer, and grow again.
     """
-    inner = [round(width * number) for number in CHANNELS[1:-1]]
+    inner = [round(width * number) for number in CHANNELS]
     layers = []
     for place, (inputs, outputs) in enumerate(pairwise([3, *inner, 3])):
         if place in pooled:
@@ -86,8 +85,7 @@ def two_convolutions(inputs, outputs):
 class UNet(nn.Module):
     """Two levels down and up again with skips, of the kind that Lehtinen et al. (2018) use.
 
-    Args:
-        full, half, quarter: channels at these shares of the resolution.
+    It has so many channels at full, half and a quarter of the resolution.
     """
 
     def __init__(self, full, half, quarter):
@@ -141,11 +139,7 @@ def networks_of(experiment):
 
 
 def cost(name):
-    """What a network in `NETWORKS` costs for one image of 32 x 32 pixels.
-
-    Returns:
-        dict of "parameters", and of "products": multiplications in its convolutions.
-    """
+    """The parameters of a network, and the products in its convolutions for 32 x 32 pixels."""
     network = NETWORKS[name].build()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 3, 32, 32))

@@ -21,19 +21,14 @@ def load(name):
 
 
 def save(name, content):
-    """Write `results/NAME.json`: numbers, text, lists and dicts. What is not finite is null."""
+    """Write `results/NAME.json`, see `finite`."""
     write(RESULTS / f"{name}.json", json.dumps(finite(content), indent=1))
 
 
 def finite(content):
-    """The same content with None in place of each float that is not finite."""
-    if isinstance(content, dict):
-        return {key: finite(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [finite(value) for value in content]
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    return content
+    """The same content as JSON has it, with None in place of each float that is not finite."""
+    text = json.dumps(content, default=asdict)
+    return json.loads(text, parse_constant=lambda name: None)
 
 
 def write(path, text):
@@ -49,11 +44,7 @@ def name_of(run):
 
 
 class Results:
-    """What all trainings have found. Each file is read once, at the beginning.
-
-    Args:
-        folder: where the files are.
-    """
+    """What all trainings have found. Each file is read once, at the beginning."""
 
     def __init__(self, folder=RESULTS):
         self.folder = folder
@@ -64,8 +55,7 @@ class Results:
     def of(self, run):
         """What the training of an `experiments.Run` has found, or None if it has not been made.
 
-        Returns:
-            a dict: see `StudyTraining.result`; its "experiment", "arm", "seed" and "settings", too.
+        It is a dict: `StudyTraining.result`, and "experiment", "arm", "seed" and "settings".
 
         Raises:
             ValueError: the training was made with other settings than those of the run.
@@ -81,10 +71,7 @@ class Results:
         return found
 
     def score(self, run):
-        """The PSNR in dB by which learning rates are chosen.
-
-        It is minus infinity if the training of this run diverged, None if it has not been made.
-        """
+        """The PSNR in dB to choose a rate by, -infinity if the run diverged; None if not made."""
         found = self.of(run)
         if found is None:
             return None

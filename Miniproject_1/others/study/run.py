@@ -1,8 +1,9 @@
 """Makes the trainings of experiments, several at a time, and files each result as it comes.
 
-Each writes a file into `results/NAME/`. A training that has its file is not repeated, and an
-unfinished one goes on from its checkpoint in `.run/study`, which is written every minute. So the
-same command goes on with a study that was stopped, by Ctrl-C or by `timeout 9m`.
+FOLDERs hold the photographs, in whatever order. Each training writes a file into `results/NAME/`.
+One that has its file is not repeated, and an unfinished one goes on from its checkpoint in
+`.run/study`, which is written every minute. So the same command goes on with a study that was
+stopped, by Ctrl-C or by `timeout 9m`.
 
 A GPU is faster with several trainings at a time (`--processes 12`), if its Multi-Process Service
 runs (`nvidia-cuda-mps-control -d`). On an NVIDIA H200 twelve trainings with batches of 64 then saw
@@ -32,10 +33,7 @@ def add_arguments(parser):
     names = ["all", *EXPERIMENTS]
     text = f"{', '.join(names)}, most important first"
     parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=text)
-    text = "where the photographs are; their order and folders do not matter"
-    parser.add_argument(
-        "--photographs", nargs="+", type=Path, required=True, metavar="FOLDER", help=text
-    )
+    parser.add_argument("--photographs", nargs="+", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda")
     text = "trainings at a time; default: 1"
     parser.add_argument("--processes", type=int, default=1, metavar="N", help=text)
@@ -45,23 +43,16 @@ def run(options):
     """Make what is asked for and has no result yet. Returns the exit status."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `timeout` ends it as Ctrl-C does
     names = list(EXPERIMENTS) if "all" in options.names else options.names
-    pack(options.photographs, PACKED)
+    pack(options.photographs)
     make_all(names, Results(), PACKED, options.device, options.processes, CHECKPOINTS)
     return 0
 
 
 def make_all(names, results, packed, device, processes, checkpoints):
-    """Make the runs that some experiments need and that have no result yet.
+    """Make the runs that these experiments need, some at a time, and add them to the `Results`.
 
-    Args:
-        names: of experiments, most important first.
-        results: a `Results`, to which each result is added as it comes.
-        packed: file of photographs, see `material.pack`.
-        device: on which to train.
-        processes: runs at a time.
-        checkpoints: folder for what unfinished runs need to go on.
+    `packed` is the file that `material.pack` writes, `checkpoints` the folder for unfinished runs.
     """
-    checkpoints.mkdir(parents=True, exist_ok=True)
     threads = max(torch.get_num_threads() // processes, 1)
     work = partial(make, packed=packed, device=device, threads=threads, checkpoints=checkpoints)
     context = multiprocessing.get_context("spawn")
@@ -71,7 +62,7 @@ def make_all(names, results, packed, device, processes, checkpoints):
         while runs := missing_runs(names, results):
             for done, result in pool.imap_unordered(work, runs):
                 results.add(done, result)
-                checkpoint_of(done, checkpoints).unlink(missing_ok=True)
+                (checkpoints / f"{name_of(done)}.pt").unlink(missing_ok=True)
                 score, seconds = results.score(done), result["seconds"]
                 say(f"{name_of(done)}: {score:.2f} dB, {result['pairs']} pairs, {seconds} s")
 
@@ -82,11 +73,6 @@ def missing_runs(names, results):
     return [run for run in runs if results.of(run) is None]
 
 
-def checkpoint_of(run, checkpoints):
-    """The file with what an unfinished run needs to go on."""
-    return checkpoints / f"{name_of(run).replace('/', '.')}.pt"
-
-
 material_of = lru_cache(Material)  # once for all runs of a process
 
 
@@ -94,7 +80,8 @@ def make(run, packed, device, threads, checkpoints):
     """The run and its result, see `StudyTraining.result`. It goes on from its checkpoint."""
     torch.set_num_threads(threads)
     training = StudyTraining(run.settings, run.seed, material_of(packed, device))
-    checkpoint = checkpoint_of(run, checkpoints)
+    checkpoint = checkpoints / f"{name_of(run)}.pt"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
         training.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     saved = time.monotonic()

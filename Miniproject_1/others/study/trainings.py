@@ -1,7 +1,6 @@
 """One training of the study: from settings and a seed to the scores of photographs kept apart."""
 
 import math
-from dataclasses import asdict
 from datetime import datetime, timezone
 
 import torch
@@ -22,7 +21,6 @@ class NoWayBack(Safeguard):
     """Lets a training go on whatever its loss is, as long as all is finite."""
 
     def undo_if_exploded(self, loss):
-        """Go back from what is not finite only."""
         self.usual_loss = 1e300  # no float32 is a thousand times as large
         return super().undo_if_exploded(loss)
 
@@ -33,24 +31,17 @@ class StudyTraining:
         while not training.is_finished:
             training.take_step()
 
-    Args:
-        settings: an `experiments.Settings`.
-        seed: of photographs, crops, noise, weights and order.
-        material: a `material.Material`.
-
-    Attributes:
-        spent: gradients so far, counted as the settings want it.
-        curve: pairs of gradients so far and mean PSNR in dB of one pass.
-        last: at a constant rate, the PSNR of each image at the last points of the curve.
+    It has the `Settings` of an arm. Photographs of the `Material`, crops, noise, weights and order
+    follow from the seed.
     """
 
     def __init__(self, settings, seed, material):
         self.settings = settings
         self.device = material.device
         self.reporting, self.choosing = material.kept_apart(settings.noise)
-        self.spent = 0
-        self.curve = []
-        self.last = []
+        self.spent = 0  # gradients so far, counted as the settings want it
+        self.curve = []  # pairs of gradients so far and mean PSNR in dB of one pass
+        self.last = []  # at a constant rate, the PSNR of each image at the last points of the curve
         network = seeded_network(settings.network, settings.initialization, seed)
         self.model = Model(device=self.device)  # whose `predict` serves any network
         self.model.network = network.to(self.device)
@@ -98,47 +89,33 @@ class StudyTraining:
         """Take a step, and score the network if a point of the curve is passed."""
         before = self.spent
         self.training.take_step()
-        self.spent += self.cost_of(self.training.history["evaluations"][-1])
+        evaluations = self.training.history["evaluations"][-1]
+        self.spent += evaluations if self.settings.lbfgs_counts else 1
         total = self.settings.gradients
         is_last = self.settings.rate == "constant" and self.spent > (1 - 1 / CURVE_POINTS) * total
-        points = CURVE_POINTS
-        if is_last:
-            points = CURVE_POINTS * LAST_POINTS
+        points = CURVE_POINTS * LAST_POINTS if is_last else CURVE_POINTS
         if self.spent * points // total > before * points // total:
             scores = self.psnr_of(self.reporting)
             self.curve.append([self.spent, scores.mean().item()])
             if is_last:
                 self.last.append([scores, self.psnr_of(self.choosing)])
 
-    def cost_of(self, evaluations):
-        """What a step counts for in which so many gradients were computed."""
-        return evaluations if self.settings.lbfgs_counts else 1
-
-    def psnr_of(self, images, average=False):
+    def psnr_of(self, images):
         """The PSNR in dB of each of some `material.Images`, denoised: (N,), on the CPU."""
-        denoised = self.model.predict(images.noisy, average=average)
+        denoised = self.model.predict(images.noisy, average=False)
         return psnr(denoised, images.clean).cpu()
 
     def state_dict(self):
         """What the training needs to go on."""
-        return {
-            "settings": asdict(self.settings),
-            "training": self.training.state_dict(),
-            "curve": self.curve,
-            "last": self.last,
-        }
+        state = {"spent": self.spent, "curve": self.curve, "last": self.last}
+        return {**state, "training": self.training.state_dict()}
 
     def load_state_dict(self, state):
-        """Go on where another training of these settings and this seed gave its state.
-
-        Raises:
-            ValueError: it was a training of other settings.
-        """
-        if state["settings"] != asdict(self.settings):
-            raise ValueError("a checkpoint of other settings")
+        """Go on where another training of these settings and this seed gave its state."""
         self.training.load_state_dict(state["training"])
-        self.curve, self.last = state["curve"], state["last"]
-        self.spent = sum(map(self.cost_of, self.training.history["evaluations"]))
+        self.spent = state["spent"]
+        self.curve = state["curve"]
+        self.last = state["last"]
 
     def result(self):
         """What the training has found, a dict for JSON. PSNRs are in dB."""
@@ -150,12 +127,9 @@ class StudyTraining:
         gradients = sum(history["evaluations"])
         return {
             "diverged": self.diverged,  # whether the loss left all bounds, which ended the training
-            "highest_loss": float(f"{max(history['loss']):.4g}"),
-            # Of each image to report by, the mean over the 8 flips and rotations, at the end
-            "psnr": rounded(self.psnr_of(self.reporting, average=True)),
-            # The same in one pass; at a constant rate, where the score moves from step to step,
-            # the median of the last `LAST_POINTS` measurements
-            "psnr_one_pass": rounded(reporting),
+            # Of each image to report by, in one pass; at a constant rate, where the score moves
+            # from step to step, the median of the last `LAST_POINTS` measurements
+            "psnr_one_pass": [round(score, 3) for score in reporting.tolist()],
             "psnr_choosing": choosing.mean().item(),  # mean of the images to choose by
             # Mean of the noisy images to report by, which tells other photographs
             "psnr_noisy": psnr(self.reporting.noisy, self.reporting.clean).mean().item(),
@@ -175,8 +149,3 @@ def mean_losses(losses):
     length = max(math.ceil(len(losses) / LOSS_POINTS), 1)
     parts = [losses[start : start + length] for start in range(0, len(losses), length)]
     return [float(f"{sum(part) / len(part):.4g}") for part in parts]
-
-
-def rounded(values):
-    """Three digits behind the point: a tensor as a list."""
-    return [round(value, 3) for value in values.tolist()]

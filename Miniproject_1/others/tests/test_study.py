@@ -7,21 +7,15 @@ from unittest import mock
 
 import torch
 
-from ...model import INITIALIZATIONS
-from ..data.noises import NOISES
 from ..study import material, run
 from ..study.experiments import EXPERIMENTS, Arm, Experiment, Settings, wanted_runs
 from ..study.networks import NETWORKS, seeded_network
 from ..study.results import Results, name_of
 from ..study.trainings import StudyTraining
 from ..training.optimizers import ALL_OPTIMIZERS
-from . import TestCase, needs_pillow, random_images, weights_of
+from . import TestCase, random_images, weights_of
 
 SMALL = Settings(network="7 layers of 3 x 3", initialization="pytorch", batch_size=4, gradients=4)
-
-
-def arms_of(experiment):
-    return {arm.name: arm for arm in EXPERIMENTS[experiment].arms}
 
 
 class TestTables(TestCase):
@@ -39,23 +33,9 @@ class TestTables(TestCase):
                 output.square().mean().backward()
                 self.assertNotIn(None, [parameter.grad for parameter in network.parameters()])
 
-    @needs_pillow  # by which text is drawn
-    def test_every_noise_is_trained_on(self):
-        photographs = random_images(2, 40, 48)
-        for name in NOISES:
-            for target in ("noisy", "clean"):
-                self.assertIn(f"{name}, {target} targets", arms_of("noises"))
-            images = material.kept_images(photographs, name, material.seeded(1), "cpu")
-            self.assertDiffer(images.noisy, images.clean.float(), name)
-
-    def test_every_optimizer_and_initialization_is_compared(self):
+    def test_a_search_begins_with_several_rates(self):
         for name, optimizer in ALL_OPTIMIZERS.items():
-            self.assertIn(f"{name} at 0.05", arms_of("optimizers"))
-            searched = arms_of("optimizers")[f"{name}, falling, 600 gradients"]
-            self.assertEqual(searched.rates, optimizer.rates)
-            self.assertGreater(len(optimizer.rates), 1, "a search begins with several rates")
-        for name in INITIALIZATIONS:
-            self.assertIn(f"{name}, two each, at 0.05", arms_of("starts"))
+            self.assertGreater(len(optimizer.rates), 1, name)
 
 
 class TestResults(TestCase):
@@ -108,11 +88,8 @@ class TestTrainings(WithPhotographs):
         stopped.take_step()
         state = self.folder / "state.pt"
         torch.save(stopped.state_dict(), state)
-        with self.assertRaisesRegex(ValueError, "other settings"):
-            self.training(gradients=5).load_state_dict(torch.load(state, weights_only=True))
         resumed = self.training()
         resumed.load_state_dict(torch.load(state, weights_only=True))
-        self.assertEqual(resumed.spent, 2)
         while not resumed.is_finished:
             resumed.take_step()
         unbroken = self.trained()
@@ -120,16 +97,15 @@ class TestTrainings(WithPhotographs):
         self.assertSameWeights(weights_of(resumed.model), weights_of(unbroken.model))
 
     def test_trainings_end_after_their_gradients_or_iterations(self):
-        for counts, optimizer, hybrid, least, most in (
-            (True, "Muon", False, 8, 8),
-            (True, "L-BFGS", False, 8, 36),
-            (False, "momAGD", True, 8 + 5, 8 + 5 * 25),  # five iterations, each counted once
+        once = {"hybrid": True, "lbfgs_counts": False}  # five iterations, each counted once
+        for optimizer, changes, least, most in (
+            ("Muon", {}, 8, 8),
+            ("L-BFGS", {}, 8, 36),
+            ("momAGD", once, 8 + 5, 8 + 5 * 25),
         ):
-            with self.subTest(optimizer=optimizer, hybrid=hybrid, lbfgs_counts=counts):
-                changes = {"optimizer": optimizer, "hybrid": hybrid, "lbfgs_counts": counts}
-                training = self.trained(gradients=8, batch_size=1, **changes)
-                gradients = sum(training.training.history["evaluations"])
-                self.assertTrue(least <= gradients <= most, gradients)
+            training = self.trained(gradients=8, batch_size=1, optimizer=optimizer, **changes)
+            gradients = sum(training.training.history["evaluations"])
+            self.assertTrue(least <= gradients <= most, gradients)
 
     def test_the_rate_rises_and_falls_or_stays(self):
         for rate, share_at_half in (("falling", 0.5), ("constant", 1)):
@@ -149,7 +125,7 @@ class TestTrainings(WithPhotographs):
         trained_on = self.trained(safeguard=False, **explosive)
         self.assertFalse(trained_on.diverged)
         self.assertEqual(trained_on.spent, 6)
-        self.assertGreater(trained_on.result()["highest_loss"], 1000)
+        self.assertGreater(max(trained_on.training.history["loss"]), 1000)
 
 
 class TestMaterial(WithPhotographs):
@@ -165,10 +141,9 @@ class TestMaterial(WithPhotographs):
     def test_noisy_and_clean_targets_have_the_same_inputs(self):
         for changes in ({}, {"images": 8}, {"noise": "Gaussian"}):
             with self.subTest(**changes):
-                noisy, clean = (
-                    self.material.batches(replace(SMALL, target=target, **changes), 1)(3)
-                    for target in ("noisy", "clean")
-                )
+                settings = replace(SMALL, **changes)
+                noisy = self.material.batches(settings, 1)(3)
+                clean = self.material.batches(replace(settings, target="clean"), 1)(3)
                 self.assertSame(noisy[0], clean[0])
                 self.assertDiffer(noisy[1], clean[1])
 
@@ -191,5 +166,5 @@ class TestRuns(WithPhotographs):
         names = [path.stem for path in paths if "rate-1e" not in path.name]
         self.assertEqual(names, ["noisy-4.1", "searched-rate-0.004.0", "searched.1"])
         found = json.loads(paths[0].read_text())
-        self.assertEqual(len(found["psnr"]), 8)  # two images of each of four photographs
+        self.assertEqual(len(found["psnr_one_pass"]), 8)  # two images of each of four photographs
         self.assertEqual((found["gradients"], found["pairs"]), (4, 16))
