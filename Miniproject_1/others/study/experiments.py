@@ -29,7 +29,7 @@ class Settings:
     # more, every ordered pair of them is an input and a target
     draws: int = 2
     noise: str = "blocks"  # the course's; or in `data.noises.NOISES`
-    target: str = "noisy"  # or "clean"
+    target: str = "noisy"  # or "clean"; or "neighbours": pairs from single pictures
     flips: tuple = ()  # of fixed images, as the next two: see `model.Batches`
     flip_fraction: float = 0.5
     swap: bool = False
@@ -259,6 +259,19 @@ def noises():
     ]
 
 
+def single_pictures():
+    """Pairs from neighbouring pixels of one noisy picture, and from two shots of every crop.
+
+    A single picture has 64 x 64 pixels, of which `data.shots.neighbours` makes two images of half
+    the size, since their pixels lie two apart.
+    """
+    return [
+        Arm(f"{noise}, {name}", muon(64_000, noise=noise, target=target))
+        for noise in ("Gaussian", "Poisson")
+        for name, target in (("single pictures", "neighbours"), ("two shots", "noisy"))
+    ]
+
+
 EXPERIMENTS = {  # most important first
     "targets": Experiment("What are clean targets worth?", fresh_targets(8, 32, 128, 512)),
     "networks": Experiment("Which network, of the same pairs?", network_arms("networks", 256_000)),
@@ -274,6 +287,7 @@ EXPERIMENTS = {  # most important first
         "Pooling? Padding?", [Arm("Appendix A", muon(64_000)), *network_arms("variants", 64_000)]
     ),
     "noises": Experiment("Are pairs enough for other noises?", noises(), seeds=(1, 2)),
+    "single": Experiment("Is one picture of each scene enough?", single_pictures()),
     "ceiling": Experiment("What is the best that is possible?", ceiling(), seeds=(1,)),
     "long": Experiment("And after two million pairs?", fresh_targets(2_000), seeds=(1,)),
 }

@@ -13,9 +13,16 @@ from typing import NamedTuple
 import torch
 
 from ...model import Batches, track
-from ..data.course_noise import SMALLEST_SIDE, average_blocks, random_crop, sample_blocks
+from ..data.course_noise import (
+    IMAGE_SIZE,
+    SMALLEST_SIDE,
+    average_blocks,
+    random_crop,
+    sample_blocks,
+)
 from ..data.noises import NOISES, random_square
 from ..data.photographs import picture_files
+from ..data.shots import neighbours
 from ..outputs import save
 from ..pictures import read_picture
 from ..training.photo_batches import PhotoBatches, Photographs
@@ -140,13 +147,23 @@ def ordered_pairs(draws):
 def square_batches(photographs, settings, seed, device):
     """Batches of fresh squares of photographs with another noise than the course's."""
     noise = NOISES[settings.noise]
+    side = IMAGE_SIZE
+    if settings.target == "neighbours":
+        side = 2 * IMAGE_SIZE
 
     def batch(step):
         generator = seeded(1_000_003 * seed + step)
         places = torch.randint(len(photographs), (settings.batch_size,), generator=generator)
-        clean = torch.stack([random_square(photographs[place], generator) for place in places])
+        squares = [random_square(photographs[place], generator, side) for place in places]
+        clean = torch.stack(squares)
         noisy = noise(clean, generator)
-        target = noise(clean, generator) if settings.target == "noisy" else clean.float()
+        if settings.target == "noisy":
+            target = noise(clean, generator)
+        elif settings.target == "neighbours":
+            pairs = [neighbours(image[None], generator) for image in noisy]
+            noisy, target = (torch.stack(images) for images in zip(*pairs))
+        else:
+            target = clean.float()
         return noisy.to(device), target.to(device)
 
     return batch
