@@ -94,8 +94,7 @@ class TestTables(TestCase):
 class TestClaims(TestCase):
     @classmethod
     def setUpClass(cls):
-        found = verdicts.answered(tables.Trainings())
-        cls.claims = {claim["label"]: claim for claim in found}
+        cls.claims = {claim["label"]: claim for claim in verdicts.answered(tables.Trainings())}
 
     def test_every_claim_is_about_arms_that_exist(self):
         for claim in csv.DictReader(verdicts.CLAIMS.read_text(encoding="utf-8").splitlines()):
