@@ -11,6 +11,7 @@ from ..data.course_noise import IMAGE_SIZE, SMALLEST_SIDE, noisy_and_clean, nois
 from ..data.noises import NOISES, named_noise, square_pair
 from ..data.photographs import draw_pairs, picture_files, readable_photographs, split
 from ..outputs import check_output, replaced, save
+from ..pictures import SUFFIXES
 from .options import add_overwrite, path
 
 VALIDATION_PAIRS = 1000
@@ -76,6 +77,8 @@ def draws_of(name):
 def prepared(options, names):
     """Make the folder of the data, and return the generator of all random choices."""
     options.data.mkdir(parents=True, exist_ok=True)
+    if any(each.suffix.lower() in SUFFIXES for each in options.data.iterdir()):  # DATA was left out
+        raise ValueError(f"DATA cannot be {options.data}, which holds pictures")
     for name in names:
         check_output(options.data / name, options.overwrite)
     return torch.Generator().manual_seed(options.seed)

@@ -69,6 +69,7 @@ class TestMakeData(CommandCase):
         self.refuse("--train-pairs must be an integer from 0", *make, "--train-pairs", -1)
         self.refuse("noise must be one of 'gaussian'", *make, "--noise", "salt")
         self.refuse("missing must be a number from 0 to 0.99", *make, "--noise", "bernoulli:1")
+        self.refuse("photos, which holds pictures", "make-pairs", "photos", "photos")
         (self.folder / "empty").mkdir()
         self.refuse("empty has no scene that can be used", "make-pairs", "empty", "empty", "out")
 
