@@ -140,9 +140,10 @@ class LongRun:
             yield from track(steps, "step", describe=lambda: self.text)
             return
         training.num_steps = sys.maxsize  # until the last one begins
-        begun = int(100 * self.share_of_minutes())
-        for percent in track(range(begun, 101), "percent", describe=lambda: self.text):
-            while training.step < training.num_steps and 100 * self.share_of_minutes() <= percent:
+        begun = min(int(100 * self.share_of_minutes()), 99)
+        for percent in track(range(begun, 100), "percent", describe=lambda: self.text):
+            upper = (percent + 1) / 100
+            while training.step < training.num_steps and self.share_of_minutes() <= upper:
                 if self.share_of_minutes() == 1:
                     training.num_steps = training.step + 1
                 yield
