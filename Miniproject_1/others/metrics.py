@@ -39,6 +39,20 @@ def psnr_of(error):
     return -10 * math.log10(error)
 
 
+def described(values):
+    """A mean PSNR in words: the mean over images that are not exact, and how many are exact.
+
+    Args:
+        values: the PSNR of each image, (N,), infinite for exact ones.
+    """
+    finite = values[values != math.inf]
+    num_exact = len(values) - len(finite)
+    text = f"{finite.mean().item():.2f} dB"
+    if num_exact > 0:
+        text += f" (exact, and not in the mean: {num_exact})"
+    return text
+
+
 class EstimatedErrors(NamedTuple):
     """Mean squared errors of each image against its unknown clean image, for values 0 to 1.
 

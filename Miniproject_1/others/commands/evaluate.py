@@ -2,7 +2,7 @@
 
 from ..console import say, tell
 from ..data.files import load_pairs
-from ..metrics import error_from_noisy_pairs, estimated_psnr, psnr
+from ..metrics import described, error_from_noisy_pairs, estimated_psnr, psnr
 from .options import add_prediction_options, load_model, path
 
 MOST_NOISY_PAIRS = 1000  # enough for an interval of some tenths of a dB
@@ -39,10 +39,12 @@ def run(options):
     say(f"denoising {len(noisy)} images, {'8 flips each' if average else 'one pass'}")
     denoised = model.predict(noisy, average, progress=True).cpu()
     if has_clean:
-        before = psnr(noisy, references).mean().item()
-        after = psnr(denoised, references).mean().item()
-        tell(f"noisy    {before:.2f} dB mean PSNR")
-        tell(f"denoised {after:.2f} dB mean PSNR")
+        before = psnr(noisy, references)
+        after = psnr(denoised, references)
+        tell(f"noisy    {described(before)} mean PSNR")
+        tell(f"denoised {described(after)} mean PSNR")
+        neither_is_exact = before.isfinite() & after.isfinite()
+        is_behind = (after - before)[neither_is_exact].mean() < 0
     else:
         errors = error_from_noisy_pairs(denoised, noisy, references)
         before = estimated_psnr(errors.noisy)
@@ -50,6 +52,7 @@ def run(options):
         tell(f"noisy    {before} PSNR of the mean error, 95 % interval")
         tell(f"denoised {after} PSNR of the mean error, 95 % interval")
         tell(ESTIMATE)
-    if after < before:
+        is_behind = after.value < before.value
+    if is_behind:
         tell("the result is BEHIND its noisy input")
     return 0

@@ -1,5 +1,8 @@
 """`train`: from a data file of noisy pairs to weights."""
 
+import copy
+import time
+
 import torch
 
 from ...model import Batches, Model, Training, check_number
@@ -13,6 +16,10 @@ from ..training.processes import team_of_processes
 from .options import add_device, add_overwrite, path
 
 MUON = ALL_OPTIMIZERS["Muon"]
+BATCH_SIZE = 16
+SMALLEST_BATCH = 4
+TIMED_STEPS = 3  # by whose last one --minutes chooses smaller batches; the first ones warm up
+FEWEST_STEPS = 300  # that should fit into the minutes
 
 
 def add_arguments(parser):
@@ -30,7 +37,7 @@ def add_arguments(parser):
     length.add_argument("--epochs", type=int, metavar="N", help="passes over the pairs; default: 1")
     text = "train for so long, with a learning rate that falls by the time that is left"
     length.add_argument("--minutes", type=float, metavar="X", help=text)
-    text = "pairs in a step; default: 16"
+    text = f"pairs in a step; default: {BATCH_SIZE}, or fewer where --minutes are short"
     parser.add_argument("--batch-size", type=int, metavar="N", help=text)
     text = f"at the beginning; default: {MUON.learning_rate}"
     parser.add_argument("--learning-rate", type=float, metavar="X", help=text)
@@ -52,7 +59,7 @@ def run(options):
     defaults = {
         "epochs": 1,
         "minutes": None,
-        "batch_size": 16,
+        "batch_size": None,  # chosen by `train`
         "learning_rate": MUON.learning_rate,
         "loss": load_loss(options.data),
         "start": None,
@@ -84,17 +91,11 @@ def train(data, long_run, team):
     kept_apart, pairs = keep_apart(noisy_1, noisy_2)
     num_shared = len(pairs[0]) // team.size * team.size
     pairs = [images[:num_shared] for images in pairs]  # equally many for each process
-    batches = Batches(*pairs, settings["batch_size"], seed=settings["seed"], device=team.device)
-    training = Training(
-        model.network,
-        batches,
-        num_steps=settings["epochs"] * len(batches),
-        lbfgs_iterations=0,
-        optimizer=MUON.function,
-        learning_rate=settings["learning_rate"],
-        momentum=MUON.momentum,
-        loss=LOSSES[settings["loss"]],
-    )
+    if settings["batch_size"] is None:
+        settings["batch_size"] = BATCH_SIZE
+        if settings["minutes"] is not None and team.size == 1:
+            settings["batch_size"] = size_for_minutes(model.network, pairs, settings)
+    training = build(model.network, pairs, settings)
     if settings["minutes"] is not None:
         initial_rate = settings["learning_rate"]
         training.learning_rate = lambda _: initial_rate * (1 - long_run.share_of_minutes())
@@ -106,3 +107,37 @@ def train(data, long_run, team):
         return {"history": training.history}
 
     return long_run.carry_out(training, settings["batch_size"], measurements.on_the_way, finish)
+
+
+def build(network, pairs, settings):
+    """The `Training` that the settings describe."""
+    device = next(network.parameters()).device
+    batches = Batches(*pairs, settings["batch_size"], seed=settings["seed"], device=device)
+    return Training(
+        network,
+        batches,
+        num_steps=settings["epochs"] * len(batches),
+        lbfgs_iterations=0,
+        optimizer=MUON.function,
+        learning_rate=settings["learning_rate"],
+        momentum=MUON.momentum,
+        loss=LOSSES[settings["loss"]],
+    )
+
+
+def size_for_minutes(network, pairs, settings):
+    """16, 8 or 4 pairs: the most with which `FEWEST_STEPS` fit into the minutes, or else 4.
+
+    A step of a copy of the network, with the smallest batches, tells how long a pair takes.
+    """
+    timed = {**settings, "batch_size": SMALLEST_BATCH, "epochs": TIMED_STEPS}
+    training = build(copy.deepcopy(network), pairs, timed)
+    for _ in range(TIMED_STEPS):
+        began = time.monotonic()
+        training.take_step()
+    seconds_of_pair = (time.monotonic() - began) / SMALLEST_BATCH
+    fitting = 60 * settings["minutes"] / (FEWEST_STEPS * seconds_of_pair)
+    size = BATCH_SIZE
+    while size > max(fitting, SMALLEST_BATCH):
+        size //= 2
+    return size

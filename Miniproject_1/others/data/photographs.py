@@ -15,16 +15,20 @@ FEW = 20  # scenes
 def picture_files(folder):
     """The picture files below a folder, sorted by name, without hidden ones.
 
-    NotADirectoryError: there is no such folder.
+    How many other files there are is said in a line. NotADirectoryError: there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder of pictures")
-    pictures = []
+    files = []
     for path in sorted(folder.rglob("*")):
         is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not is_hidden:
-            pictures.append(path)
+        if path.is_file() and not is_hidden:
+            files.append(path)
+    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    num_others = len(files) - len(pictures)
+    if num_others > 0:
+        say(f"left out in {folder}: {num_others} files that are not {', '.join(SUFFIXES)}")
     return pictures
 
 

@@ -18,9 +18,10 @@ from ..data.course_noise import (
     SMALLEST_SIDE,
     average_blocks,
     random_crop,
+    random_square,
     sample_blocks,
 )
-from ..data.noises import NOISES, random_square
+from ..data.noises import NOISES
 from ..data.photographs import picture_files
 from ..data.shots import neighbours
 from ..outputs import save

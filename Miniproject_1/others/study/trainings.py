@@ -1,6 +1,7 @@
 """One training of the study: from settings and a seed to the scores of photographs kept apart."""
 
 import math
+from dataclasses import asdict
 from datetime import datetime, timezone
 
 import torch
@@ -107,11 +108,22 @@ class StudyTraining:
 
     def state_dict(self):
         """What the training needs to go on."""
-        state = {"spent": self.spent, "curve": self.curve, "last": self.last}
-        return {**state, "training": self.training.state_dict()}
+        return {
+            "settings": asdict(self.settings),
+            "training": self.training.state_dict(),
+            "spent": self.spent,
+            "curve": self.curve,
+            "last": self.last,
+        }
 
     def load_state_dict(self, state):
-        """Go on where another training of these settings and this seed gave its state."""
+        """Go on where another training of these settings and this seed gave its state.
+
+        Raises:
+            ValueError: it was a training of other settings.
+        """
+        if state["settings"] != asdict(self.settings):
+            raise ValueError("a checkpoint of other settings")
         self.training.load_state_dict(state["training"])
         self.spent = state["spent"]
         self.curve = state["curve"]

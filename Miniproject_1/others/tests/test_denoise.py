@@ -63,7 +63,9 @@ class TestFolders(PictureCase):
         self.make(*(f"a/{name}" for name in names), "a/.hidden.png", "a/.thumbnails/2.png")
         (self.folder / "a" / "notes.txt").touch()
         wrote = "".join(f"wrote out/{name}\n" for name in names)
-        self.assertEqual(self.denoise("a", "out"), (0, wrote, ""))
+        status, out, err = self.denoise("a", "out")
+        self.assertIn("left out in a: 1 files that are not .png, ", err)
+        self.assertEqual((status, out), (0, wrote))
         for name in names:
             predicted = self.predicted(f"a/{name}", average=False)
             self.assertSame(self.read(f"out/{name}"), predicted)

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import io
 import json
+import math
 import os
 import shlex
 import shutil
@@ -182,7 +183,7 @@ class TestFiles(LongRunCase):
         self.stop_at(2, seed=4)
         other = self.folder / "other.pth"
         run = self.long_run(self.checkpoint, output=other)
-        self.carry_out(run, new_training(), finish=lambda: {"psnr": 20.5})
+        self.carry_out(run, new_training(), finish=lambda: {"loss": [0.5, math.nan]})
         self.assertEqual(self.names(), [other.name, f"{other.name}.json"])
         record = json.loads((self.folder / "other.pth.json").read_text())
-        self.assertEqual((record["settings"]["seed"], record["psnr"]), (4, 20.5))
+        self.assertEqual((record["settings"]["seed"], record["loss"]), (4, [0.5, None]))

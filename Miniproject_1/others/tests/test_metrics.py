@@ -17,6 +17,11 @@ class TestPSNR(TestCase):
         self.assertClose(metrics.psnr(images, clean), expected, 1e-5)
         self.assertAlmostEqual(metrics.psnr_of(error.mean()), -10 * math.log10(error.mean()))
 
+    def test_exact_images_are_counted_apart(self):
+        text = metrics.described(torch.tensor([20.0, math.inf, 30.0]))
+        self.assertEqual(text, "25.00 dB (exact, and not in the mean: 1)")
+        self.assertEqual(metrics.described(torch.tensor([20.0, 30.0])), "25.00 dB")
+
     def test_estimates_are_right_within_their_intervals(self):
         """Of 80 intervals, about 76 hold the true PSNR."""
         generator = torch.Generator().manual_seed(0)

@@ -54,6 +54,10 @@ class TestTrain(CommandCase):
         # half of the pixels are black, and fresh weights predict grey
         self.assertGreater(mse["history"]["loss"][0], 1.5 * masked["history"]["loss"][0])
 
+    def test_minutes_that_are_short_make_batches_small(self):
+        settings = self.record_of("--minutes", 0.01)["settings"]
+        self.assertEqual((settings["batch_size"], settings["learning_rate"]), (4, 0.004))
+
     def test_minutes_end_it_with_a_learning_rate_that_falls(self):
         rates = self.record_of("--minutes", 0.01)["history"]["learning_rate"]
         self.assertEqual(rates[0], 0.004)

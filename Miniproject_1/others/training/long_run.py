@@ -191,6 +191,8 @@ class LongRun:
             return 1
         tell(f"{self.output}: weights after {training.step} steps")
         record = {**finish(), **self.about, "hours": round(self.seconds / 3600, 3)}
+        # NaN and Infinity, which JSON lacks, become null
+        record = json.loads(json.dumps(record), parse_constant=lambda name: None)
         with replaced(self.record) as temporary:
             temporary.write_text(json.dumps(record) + "\n")
         self.checkpoint.unlink(missing_ok=True)
