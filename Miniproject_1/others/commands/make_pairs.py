@@ -3,6 +3,7 @@
 from ...model import check_number
 from ..console import say
 from ..data.course_noise import IMAGE_SIZE, random_square
+from ..data.files import NEIGHBOURS
 from ..data.photographs import draw_pairs, picture_files, read_scene, scenes_of, usable_scenes
 from ..data.shots import neighbours
 from .make_data import TRAINING_FILES, add_output_arguments, prepared, write_training_data
@@ -35,14 +36,14 @@ def run(options):
     if options.second is None:
         say(f"pairs of neighbouring pixels need {NEEDS}")
         scenes = [(picture,) for picture in picture_files(options.first)]
-        draw, side = neighbours, 2 * IMAGE_SIZE
+        draw, side, noise = neighbours, 2 * IMAGE_SIZE, NEIGHBOURS
     else:
         scenes = scenes_of(options.first, options.second)
-        draw, side = random_square, IMAGE_SIZE
+        draw, side, noise = random_square, IMAGE_SIZE, "shots"
     usable = usable_scenes(scenes, side)
     if not usable:
         raise ValueError(f"{options.first} has no scene that can be used")
     num_pairs = min(options.train_pairs, sum(usable.values()))
     pairs = draw_pairs(list(usable), num_pairs, draw, generator, read_scene)
-    write_training_data(pairs, options, "shots", "mse")
+    write_training_data(pairs, options, noise, "mse")
     return 1 if len(usable) < len(scenes) else 0

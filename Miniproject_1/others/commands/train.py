@@ -7,7 +7,7 @@ import torch
 
 from ...model import Batches, Model, Training, check_number
 from ..console import say
-from ..data.files import load_loss, load_pairs
+from ..data.files import NEIGHBOURS, load_pairs, load_record
 from ..metrics import LOSSES
 from ..training.long_run import LongRun
 from ..training.measuring import Measurements, keep_apart
@@ -61,7 +61,7 @@ def run(options):
         "minutes": None,
         "batch_size": None,  # chosen by `train`
         "learning_rate": MUON.learning_rate,
-        "loss": load_loss(options.data),
+        "loss": load_record(options.data)["loss"],
         "start": None,
         "seed": 0,
     }
@@ -103,7 +103,7 @@ def train(data, long_run, team):
     measurements = Measurements(model, kept_apart)
 
     def finish():
-        measurements.report()
+        measurements.report(load_record(data)["noise"] == NEIGHBOURS)
         return {"history": training.history}
 
     return long_run.carry_out(training, settings["batch_size"], measurements.on_the_way, finish)

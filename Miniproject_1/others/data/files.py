@@ -9,6 +9,7 @@ from ...model import check_choice
 from ..metrics import LOSSES
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
+NEIGHBOURS = "neighbouring pixels"  # the name of the noise in pairs from single pictures
 ADVICE = "torch.save((noisy, clean), path) writes a data file: two tensors of shape (N, 3, H, W)"
 
 
@@ -41,21 +42,24 @@ def load_pairs(path, name):
     return first, second
 
 
-def load_loss(path):
-    """The name of the loss that data need, which depends on their noise.
+def load_record(path):
+    """What the train_data.json beside data says of their noise.
 
     Args:
         path: a data file, or the folder that holds a train_data.pkl.
 
     Returns:
-        a name in `metrics.LOSSES`: the one in the train_data.json beside it, "mse" without that.
+        dict of "noise", what it is called, and of "loss", the name in `metrics.LOSSES` of the loss
+        that it needs. Without that file they are "unknown" and "mse".
     """
     if path.is_dir():
         path = path / "train_data.pkl"
     beside = path.with_suffix(".json")
-    if not beside.exists():
-        return "mse"
-    return check_choice("loss", json.loads(beside.read_text()).get("loss", "mse"), LOSSES)
+    record = {"noise": "unknown", "loss": "mse"}
+    if beside.exists():
+        record.update(json.loads(beside.read_text()))
+    check_choice("loss", record["loss"], LOSSES)
+    return record
 
 
 def sample_photographs():

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..data.files import load_loss, load_pairs
+from ..data.files import NEIGHBOURS, load_pairs, load_record
 from . import needs_pillow, random_images
 from .test_commands import CommandCase
 from .test_data import scene, shot
@@ -58,7 +58,7 @@ class TestMakeData(CommandCase):
     def test_the_data_say_which_loss_their_noise_needs(self):
         for options, loss in ((("--noise", "Bernoulli:0.25"), "masked"), ((), "mse")):
             self.succeed("make-data", "photos", "out", "--overwrite", "--train-pairs", 40, *options)
-            self.assertEqual(load_loss(self.folder / "out"), loss)
+            self.assertEqual(load_record(self.folder / "out")["loss"], loss)
             noisy, clean = load_pairs(self.folder / "out", "val_data.pkl")
             is_missing = ((noisy == 0) & (clean > 0)).float().mean().item()
             self.assertAlmostEqual(is_missing, 0.2 if loss == "masked" else 0, delta=0.06)
@@ -101,6 +101,7 @@ class TestMakePairs(CommandCase):
     def test_one_folder_gives_pairs_of_neighbouring_pixels(self):
         _, _, err = self.run_command("make-pairs", "a", "out")
         self.assertRegex(err, "independent from pixel to pixel .* JPEG, demosaicing")
+        self.assertEqual(load_record(self.folder / "out")["noise"], NEIGHBOURS)
         differences = self.differences(20)
         self.assertAlmostEqual(differences.mean().item(), 0, delta=0.3)
         self.assertGreater(differences.std().item(), 10 * 2**0.5)

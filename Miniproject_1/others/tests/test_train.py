@@ -101,9 +101,9 @@ class TestMeasuring(TestCase):
         generator = torch.Generator().manual_seed(0)
         self.pairs = 127.5 + 20 * torch.randn(2, 300, 3, 8, 8, generator=generator)
 
-    def reported(self, model, pairs):
+    def reported(self, model, pairs, are_neighbours=False):
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            measuring.Measurements(model, pairs).report()
+            measuring.Measurements(model, pairs).report(are_neighbours)
         return out.getvalue()
 
     def test_pairs_kept_apart_are_not_trained_on(self):
@@ -120,6 +120,8 @@ class TestMeasuring(TestCase):
         printed = self.reported(HALVING, self.pairs)
         self.assertRegex(printed, r"^noisy 22.\d\d dB \(.*\), denoised 28.\d\d dB \(.*\): .*estim")
         self.assertNotIn("BEHIND", printed)
+        self.assertIn("it is too high if the same scenes", printed)
+        self.assertIn("1.3 dB too low", self.reported(HALVING, self.pairs, are_neighbours=True))
         self.assertIn("the result is BEHIND its noisy input", self.reported(DARKENING, self.pairs))
 
     def test_nothing_is_claimed_where_the_estimate_is_not_above_zero_or_there_are_no_pairs(self):
