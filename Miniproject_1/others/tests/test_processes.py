@@ -76,5 +76,7 @@ class TestProcesses(TestCase):
         self.assertSameWeights(first[0], second[0])
         self.assertEqual(first[1:], second[1:])
         self.assertEqual(first[2], [1.0])
+        for loss, loss_alone in zip(first[1], alone.history["loss"]):
+            self.assertAlmostEqual(loss / loss_alone, 1, delta=1e-6)
         for name, value in alone.network.state_dict().items():
             self.assertLess(relative_error(first[0][name], value), 1e-6, name)

@@ -261,6 +261,13 @@ class TestSafeguard(TrainingCase):
             self.assertFinite(weights_of(model))
             self.assertFalse(model.network.training)
 
+    def test_an_error_in_a_step_leaves_the_last_good_weights(self):
+        training, weights = self.with_losses([1.0, 1.0])
+        training.loss = lambda output, target: 1 / 0
+        with self.assertRaises(ZeroDivisionError):
+            training.take_step()
+        self.assertSameWeights(weights_of(training.network), weights[1])
+
     def test_the_last_step_is_not_trusted_unseen_and_the_look_changes_nothing(self):
         model = self.train(Model(), batch_size=16, learning_rate=1e4)  # a single step
         self.assertSame(Model().network[0].weight, model.network[0].weight)
