@@ -29,6 +29,7 @@ class TestPhotoBatches(TestCase):
             rows, columns, sums = images.int().unbind(1)
             self.assertSame(rows + columns, sums)
         self.assertClose(first.int(), second.int(), 5)  # blocks are of 2 x 2 or 3 x 3 pixels
+        self.assertDiffer(first, second)
         rows_apart, columns_apart, _ = (first.float() - second.float()).unbind(1)
         moves = torch.stack([rows_apart.flatten(), columns_apart.flatten()])
         self.assertClose(torch.corrcoef(moves), torch.eye(2), 0.05)
